@@ -1,0 +1,266 @@
+//! What can be wrong with a file's first bytes.
+
+use std::fmt;
+use std::io;
+
+use super::Format;
+
+/// Why a file has no [`Header`](super::Header).
+///
+/// Offsets count bytes from the file's start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// An image, of a format the service does not take.
+    #[error("expected a JPEG, PNG, BMP or WebP image, found {found}")]
+    Unsupported {
+        /// The format's usual name: `HEIC`, `GIF`, `AVIF`, …
+        found: &'static str,
+    },
+    /// No image.
+    #[error("expected a JPEG, PNG, BMP or WebP image, found {found}")]
+    NotAnImage {
+        /// What it is instead, where that can be told.
+        found: Found,
+    },
+    /// The header breaks its format's rules.
+    #[error("corrupt {format} header at byte {at}: {problem}")]
+    Corrupt {
+        /// The format its signature announces.
+        format: Format,
+        /// Offset of what is wrong.
+        at: u64,
+        /// What is wrong.
+        problem: Problem,
+    },
+    /// The file ends inside its header.
+    #[error(
+        "truncated {} header: expected more at byte {at}, found the end after {total} bytes",
+        .format.map_or("image", Format::name)
+    )]
+    Truncated {
+        /// The format its signature announces; `None` when the signature itself is cut.
+        format: Option<Format>,
+        /// Offset of the first byte that was wanted and is not there.
+        at: u64,
+        /// Length of the file in bytes.
+        total: u64,
+    },
+    /// A JPEG that gives its height only after the first scan, in a DNL segment
+    /// (ITU T.81, B.2.5).
+    #[error("expected the height at byte {at}, found 0: a DNL marker holds it")]
+    SizeDeferred {
+        /// Offset of the height.
+        at: u64,
+    },
+}
+
+impl HeaderError {
+    /// Whether the file is an image, of a format the service does not take.
+    ///
+    /// ```
+    /// use emo_preflight::header;
+    ///
+    /// assert!(header::from_slice(b"GIF89a\x01\0\x01\0\0\0\0;").unwrap_err().is_unsupported());
+    /// ```
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self, Self::Unsupported { .. })
+    }
+
+    /// Whether the file is no image at all.
+    ///
+    /// ```
+    /// use emo_preflight::header;
+    ///
+    /// assert!(header::from_slice(b"<html>Not found</html>").unwrap_err().is_not_an_image());
+    /// ```
+    pub fn is_not_an_image(&self) -> bool {
+        matches!(self, Self::NotAnImage { .. })
+    }
+
+    /// Whether the file ends inside its header. A caller that knows the transfer to be cut
+    /// short can tell the two apart; the reader cannot.
+    ///
+    /// ```
+    /// use emo_preflight::header;
+    ///
+    /// assert!(header::from_slice(b"\xff\xd8\xff\xe0").unwrap_err().is_truncated());
+    /// ```
+    pub fn is_truncated(&self) -> bool {
+        matches!(self, Self::Truncated { .. })
+    }
+}
+
+/// What a file that is no image is instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Found {
+    /// A file of no bytes.
+    Empty,
+    /// A known kind of file, with its article: `an HTML page`.
+    Known(&'static str),
+    /// Something else.
+    Unknown(FirstBytes),
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("an empty file"),
+            Self::Known(name) => f.write_str(name),
+            Self::Unknown(first) => write!(f, "bytes {first}"),
+        }
+    }
+}
+
+/// Up to 8 bytes from a file's start, shown in hexadecimal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FirstBytes {
+    bytes: [u8; 8],
+    len: usize,
+}
+
+impl FirstBytes {
+    pub(super) fn of(file: &[u8]) -> Self {
+        let mut bytes = [0; 8];
+        for (byte, from) in bytes.iter_mut().zip(file) {
+            *byte = *from;
+        }
+        Self { bytes, len: file.len().min(bytes.len()) }
+    }
+
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for FirstBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, byte) in self.as_slice().iter().enumerate() {
+            let space = if i == 0 { "" } else { " " };
+            write!(f, "{space}{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for FirstBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FirstBytes({self})")
+    }
+}
+
+/// The rule a header breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// A side in pixels out of its format's range.
+    #[error("expected a side of 1 to {max} px, found {found}")]
+    Side {
+        /// The side as written.
+        found: i64,
+        /// The format's greatest.
+        max: u32,
+    },
+    /// A WebP canvas of more pixels than RFC 9649, 2.7.1 allows.
+    #[error("expected a canvas of at most 4294967295 pixels, found {width} x {height}")]
+    CanvasArea {
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+    },
+    /// A JPEG segment shorter than its own length field (ITU T.81, B.1.1.4).
+    #[error("expected a segment length of at least 2, found {found}")]
+    SegmentLength {
+        /// The length as written, in bytes.
+        found: u16,
+    },
+    /// A JPEG frame header whose length does not fit its components (ITU T.81, B.2.2).
+    #[error("expected a frame header of {expected} bytes, found {found}")]
+    FrameLength {
+        /// 8 + 3 for each component.
+        expected: u16,
+        /// The length as written, in bytes.
+        found: u16,
+    },
+    /// A JPEG frame header without components (ITU T.81, B.2.2).
+    #[error("expected at least 1 component, found 0")]
+    NoComponents,
+    /// A JPEG that goes on to its data or ends without a frame header.
+    #[error("expected a frame header (SOF), found {found}")]
+    NoFrame {
+        /// The marker: `SOS` or `EOI`.
+        found: &'static str,
+    },
+    /// A first chunk of another type.
+    #[error("expected a first chunk {expected}, found \"{}\"", .found.escape_ascii())]
+    FirstChunk {
+        /// The types allowed.
+        expected: &'static str,
+        /// The type as written.
+        found: [u8; 4],
+    },
+    /// A PNG header chunk of another length.
+    #[error("expected a chunk length of {expected}, found {found}")]
+    ChunkLength {
+        /// Bytes.
+        expected: u32,
+        /// The length as written, in bytes.
+        found: u32,
+    },
+    /// A WebP chunk too short for what it must hold.
+    #[error("expected a chunk length of at least {least}, found {found}")]
+    ShortChunk {
+        /// Bytes.
+        least: u32,
+        /// The length as written, in bytes.
+        found: u32,
+    },
+    /// A checksum that does not fit what it covers.
+    #[error("expected checksum {expected:08x}, found {found:08x}")]
+    Checksum {
+        /// CRC-32 of the chunk's type and data.
+        expected: u32,
+        /// The checksum as written.
+        found: u32,
+    },
+    /// A WebP picture that is not a VP8 key frame (RFC 6386, 9.1).
+    #[error("expected a key frame, found an interframe")]
+    Interframe,
+    /// A VP8 key frame without its start code (RFC 6386, 9.1).
+    #[error("expected start code 9d012a, found {:02x}{:02x}{:02x}", .found[0], .found[1], .found[2])]
+    StartCode {
+        /// The code as written.
+        found: [u8; 3],
+    },
+    /// A lossless WebP picture without its signature (RFC 9649, 3.4).
+    #[error("expected signature 2f, found {found:02x}")]
+    LosslessSignature {
+        /// The signature as written.
+        found: u8,
+    },
+    /// A lossless WebP picture of a later version (RFC 9649, 3.4).
+    #[error("expected version 0, found {found}")]
+    LosslessVersion {
+        /// The version as written, 1 to 7.
+        found: u8,
+    },
+}
+
+/// What keeps [`from_reader`](super::from_reader) from a header.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The source could not be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The source was read and has no header.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+}
+
+/// A number that is no EXIF orientation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected an EXIF orientation of 1 to 8, found {0}")]
+pub struct InvalidOrientation(pub(super) u8);

@@ -1,0 +1,330 @@
+//! Format and sides of a picture from its first bytes, without I/O.
+//!
+//! [`HeaderReader`] is fed bytes in any split and answers with a [`Header`], with the bytes it
+//! wants next, or with a [`HeaderError`]. [`from_slice`] and [`from_reader`] drive it.
+//!
+//! It reads no pixels: a file whose header is right and whose pixels are damaged passes. It
+//! allocates nothing, whatever a header claims.
+
+mod bmp;
+mod cursor;
+mod error;
+mod exif;
+mod jpeg;
+mod png;
+mod sniff;
+mod types;
+mod webp;
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use arrayvec::ArrayVec;
+
+use cursor::Cursor;
+pub use error::{FirstBytes, Found, HeaderError, InvalidOrientation, Problem, ReadError};
+pub use types::{Format, Header, Orientation};
+
+/// Where a [`HeaderReader`] stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The header is known; no more bytes are wanted.
+    Done(Header),
+    /// More bytes are wanted.
+    Need {
+        /// Offset in the file of the first byte wanted.
+        at: u64,
+        /// How many bytes bring the reader on, at least 1. More are welcome.
+        len: usize,
+    },
+}
+
+/// Reads a header from bytes fed in any split.
+///
+/// The answer does not depend on the split. Neither the first nor the last byte of a
+/// [wish](Step::Need) ever moves back, so a caller that can seek may skip to it; then the sides
+/// are the same and the orientation the same or unknown. Once an answer or an error is given it
+/// stays.
+///
+/// ```
+/// use emo_preflight::header::{Format, HeaderReader, Step};
+///
+/// let file = b"BM\x1e\0\0\0\0\0\0\0\x1a\0\0\0\x0c\0\0\0\x80\x02\xe0\x01\x01\0\x18\0";
+/// let mut reader = HeaderReader::new();
+/// assert_eq!(reader.step()?, Step::Need { at: 0, len: 12 });
+/// assert_eq!(reader.feed(0, &file[..15])?, Step::Need { at: 15, len: 3 });
+///
+/// let Step::Done(header) = reader.feed(15, &file[15..])? else { panic!("the header is whole") };
+/// assert_eq!((header.format, header.width, header.height), (Format::Bmp, 640, 480));
+/// # Ok::<(), emo_preflight::header::HeaderError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct HeaderReader {
+    /// The file's first bytes as far as they had to be kept.
+    head: ArrayVec<u8, { sniff::WINDOW }>,
+    state: State,
+}
+
+impl HeaderReader {
+    /// A reader that has seen nothing.
+    pub const fn new() -> Self {
+        Self { head: ArrayVec::new_const(), state: State::Head { wanted: SIGNATURE_LEN } }
+    }
+
+    /// Where the reader stands, without feeding it.
+    ///
+    /// # Errors
+    /// The error that an earlier call has answered.
+    pub fn step(&self) -> Result<Step, HeaderError> {
+        Ok(match &self.state {
+            State::Head { wanted } => Step::Need {
+                at: self.head.len() as u64,
+                len: wanted.saturating_sub(self.head.len()),
+            },
+            State::Jpeg(walker) => walker.need(),
+            State::End(end) => Step::Done(end.clone()?),
+        })
+    }
+
+    /// Takes `bytes`, the first of which lies at offset `at` of the file.
+    ///
+    /// Bytes before the wish pass by (the orientation may be read from them), bytes from the
+    /// wish on are taken. Bytes that begin past the wish are of no use: the same wish is
+    /// answered.
+    ///
+    /// # Errors
+    /// Any [`HeaderError`] but an end of file, which only [`eof`](Self::eof) can know of.
+    pub fn feed(&mut self, at: u64, bytes: &[u8]) -> Result<Step, HeaderError> {
+        let fed = Cursor::new(at, bytes);
+        let advanced = match &mut self.state {
+            State::Head { .. } => self.feed_head(fed),
+            State::Jpeg(walker) => walker.feed(fed),
+            State::End(_) => return self.step(),
+        };
+        match advanced {
+            Ok(None) => {}
+            Ok(Some(header)) => self.state = State::End(Ok(header)),
+            Err(error) => self.state = State::End(Err(error)),
+        }
+        self.step()
+    }
+
+    /// Says that the file ends after `total` bytes, so that a pending wish cannot be met.
+    ///
+    /// # Errors
+    /// [`HeaderError::Truncated`] when the file ends inside its header; what the bytes are
+    /// instead when they are no header at all; the error that an earlier call has answered.
+    pub fn eof(&mut self, total: u64) -> Result<Header, HeaderError> {
+        let truncated = |format, at| HeaderError::Truncated { format, at, total };
+        let seen = self.head.len() as u64;
+        let error = match &self.state {
+            State::End(end) => return end.clone(),
+            State::Jpeg(walker) => truncated(Some(Format::Jpeg), walker.at()),
+            State::Head { wanted } if *wanted < sniff::WINDOW && !self.head.is_empty() => {
+                match Signature::of(&self.head) {
+                    Signature::Whole(format) => truncated(Some(format), seen),
+                    Signature::Part => truncated(None, seen),
+                    Signature::None if total > seen => truncated(None, seen),
+                    Signature::None => sniff::name(&self.head),
+                }
+            }
+            State::Head { .. } if total > seen => truncated(None, seen),
+            State::Head { .. } => sniff::name(&self.head),
+        };
+        self.state = State::End(Err(error.clone()));
+        Err(error)
+    }
+
+    fn feed_head(&mut self, fed: Cursor<'_>) -> Result<Option<Header>, HeaderError> {
+        let Some(fresh) = fed.from(self.head.len() as u64) else {
+            return Ok(None);
+        };
+        // A whole head in one feed is looked at where it lies.
+        let kept = !self.head.is_empty();
+        if kept {
+            keep(&mut self.head, fresh.bytes());
+        }
+        let head = if kept { self.head.as_slice() } else { fresh.bytes() };
+        match look(head)? {
+            Look::Header(header) => Ok(Some(header)),
+            Look::More(wanted) => {
+                if !kept {
+                    keep(&mut self.head, fresh.bytes());
+                }
+                self.state = State::Head { wanted };
+                Ok(None)
+            }
+            Look::Jpeg => {
+                let mut walker = jpeg::Walker::new();
+                let mut found = None;
+                if kept {
+                    found = walker.feed(Cursor::new(0, head))?;
+                }
+                if found.is_none() {
+                    found = walker.feed(fed)?;
+                }
+                self.state = State::Jpeg(walker);
+                Ok(found)
+            }
+            Look::Other => Err(sniff::name(head)),
+        }
+    }
+}
+
+impl Default for HeaderReader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The header of a file that is wholly in memory.
+///
+/// ```
+/// use emo_preflight::header;
+///
+/// let error = header::from_slice(b"GIF89a\x01\0\x01\0\0\0\0;").unwrap_err();
+/// assert!(error.is_unsupported());
+/// assert_eq!(error.to_string(), "expected a JPEG, PNG, BMP or WebP image, found GIF");
+/// ```
+///
+/// # Errors
+/// Any [`HeaderError`].
+pub fn from_slice(bytes: &[u8]) -> Result<Header, HeaderError> {
+    // Keeping no state for later feeds halves the time.
+    let header = match look(bytes)? {
+        Look::Header(header) => Some(header),
+        Look::Jpeg => jpeg::Walker::new().feed(Cursor::new(0, bytes))?,
+        Look::More(_) | Look::Other => None,
+    };
+    header.map_or_else(|| without_header(bytes), Ok)
+}
+
+/// The header of a file that begins at the current position of `source`.
+///
+/// Reads at most 1 KiB at a time and seeks over what it does not need, so the orientation is
+/// unknown where EXIF keeps it far from its start. Where `source` stands afterwards is not
+/// defined.
+///
+/// # Errors
+/// [`ReadError::Io`] when reading or seeking fails, else [`ReadError::Header`].
+pub fn from_reader<R: Read + Seek>(mut source: R) -> Result<Header, ReadError> {
+    let base = source.stream_position()?;
+    let mut reader = HeaderReader::new();
+    let mut buffer = [0; READ_LEN];
+    let mut position = 0_u64;
+    loop {
+        let at = match reader.step()? {
+            Step::Done(header) => return Ok(header),
+            Step::Need { at, .. } => at,
+        };
+        if at != position {
+            source.seek(SeekFrom::Start(base.saturating_add(at)))?;
+            position = at;
+        }
+        let read = match source.read(&mut buffer) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.into()),
+        };
+        if read == 0 {
+            let end = source.seek(SeekFrom::End(0))?;
+            return Ok(reader.eof(end.saturating_sub(base))?);
+        }
+        reader.feed(position, buffer.get(..read).unwrap_or_default())?;
+        position = position.saturating_add(read as u64);
+    }
+}
+
+#[cold]
+fn without_header(bytes: &[u8]) -> Result<Header, HeaderError> {
+    let mut reader = HeaderReader::new();
+    reader.feed(0, bytes)?;
+    reader.eof(bytes.len() as u64)
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    /// Looking at the file's first bytes; `wanted` of them are needed to go on.
+    Head {
+        wanted: usize,
+    },
+    Jpeg(jpeg::Walker),
+    End(Result<Header, HeaderError>),
+}
+
+/// What a file's first bytes tell. Never taken back when more of them are known.
+enum Look {
+    Header(Header),
+    /// So many bytes, counted from the file's start, are needed to tell.
+    More(usize),
+    /// A JPEG, whose size can lie anywhere.
+    Jpeg,
+    /// None of the four formats.
+    Other,
+}
+
+#[inline]
+fn look(head: &[u8]) -> Result<Look, HeaderError> {
+    if head.len() < SIGNATURE_LEN {
+        return Ok(Look::More(SIGNATURE_LEN));
+    }
+    let look = match Signature::of(head) {
+        Signature::Whole(Format::Jpeg) => Look::Jpeg,
+        Signature::Whole(Format::Png) => png::look(head)?,
+        Signature::Whole(Format::Bmp) => bmp::look(head)?,
+        Signature::Whole(Format::WebP) => webp::look(head)?,
+        Signature::Part | Signature::None => Look::Other,
+    };
+    Ok(match look {
+        // A name must not depend on how many bytes came at once.
+        Look::Other if head.len() < sniff::WINDOW => Look::More(sniff::WINDOW),
+        look => look,
+    })
+}
+
+enum Signature {
+    Whole(Format),
+    /// The head is too short to tell.
+    Part,
+    None,
+}
+
+impl Signature {
+    #[inline]
+    fn of(head: &[u8]) -> Self {
+        let form = head.get(8..).unwrap_or_default();
+        if head.starts_with(JPEG) {
+            Self::Whole(Format::Jpeg)
+        } else if head.starts_with(PNG) {
+            Self::Whole(Format::Png)
+        } else if head.starts_with(BMP) {
+            Self::Whole(Format::Bmp)
+        } else if head.starts_with(RIFF) && form.starts_with(WEBP) {
+            Self::Whole(Format::WebP)
+        } else if [JPEG, PNG, BMP, RIFF].iter().any(|whole| whole.starts_with(head))
+            || (head.starts_with(RIFF) && WEBP.starts_with(form))
+        {
+            Self::Part
+        } else {
+            Self::None
+        }
+    }
+}
+
+fn keep(head: &mut ArrayVec<u8, { sniff::WINDOW }>, bytes: &[u8]) {
+    head.extend(bytes.iter().copied().take(head.remaining_capacity()));
+}
+
+/// ITU T.81, B.2.1: SOI.
+const JPEG: &[u8] = b"\xff\xd8";
+/// PNG, Third Edition, 5.2.
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+/// BITMAPFILEHEADER, bfType.
+const BMP: &[u8] = b"BM";
+/// RFC 9649, 2.4, with the file's size between the two.
+const RIFF: &[u8] = b"RIFF";
+const WEBP: &[u8] = b"WEBP";
+
+/// The longest signature.
+const SIGNATURE_LEN: usize = 12;
+
+const READ_LEN: usize = 1024;
