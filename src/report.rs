@@ -1,0 +1,457 @@
+//! The result of one source, and its JSON: one object a line, version 1.
+//!
+//! People script against this JSON, so fields and codes are added, never renamed. Fields with
+//! nothing to say are left out; `reasons` and `billing` never are.
+
+use std::fmt;
+
+use serde::de::Error as _;
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use crate::bbox::{AspectRatio, BBox, BoxProblem};
+use crate::header::{Header, HeaderError};
+use crate::limits::{Violation, one_of};
+
+/// What came of one source.
+///
+/// Serialises to the documented JSON object and reads it back, so a results file is a list of
+/// these.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct Report {
+    #[serde(rename = "v", deserialize_with = "version_1")]
+    pub(crate) version: u8,
+    /// Position in the input, from 0.
+    pub index: u64,
+    /// The source, verbatim.
+    pub source: String,
+    /// The caller's own identity for the picture, when one was given.
+    #[serde(default)]
+    pub image_id: Option<String>,
+    /// The aspect ratio asked for.
+    pub ratio: AspectRatio,
+    /// The verdict, with the boxes where it has any.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// What the header says; absent when it was not read.
+    #[serde(default)]
+    pub image: Option<Header>,
+    /// Why the verdict is what it is; empty when there is nothing to say.
+    pub reasons: Vec<Reason>,
+    /// What the local stage took from the network; absent when it took nothing.
+    #[serde(default)]
+    pub fetch: Option<Fetch>,
+    /// What this picture's call cost.
+    pub billing: Billing,
+    /// The service's id of the answer.
+    #[serde(default)]
+    pub request_id: Option<String>,
+    /// The verdict was known: `billing` repeats the original bill and nothing was paid now.
+    #[serde(default)]
+    pub from_ledger: bool,
+    /// The input's other fields, untouched.
+    #[serde(default)]
+    pub input: Option<Map<String, Value>>,
+}
+
+impl Report {
+    /// A report that nothing is known of yet but its source and verdict.
+    #[must_use]
+    pub fn new(source: impl Into<String>, ratio: AspectRatio, verdict: Verdict) -> Self {
+        Self {
+            version: VERSION,
+            index: 0,
+            source: source.into(),
+            image_id: None,
+            ratio,
+            verdict,
+            image: None,
+            reasons: Vec::new(),
+            fetch: None,
+            billing: Billing::NONE,
+            request_id: None,
+            from_ledger: false,
+            input: None,
+        }
+    }
+}
+
+impl Serialize for Report {
+    // By hand for the documented order of the fields, which a flattened enum would break up.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("v", &self.version)?;
+        map.serialize_entry("index", &self.index)?;
+        map.serialize_entry("source", &self.source)?;
+        if let Some(image_id) = &self.image_id {
+            map.serialize_entry("image_id", image_id)?;
+        }
+        map.serialize_entry("ratio", &self.ratio)?;
+        map.serialize_entry("verdict", self.verdict.as_str())?;
+        if let Some(image) = &self.image {
+            map.serialize_entry("image", image)?;
+        }
+        map.serialize_entry("reasons", &self.reasons)?;
+        if let Some(fetch) = &self.fetch {
+            map.serialize_entry("fetch", fetch)?;
+        }
+        if let Some((face, ext)) = self.verdict.boxes() {
+            map.serialize_entry("face_bbox", &face)?;
+            map.serialize_entry("ext_bbox", &ext)?;
+        }
+        map.serialize_entry("billing", &self.billing)?;
+        if let Some(request_id) = &self.request_id {
+            map.serialize_entry("request_id", request_id)?;
+        }
+        map.serialize_entry("from_ledger", &self.from_ledger)?;
+        if let Some(input) = &self.input {
+            map.serialize_entry("input", input)?;
+        }
+        map.end()
+    }
+}
+
+/// What is said of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Verdict {
+    /// The local stage passed and no call was asked for.
+    Eligible,
+    /// The service can animate it, and the boxes hold.
+    Accepted {
+        /// The face's box, in pixels.
+        #[serde(rename = "face_bbox")]
+        face: BBox,
+        /// The dynamic area's box, in pixels.
+        #[serde(rename = "ext_bbox")]
+        ext: BBox,
+    },
+    /// Refused here; no call was made.
+    RejectedLocal,
+    /// The service judged the picture and refused it.
+    RejectedRemote,
+    /// The service passed it, but the boxes do not hold: see the reasons.
+    BoxMismatch {
+        /// The face's box as answered, in pixels.
+        #[serde(rename = "face_bbox")]
+        face: BBox,
+        /// The dynamic area's box as answered, in pixels.
+        #[serde(rename = "ext_bbox")]
+        ext: BBox,
+    },
+    /// The local stage could not tell; no call was made.
+    Undetermined,
+    /// The call gave no usable verdict.
+    Failed,
+    /// The run had stopped before this source's call.
+    Skipped,
+}
+
+impl Verdict {
+    /// The verdict's name in the JSON.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Eligible => "eligible",
+            Self::Accepted { .. } => "accepted",
+            Self::RejectedLocal => "rejected_local",
+            Self::RejectedRemote => "rejected_remote",
+            Self::BoxMismatch { .. } => "box_mismatch",
+            Self::Undetermined => "undetermined",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    /// The face box and the dynamic-area box, where the service gave them.
+    #[must_use]
+    pub fn boxes(&self) -> Option<(BBox, BBox)> {
+        match *self {
+            Self::Accepted { face, ext } | Self::BoxMismatch { face, ext } => Some((face, ext)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One reason for a verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Reason {
+    /// What programs read.
+    pub code: ReasonCode,
+    /// What people read: lower-case, no full stop.
+    pub message: String,
+    /// What was found, where that helps: a number of pixels, a format's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Value>,
+    /// What was required, where that helps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub required: Option<Value>,
+}
+
+impl Reason {
+    /// A reason without `found` and `required`.
+    #[must_use]
+    pub fn new(code: ReasonCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), found: None, required: None }
+    }
+
+    pub(crate) fn found(mut self, found: impl Into<Value>) -> Self {
+        self.found = Some(found.into());
+        self
+    }
+
+    pub(crate) fn required(mut self, required: impl Into<Value>) -> Self {
+        self.required = Some(required.into());
+        self
+    }
+}
+
+impl From<&Violation> for Reason {
+    fn from(violation: &Violation) -> Self {
+        let message = violation.to_string();
+        match violation {
+            Violation::Format { found, required } => {
+                Self::new(ReasonCode::UnsupportedFormat, message)
+                    .found(found.to_string())
+                    .required(one_of(required))
+            }
+            Violation::ShortestSideBelowMin { found, required } => {
+                Self::new(ReasonCode::ShortestSideBelowMin, message)
+                    .found(*found)
+                    .required(*required)
+            }
+            Violation::LongestSideAboveMax { found, required } => {
+                Self::new(ReasonCode::LongestSideAboveMax, message)
+                    .found(*found)
+                    .required(*required)
+            }
+        }
+    }
+}
+
+impl From<&BoxProblem> for Reason {
+    fn from(problem: &BoxProblem) -> Self {
+        let message = problem.to_string();
+        let sides = |width: &f64, height: &f64| format!("{width}×{height}");
+        match problem {
+            BoxProblem::Degenerate { found, .. } => {
+                Self::new(ReasonCode::BoxDegenerate, message).found(found.to_string())
+            }
+            BoxProblem::RatioMismatch { width, height, required } => {
+                Self::new(ReasonCode::RatioMismatch, message)
+                    .found(sides(width, height))
+                    .required(required.as_str())
+            }
+            BoxProblem::Ratio8To11 { width, height } => Self::new(ReasonCode::Ratio8To11, message)
+                .found(sides(width, height))
+                .required(AspectRatio::Portrait.as_str()),
+            BoxProblem::OutOfImage { found, width, height } => {
+                Self::new(ReasonCode::BoxOutOfImage, message)
+                    .found(found.to_string())
+                    .required(format!("within {width}×{height}"))
+            }
+            BoxProblem::FaceOutsideExt { face, ext } => {
+                Self::new(ReasonCode::FaceOutsideExt, message)
+                    .found(face.to_string())
+                    .required(format!("within {ext}"))
+            }
+        }
+    }
+}
+
+impl From<&HeaderError> for Reason {
+    fn from(error: &HeaderError) -> Self {
+        let message = error.to_string();
+        let take = || one_of(&crate::Limits::default().formats);
+        match error {
+            HeaderError::Unsupported { found } => {
+                Self::new(ReasonCode::UnsupportedFormat, message).found(*found).required(take())
+            }
+            HeaderError::NotAnImage { found } => {
+                Self::new(ReasonCode::NotAnImage, message).found(found.to_string()).required(take())
+            }
+            HeaderError::SizeDeferred { .. } => Self::new(ReasonCode::SizeDeferred, message),
+            _ => Self::new(ReasonCode::CorruptHeader, message),
+        }
+    }
+}
+
+/// Declares the codes once: the variant, its documentation and its text.
+macro_rules! reason_codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
+        /// What programs read of a reason. The texts are part of the contract.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum ReasonCode {
+            $($(#[$doc])* $variant,)*
+            /// The service's own code, verbatim.
+            Service(String),
+        }
+
+        impl ReasonCode {
+            /// The code's text in the JSON.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$variant => $text,)*
+                    Self::Service(code) => code,
+                }
+            }
+        }
+
+        impl From<String> for ReasonCode {
+            fn from(text: String) -> Self {
+                match text.as_str() {
+                    $($text => Self::$variant,)*
+                    _ => Self::Service(text),
+                }
+            }
+        }
+    };
+}
+
+reason_codes! {
+    /// An image, but of a format the service does not take; `found` names it.
+    UnsupportedFormat = "unsupported_format",
+    /// No image at all; `found` names what it is, where that can be told.
+    NotAnImage = "not_an_image",
+    /// The header contradicts its format, or the file ends inside it.
+    CorruptHeader = "corrupt_header",
+    /// The shorter side is too short, in pixels.
+    ShortestSideBelowMin = "shortest_side_below_min",
+    /// The longer side is too long, in pixels.
+    LongestSideAboveMax = "longest_side_above_max",
+    /// The source is no http or https URL.
+    NotHttpUrl = "not_http_url",
+    /// The URL, or a redirect of it, leads to an address that is not public.
+    PrivateAddress = "private_address",
+    /// The origin answered 404 or 410, or the file does not exist.
+    NotFound = "not_found",
+    /// The line of the input could not be understood.
+    BadInput = "bad_input",
+    /// A local file could not be read.
+    UnreadableFile = "unreadable_file",
+    /// The origin answered with a status, or a partial answer, that tells nothing.
+    HttpStatus = "http_status",
+    /// The origin could not be reached, or the transfer broke off.
+    Network = "network",
+    /// The local stage took longer than it may.
+    Timeout = "timeout",
+    /// More than five redirects.
+    TooManyRedirects = "too_many_redirects",
+    /// A redirect without a usable target.
+    BadRedirect = "bad_redirect",
+    /// The header was not over after as many bytes as may be taken.
+    HeaderTooLong = "header_too_long",
+    /// A JPEG that gives its height only after its pixels (DNL).
+    SizeDeferred = "size_deferred",
+    /// The origin compressed the body although identity was asked for.
+    EncodedBody = "encoded_body",
+    /// The service answered `check_pass: false` and gave no code.
+    CheckPassFalse = "check_pass_false",
+    /// `ext_bbox` has another ratio than the one requested.
+    RatioMismatch = "ratio_mismatch",
+    /// 3:4 was requested and `ext_bbox` is 8:11.
+    Ratio8To11 = "ratio_8_11",
+    /// `ext_bbox` leaves the picture.
+    BoxOutOfImage = "box_out_of_image",
+    /// `face_bbox` is not within `ext_bbox`.
+    FaceOutsideExt = "face_outside_ext",
+    /// A box without area.
+    BoxDegenerate = "box_degenerate",
+    /// The service passed the picture but its boxes cannot be read.
+    MalformedAnswer = "malformed_answer",
+    /// The call may have been billed and its answer is lost; it is not repeated.
+    BillingUnknown = "billing_unknown",
+    /// The books could not be written or read.
+    LedgerError = "ledger_error",
+    /// The run's cap on paid calls is used up.
+    CapReached = "cap_reached",
+}
+
+impl fmt::Display for ReasonCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for ReasonCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for ReasonCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
+    }
+}
+
+/// What the local stage took from the network for one source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Fetch {
+    /// Body bytes received.
+    pub bytes: u64,
+    /// Requests sent, redirects and retries included.
+    pub requests: u32,
+    /// Redirects followed.
+    pub redirects: u32,
+    /// Time from the first connect, in milliseconds.
+    pub elapsed_ms: u64,
+}
+
+/// What one picture's call cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Billing {
+    /// Images that are surely billed.
+    pub images: u64,
+    /// How sure that number is.
+    pub certainty: Certainty,
+}
+
+impl Billing {
+    /// Nothing was billed.
+    pub const NONE: Self = Self { images: 0, certainty: Certainty::None };
+    /// A call may have been billed.
+    pub const UNKNOWN: Self = Self { images: 0, certainty: Certainty::Unknown };
+
+    /// The service said how many images it bills (`usage.image_count`).
+    #[must_use]
+    pub fn certain(images: u64) -> Self {
+        Self { images, certainty: Certainty::Certain }
+    }
+}
+
+/// How sure a bill is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Certainty {
+    /// No call, or an error answer that carries no bill.
+    None,
+    /// The answer carries the bill.
+    Certain,
+    /// A call may have been billed and nobody knows.
+    Unknown,
+}
+
+fn version_1<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    match u8::deserialize(deserializer)? {
+        VERSION => Ok(VERSION),
+        other => Err(D::Error::custom(format_args!("result version is {VERSION}, found {other}"))),
+    }
+}
+
+const VERSION: u8 = 1;
