@@ -1,0 +1,336 @@
+//! What the emulator knows: pictures, scripts, the rate window, the books.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use url::{Host, Url};
+
+use super::fate::Fate;
+use super::picture::Picture;
+use super::serve;
+
+/// One POST as it arrived at the endpoint; see [`Emulator::received`](super::Emulator::received).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Received {
+    /// When the last byte of the request had arrived.
+    pub arrived: Instant,
+    /// The method: always `POST`.
+    pub method: String,
+    /// Path and query as sent.
+    pub path: String,
+    /// Names in lower case and values, in the order of the request; the API key among them, so take
+    /// care where you print it.
+    pub headers: Vec<(String, String)>,
+    /// The body; a JSON string of the text when it was not JSON.
+    pub body: Value,
+    /// `input.image_url` of the body, if it was there.
+    pub image_url: Option<String>,
+    /// The HTTP status; `None` when the connection was reset instead, and while the picture is judged.
+    pub status: Option<u16>,
+    /// Whether the call was billed.
+    pub billed: bool,
+}
+
+/// What the builder was told.
+pub(super) struct Config {
+    pub(super) address: SocketAddr,
+    pub(super) api_key: Option<String>,
+    pub(super) model: String,
+    pub(super) rps: Option<u32>,
+    pub(super) fetch_timeout: Duration,
+    pub(super) forgiving: bool,
+}
+
+/// Shared by the handle and by every task.
+pub(super) struct State {
+    pub(super) config: Config,
+    pub(super) client: reqwest::Client,
+    pub(super) decoders: Arc<Semaphore>,
+    books: Mutex<Books>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// A picture with its validator.
+pub(super) struct Exhibit {
+    pub(super) picture: Picture,
+    pub(super) etag: String,
+}
+
+/// A call's place in the books.
+pub(super) struct Ticket {
+    pub(super) request_id: String,
+    pub(super) within_rate: bool,
+    picture: Option<Key>,
+    received: Option<usize>,
+}
+
+/// What a picture goes by in the books.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    /// Served here: the path, without query.
+    Here(String),
+    /// Served by somebody else: the whole URL.
+    Elsewhere(String),
+}
+
+/// Counters of the whole emulator or of one picture.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) calls: u64,
+    pub(super) billed: u64,
+    pub(super) fetches: u64,
+}
+
+#[derive(Default)]
+struct Books {
+    total: Counts,
+    answers: u64,
+    arrivals: VecDeque<Instant>,
+    slots: HashMap<Key, Slot>,
+    received: Vec<Received>,
+    unscripted: Vec<String>,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// `None` for a picture elsewhere.
+    exhibit: Option<Arc<Exhibit>>,
+    fates: VecDeque<Fate>,
+    counts: Counts,
+}
+
+impl State {
+    pub(super) fn new(config: Config, client: reqwest::Client) -> Self {
+        Self {
+            config,
+            client,
+            decoders: Arc::new(Semaphore::new(DECODERS)),
+            books: Mutex::default(),
+            tasks: Mutex::default(),
+        }
+    }
+
+    /// Runs a task for as long as the emulator lives, whatever becomes of the connection.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = lock(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
+    pub(super) fn stop(&self) {
+        lock(&self.tasks).abort_all();
+    }
+
+    /// A place for a picture; what was there keeps its counters and fates.
+    pub(super) fn serve(&self, key: Key, picture: Option<Picture>) {
+        let exhibit = picture.map(|picture| {
+            let etag = serve::etag(&picture);
+            Arc::new(Exhibit { picture, etag })
+        });
+        lock(&self.books).slots.entry(key).or_default().exhibit = exhibit;
+    }
+
+    pub(super) fn script(&self, key: &Key, fates: impl IntoIterator<Item = Fate>) {
+        // The caller's iterator runs before the lock is taken: it may use the emulator itself.
+        let fates: Vec<Fate> = fates.into_iter().collect();
+        let mut books = lock(&self.books);
+        match books.slots.get_mut(key) {
+            Some(slot) => slot.fates.extend(fates),
+            None => {
+                books.unscripted.push(format!("fates for {key}, a picture of another emulator"))
+            }
+        }
+    }
+
+    /// The picture of a path; counted as a fetch unless the emulator itself asks.
+    pub(super) fn exhibit(&self, path: &str, own: bool) -> Option<Arc<Exhibit>> {
+        let mut books = lock(&self.books);
+        let slot = books.slots.get_mut(&Key::Here(path.to_owned()))?;
+        slot.counts.fetches += u64::from(!own);
+        slot.exhibit.clone()
+    }
+
+    pub(super) fn serves(&self, path: &str) -> bool {
+        let key = Key::Here(path.to_owned());
+        lock(&self.books).slots.contains_key(&key)
+    }
+
+    /// A picture's key by its URL.
+    pub(super) fn key(&self, url: &Url) -> Key {
+        let own = self.config.address;
+        let host = match url.host() {
+            Some(Host::Ipv4(ip)) => IpAddr::V4(ip) == own.ip(),
+            Some(Host::Ipv6(ip)) => IpAddr::V6(ip) == own.ip(),
+            Some(Host::Domain(name)) => name == "localhost",
+            None => false,
+        };
+        if host && url.port_or_known_default() == Some(own.port()) {
+            Key::Here(url.path().to_owned())
+        } else {
+            Key::Elsewhere(url.to_string())
+        }
+    }
+
+    /// Books the arrival of a call, in the rate window too.
+    pub(super) fn arrive(&self, received: Received) -> Ticket {
+        let url = received.image_url.as_deref().map(Url::parse);
+        let picture = url.and_then(Result::ok).map(|url| self.key(&url));
+        let mut books = lock(&self.books);
+        books.total.calls += 1;
+        books.answers += 1;
+        let request_id = request_id(books.answers);
+        let within_rate =
+            self.config.rps.is_none_or(|limit| window(&mut books.arrivals, limit, Instant::now()));
+        if let Some(slot) = picture.as_ref().and_then(|key| books.slots.get_mut(key)) {
+            slot.counts.calls += 1;
+        }
+        let place = (!self.config.forgiving).then(|| {
+            books.received.push(received);
+            books.received.len() - 1
+        });
+        Ticket { request_id, within_rate, picture, received: place }
+    }
+
+    /// The fate of a call by its picture. `None` when the URL names this emulator, which serves no such
+    /// picture.
+    pub(super) fn next_fate(&self, ticket: &Ticket) -> Option<Fate> {
+        let key = ticket.picture.as_ref()?;
+        match lock(&self.books).slots.get_mut(key) {
+            Some(slot) => Some(slot.fates.pop_front().unwrap_or_else(Fate::judge)),
+            None => matches!(key, Key::Elsewhere(_)).then(Fate::judge),
+        }
+    }
+
+    /// Books how a call ended, before a byte of the answer leaves.
+    pub(super) fn settle(&self, ticket: &Ticket, status: Option<u16>, billed: bool) {
+        let mut books = lock(&self.books);
+        if billed {
+            books.total.billed += 1;
+            if let Some(slot) = ticket.picture.as_ref().and_then(|key| books.slots.get_mut(key)) {
+                slot.counts.billed += 1;
+            }
+        }
+        if let Some(received) = ticket.received.and_then(|place| books.received.get_mut(place)) {
+            received.status = status;
+            received.billed = billed;
+        }
+    }
+
+    /// An id for an answer outside the endpoint.
+    pub(super) fn fresh_id(&self) -> String {
+        let mut books = lock(&self.books);
+        books.answers += 1;
+        request_id(books.answers)
+    }
+
+    /// Notes what no test scripted.
+    pub(super) fn complain(&self, what: String) {
+        if !self.config.forgiving {
+            lock(&self.books).unscripted.push(what);
+        }
+    }
+
+    pub(super) fn totals(&self) -> Counts {
+        lock(&self.books).total
+    }
+
+    pub(super) fn counts_of(&self, key: &Key) -> Counts {
+        let books = lock(&self.books);
+        books.slots.get(key).map_or_else(Counts::default, |slot| slot.counts)
+    }
+
+    pub(super) fn received(&self) -> Vec<Received> {
+        lock(&self.books).received.clone()
+    }
+
+    pub(super) fn unscripted(&self) -> Vec<String> {
+        lock(&self.books).unscripted.clone()
+    }
+
+    /// Per picture, how many fates were never taken; sorted.
+    pub(super) fn untaken(&self) -> Vec<(String, usize)> {
+        let books = lock(&self.books);
+        let left = books.slots.iter().filter(|(_, slot)| !slot.fates.is_empty());
+        let mut left: Vec<_> =
+            left.map(|(key, slot)| (key.to_string(), slot.fates.len())).collect();
+        left.sort();
+        left
+    }
+}
+
+impl fmt::Display for Key {
+    /// Without what may be secret in a URL: userinfo and query.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here(path) => f.write_str(path),
+            Self::Elsewhere(url) => match Url::parse(url) {
+                Ok(url) => write!(f, "{}{}", url.host_str().unwrap_or_default(), url.path()),
+                Err(_) => f.write_str("a picture elsewhere"),
+            },
+        }
+    }
+}
+
+/// Whether a call at `now` is among the first `limit` of the second that ends with it.
+///
+/// Refused calls stay in the window too. Only the last `limit` arrivals can matter.
+fn window(arrivals: &mut VecDeque<Instant>, limit: u32, now: Instant) -> bool {
+    let limit = limit as usize;
+    let full = arrivals.len() >= limit;
+    let recent =
+        arrivals.front().is_none_or(|&oldest| now.saturating_duration_since(oldest) < SECOND);
+    let allowed = limit > 0 && !(full && recent);
+    arrivals.push_back(now);
+    while arrivals.len() > limit {
+        arrivals.pop_front();
+    }
+    allowed
+}
+
+/// Looks like the service's ids, and is the same in every run.
+fn request_id(number: u64) -> String {
+    format!("c56f62df-724e-9c19-96bd-{:012x}", number & 0xffff_ffff_ffff)
+}
+
+/// A task that panicked while it held the lock leaves counters that are still worth reading.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Pictures decoded at a time: the largest the service takes is 200 MB when decoded.
+const DECODERS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_slides_and_counts_the_refused() {
+        let start = Instant::now();
+        let mut arrivals = VecDeque::new();
+        for (at, limit, allowed) in [
+            (0, 2, true),
+            (100, 2, true),
+            (999, 2, false),
+            (1_000, 2, false),
+            (1_998, 2, false),
+            (2_000, 2, true),
+            (2_999, 2, true),
+            (4_000, 2, true),
+        ] {
+            let now = start + Duration::from_millis(at);
+            assert_eq!(window(&mut arrivals, limit, now), allowed, "at {at} ms");
+        }
+        assert!(arrivals.len() <= 2);
+        assert!(!window(&mut VecDeque::new(), 0, start));
+    }
+}
