@@ -1,0 +1,42 @@
+//! What can go wrong with the gate itself. What is wrong with a picture is in its report.
+
+/// A setting that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// An option is out of its range; the text says which, what is required and what was found.
+    #[error("{0}")]
+    Option(String),
+    /// No HTTPS client could be made of this machine's TLS settings.
+    #[error("cannot set up TLS: {0}")]
+    Tls(String),
+}
+
+/// Why the gate gave no report. Never says anything about the picture.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GateError {
+    /// A setting that cannot work; no call has left.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The gate was closed before this source's call; no call has left for it.
+    #[error("the gate is closed: nothing was sent for this source")]
+    Closed,
+    /// The task that held this call was ended with its runtime; the call may have left.
+    #[error("the runtime ended under the call: it may have left and been billed")]
+    Lost,
+}
+
+impl GateError {
+    /// Whether a paid call may have left whose answer this error withholds.
+    ///
+    /// ```
+    /// use emo_preflight::GateError;
+    /// assert!(!GateError::Closed.may_have_been_billed());
+    /// assert!(GateError::Lost.may_have_been_billed());
+    /// ```
+    #[must_use]
+    pub fn may_have_been_billed(&self) -> bool {
+        matches!(self, Self::Lost)
+    }
+}

@@ -1,0 +1,438 @@
+//! The loop that feeds the header reader from a URL: ranges where the origin knows them, a stream
+//! that is hung up on where it does not, our own redirects.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, IF_RANGE,
+    LOCATION, RANGE, RETRY_AFTER,
+};
+use reqwest::{Response, StatusCode};
+use tokio::time::Instant;
+use url::Url;
+
+use super::guard::PrivateAddress;
+use super::range::{ByteRange, ContentRange};
+use super::version::{Version, VersionBuilder};
+use super::{Refusal, Shared};
+use crate::header::{Header, HeaderError, HeaderReader, Step};
+use crate::key::printable;
+use crate::report::{Fetch, Reason, ReasonCode};
+
+/// A header, and the version of the picture it belongs to.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetched {
+    pub(crate) header: Header,
+    pub(crate) version: Version,
+}
+
+/// Reads the header of the picture at `url`. What was taken from the network is counted whatever
+/// the outcome.
+pub(super) async fn fetch(shared: &Shared, url: Url) -> (Result<Fetched, Refusal>, Fetch) {
+    let mut transfer = Transfer {
+        shared,
+        url,
+        reader: HeaderReader::new(),
+        version: VersionBuilder::default(),
+        ranges: true,
+        next_length: FIRST_RANGE,
+        restarts: 0,
+        spent: Fetch::default(),
+    };
+    // The clock starts when the first host lets us in: waiting for one's turn is not the origin's
+    // fault.
+    let permit = shared.hosts.enter(transfer.host()).await;
+    let begun = Instant::now();
+    let limit = shared.options.timeout;
+    let outcome = match tokio::time::timeout(limit, transfer.run(permit)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(undetermined(
+            ReasonCode::Timeout,
+            format!(
+                "header arrives within {limit:?}, found {} bytes by then",
+                transfer.spent.bytes
+            ),
+        )),
+    };
+    transfer.spent.elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    (outcome, transfer.spent)
+}
+
+struct Transfer<'a> {
+    shared: &'a Shared,
+    url: Url,
+    reader: HeaderReader,
+    version: VersionBuilder,
+    /// Off once the origin has shown that it makes no sense of Range.
+    ranges: bool,
+    next_length: u64,
+    restarts: u32,
+    spent: Fetch,
+}
+
+/// How one request ended, short of a refusal.
+enum Hop {
+    /// The answer is known.
+    Known(Result<Header, HeaderError>),
+    /// Ask again, from where the reader now is.
+    Again,
+}
+
+/// Why one request failed.
+enum Trouble {
+    /// A repeat may help; after `wait`, if the origin said so.
+    Passing { refusal: Refusal, wait: Option<Duration> },
+    /// It will not.
+    Final(Refusal),
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Self {
+        Self::Final(refusal)
+    }
+}
+
+impl Transfer<'_> {
+    async fn run(
+        &mut self,
+        first: Option<tokio::sync::OwnedSemaphorePermit>,
+    ) -> Result<Fetched, Refusal> {
+        let mut pauses = RETRIES.with_jitter_seed(self.shared.next_seed()).build();
+        let mut permit = first;
+        loop {
+            // Held while the host works for us, handed back before anything else is waited for.
+            let place = match permit.take() {
+                Some(place) => Some(place),
+                None => self.shared.hosts.enter(self.host()).await,
+            };
+            let hop = self.hop().await;
+            drop(place);
+            match hop {
+                Ok(Hop::Known(Ok(header))) => {
+                    return Ok(Fetched { header, version: self.version.build() });
+                }
+                Ok(Hop::Known(Err(error))) => return Err(Refusal::of_header(&error)),
+                Ok(Hop::Again) => {}
+                Err(Trouble::Final(refusal)) => return Err(refusal),
+                Err(Trouble::Passing { refusal, wait }) => {
+                    let Some(pause) = pauses.next() else { return Err(refusal) };
+                    if !self.ranges {
+                        // What broke off was a stream, and the next one begins at byte 0 again.
+                        self.forget();
+                    }
+                    if let Some(wait) = wait {
+                        self.shared.hosts.leave_alone(self.host(), wait);
+                    }
+                    tracing::debug!(url = %printable(&self.url), ?pause, "repeating an image fetch");
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    async fn hop(&mut self) -> Result<Hop, Trouble> {
+        self.shared.options.addresses.judge_literal(&self.url).map_err(|e| private(&e))?;
+        let asked = self.ranges.then(|| self.next_range()).transpose()?;
+        let mut request =
+            self.shared.http.get(self.url.clone()).header(ACCEPT_ENCODING, "identity");
+        if let Some(asked) = asked {
+            request = request.header(RANGE, asked.to_string());
+            // A file that changes between two hops must not be read as one.
+            if asked.first > 0
+                && let Some(etag) = self.version.etag()
+            {
+                request = request.header(IF_RANGE, etag);
+            }
+        }
+        self.spent.requests += 1;
+        let response = request.send().await.map_err(|e| broken(&e))?;
+        match response.status() {
+            StatusCode::OK => self.whole(response).await,
+            StatusCode::PARTIAL_CONTENT => match asked {
+                Some(asked) => self.part(response, asked).await,
+                None => Err(unusable("206 although no range was asked for").into()),
+            },
+            StatusCode::RANGE_NOT_SATISFIABLE => {
+                let first = asked.map_or(0, |asked| asked.first);
+                self.beyond_the_end(&response, first)
+            }
+            status if REDIRECTS.contains(&status.as_u16()) => {
+                let to = text_of(response.headers(), LOCATION);
+                drain(response).await;
+                self.redirect(to.as_deref())
+            }
+            status => {
+                let wait = retry_after(response.headers());
+                drain(response).await;
+                Err(refused_by_status(status, wait))
+            }
+        }
+    }
+
+    /// A 200: the file from its first byte, whatever was asked.
+    async fn whole(&mut self, response: Response) -> Result<Hop, Trouble> {
+        identity_only(response.headers())?;
+        if self.version.has_bytes() {
+            // Either the file changed (If-Range) or this origin forgot its ranges: begin anew.
+            self.restart()?;
+        }
+        self.ranges = false;
+        self.version.note(text_of(response.headers(), ETAG), response.content_length());
+        self.read(response, 0, None).await
+    }
+
+    /// A 206: exactly the part asked for, of the file met before.
+    async fn part(&mut self, response: Response, asked: ByteRange) -> Result<Hop, Trouble> {
+        identity_only(response.headers())?;
+        let claimed = text_of(response.headers(), CONTENT_RANGE);
+        let range = claimed.as_deref().and_then(ContentRange::parse);
+        let Some((range, part)) = range.and_then(|r| r.answers(asked).map(|part| (r, part))) else {
+            let claimed = claimed.unwrap_or_else(|| "no Content-Range".to_owned());
+            return Err(
+                unusable(&format!("206 with {claimed:?} where {asked} was asked for")).into()
+            );
+        };
+        if !self.version.note(text_of(response.headers(), ETAG), range.total) {
+            self.restart()?;
+            return Ok(Hop::Again);
+        }
+        self.read(response, part.first, Some(part)).await
+    }
+
+    /// Feeds a body to the reader. A stream is hung up on as soon as the answer is known; a part
+    /// is read to its end, so that its connection can serve again.
+    async fn read(
+        &mut self,
+        mut response: Response,
+        from: u64,
+        part: Option<ByteRange>,
+    ) -> Result<Hop, Trouble> {
+        let mut at = from;
+        loop {
+            if part.is_none()
+                && let Some(answer) = self.answer()
+            {
+                return Ok(Hop::Known(answer));
+            }
+            let Some(bytes) = response.chunk().await.map_err(|e| broken(&e))? else { break };
+            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            self.spent.bytes = self.spent.bytes.saturating_add(length);
+            if part.is_some_and(|part| at.saturating_add(length) > part.last.saturating_add(1)) {
+                return Err(unusable("206 with more bytes than its Content-Range says").into());
+            }
+            self.version.feed(at, &bytes);
+            // An error is sticky in the reader: it is read off below, after the body.
+            let _ = self.reader.feed(at, &bytes);
+            at = at.saturating_add(length);
+            if part.is_none() && self.answer().is_none() {
+                self.refuse_if_too_long()?;
+            }
+        }
+        match part {
+            Some(part) if at <= part.last => Err(cut_short(part.last + 1 - from, at - from)),
+            _ => {
+                let ended = part.is_none() || self.version.total().is_some_and(|total| at >= total);
+                if ended {
+                    self.version.note_end(at);
+                    return Ok(Hop::Known(self.reader.eof(at)));
+                }
+                Ok(self.answer().map_or(Hop::Again, Hop::Known))
+            }
+        }
+    }
+
+    /// The answer, once nothing more is wanted: neither by the reader nor for the version.
+    fn answer(&self) -> Option<Result<Header, HeaderError>> {
+        match self.reader.step() {
+            Ok(Step::Need { .. }) => None,
+            Ok(Step::Done(header)) => self.version.is_complete().then_some(Ok(header)),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn next_range(&mut self) -> Result<ByteRange, Refusal> {
+        self.refuse_if_too_long()?;
+        let (at, length) = match self.reader.step() {
+            Ok(Step::Need { at, len }) => (at, u64::try_from(len).unwrap_or(u64::MAX)),
+            _ => (0, 1),
+        };
+        // After a first transfer that broke off early the version still lacks bytes.
+        let first = self.version.missing_from().map_or(at, |missing| missing.min(at));
+        let left = self.shared.options.max_header_bytes - self.spent.bytes;
+        let wanted = at.saturating_add(length).saturating_sub(first).max(self.next_length);
+        self.next_length = self.next_length.saturating_mul(2).min(LONGEST_RANGE);
+        Ok(ByteRange::new(first, wanted.min(left)))
+    }
+
+    fn refuse_if_too_long(&self) -> Result<(), Refusal> {
+        let most = self.shared.options.max_header_bytes;
+        if self.spent.bytes < most {
+            return Ok(());
+        }
+        Err(undetermined(
+            ReasonCode::HeaderTooLong,
+            format!("header ends within {most} bytes, found {} without an end", self.spent.bytes),
+        ))
+    }
+
+    fn beyond_the_end(&mut self, response: &Response, first: u64) -> Result<Hop, Trouble> {
+        let total = text_of(response.headers(), CONTENT_RANGE)
+            .as_deref()
+            .and_then(ContentRange::parse)
+            .and_then(|range| range.total);
+        match total {
+            Some(total) if total <= first => Ok(Hop::Known(self.reader.eof(total))),
+            // Some origins refuse a range that is longer than a tiny file: take it whole.
+            _ if self.ranges => {
+                self.restart()?;
+                self.ranges = false;
+                Ok(Hop::Again)
+            }
+            _ => Err(unusable("416 although no range was asked for").into()),
+        }
+    }
+
+    fn redirect(&mut self, to: Option<&str>) -> Result<Hop, Trouble> {
+        let bad = |message: String| Trouble::Final(undetermined(ReasonCode::BadRedirect, message));
+        let to = to.ok_or_else(|| bad("a redirect has a Location, found none".to_owned()))?;
+        let to = self.url.join(to).map_err(|e| bad(format!("a redirect leads to a URL: {e}")))?;
+        match (self.url.scheme(), to.scheme()) {
+            (_, "https") | ("http", "http") => {}
+            (from, to) => {
+                return Err(bad(format!("a redirect from {from} leads to {from}, found {to}")));
+            }
+        }
+        if self.spent.redirects == MOST_REDIRECTS {
+            return Err(undetermined(
+                ReasonCode::TooManyRedirects,
+                format!("at most {MOST_REDIRECTS} redirects, found one more to {}", printable(&to)),
+            )
+            .into());
+        }
+        self.spent.redirects += 1;
+        self.url = to;
+        Ok(Hop::Again)
+    }
+
+    fn restart(&mut self) -> Result<(), Refusal> {
+        if self.restarts == MOST_RESTARTS {
+            return Err(unusable("the file changes while it is read"));
+        }
+        self.restarts += 1;
+        self.forget();
+        Ok(())
+    }
+
+    fn forget(&mut self) {
+        self.reader = HeaderReader::new();
+        self.version = VersionBuilder::default();
+        self.next_length = FIRST_RANGE;
+    }
+
+    fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+}
+
+/// Reads the rest of a short body nobody wants, so that its connection can serve again.
+async fn drain(mut response: Response) {
+    if response.content_length().is_some_and(|length| length <= WORTH_DRAINING) {
+        while let Ok(Some(_)) = response.chunk().await {}
+    }
+}
+
+fn identity_only(headers: &HeaderMap) -> Result<(), Refusal> {
+    match text_of(headers, CONTENT_ENCODING) {
+        Some(encoding) if !encoding.trim().eq_ignore_ascii_case("identity") => {
+            let message = format!("body is sent as it is, found it encoded as {encoding:?}");
+            let reason = Reason::new(ReasonCode::EncodedBody, message);
+            Err(Refusal::undetermined(reason.found(encoding).required("identity")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refused_by_status(status: StatusCode, wait: Option<Duration>) -> Trouble {
+    if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
+        let reason =
+            Reason::new(ReasonCode::NotFound, format!("origin has the picture, found {status}"));
+        return Trouble::Final(Refusal::rejected(reason.found(status.as_u16())));
+    }
+    let reason =
+        Reason::new(ReasonCode::HttpStatus, format!("origin answers 200 or 206, found {status}"));
+    let refusal = Refusal::undetermined(reason.found(status.as_u16()));
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        Trouble::Passing { refusal, wait }
+    } else {
+        Trouble::Final(refusal)
+    }
+}
+
+/// Retry-After in seconds or as a date (RFC 9110, section 10.2.3).
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    crate::retry_after::parse(&text_of(headers, RETRY_AFTER)?, std::time::SystemTime::now())
+}
+
+fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+fn broken(error: &reqwest::Error) -> Trouble {
+    if let Some(refused) = causes(error).find_map(|e| e.downcast_ref::<PrivateAddress>()) {
+        return Trouble::Final(private(refused));
+    }
+    let message = format!("origin answers, found: {}", describe(error));
+    Trouble::Passing { refusal: undetermined(ReasonCode::Network, message), wait: None }
+}
+
+fn cut_short(expected: u64, found: u64) -> Trouble {
+    let message = format!("transfer of {expected} bytes is complete, found {found}");
+    Trouble::Passing { refusal: undetermined(ReasonCode::Network, message), wait: None }
+}
+
+fn private(refused: &PrivateAddress) -> Refusal {
+    Refusal::rejected(Reason::new(ReasonCode::PrivateAddress, refused.to_string()))
+}
+
+fn unusable(what: &str) -> Refusal {
+    undetermined(ReasonCode::HttpStatus, format!("origin's answer fits the request, found {what}"))
+}
+
+fn undetermined(code: ReasonCode, message: impl Into<String>) -> Refusal {
+    Refusal::undetermined(Reason::new(code, message))
+}
+
+/// An HTTP error with its causes and without its URL, which may carry a signature.
+pub(crate) fn describe(error: &reqwest::Error) -> String {
+    // The first text names the URL; what follows says what happened.
+    let texts: Vec<String> = causes(error).skip(1).map(ToString::to_string).collect();
+    match texts.as_slice() {
+        [] if error.is_timeout() => "time-out".to_owned(),
+        [] => "the request could not be made".to_owned(),
+        texts => texts.join(": "),
+    }
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |e| e.source())
+}
+
+/// Most headers end within it, the version's 1,024 bytes lie in it, and with its headers it
+/// arrives in TCP's first window.
+const FIRST_RANGE: u64 = 4 * 1_024;
+
+/// Ranges double up to this while a header goes on.
+const LONGEST_RANGE: u64 = 64 * 1_024;
+
+const MOST_REDIRECTS: u32 = 5;
+const MOST_RESTARTS: u32 = 1;
+const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
+const WORTH_DRAINING: u64 = 16 * 1_024;
+
+/// Two retries, about 0.2 s and 0.4 s later.
+const RETRIES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(200))
+    .with_max_times(2)
+    .with_jitter();

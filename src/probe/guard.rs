@@ -1,0 +1,274 @@
+//! Which addresses image fetches may connect to.
+//!
+//! Literal addresses are judged before each hop, since they never reach a resolver. Names are
+//! judged by a resolver that hands on only allowed addresses: the HTTP client connects to these
+//! and looks nothing up again, so a name cannot answer with a public address first and a private
+//! one next (DNS rebinding). Proxies from the environment are not used: they would connect past
+//! this check.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::{Host, Url};
+
+/// Which addresses image fetches may connect to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AddressPolicy {
+    /// Public addresses only, judged by the IANA special-purpose registries (RFC 6890). The
+    /// default.
+    #[default]
+    PublicOnly,
+    /// Public addresses, and these: an internal mirror, say.
+    PublicAnd(Vec<IpAddr>),
+    /// Any address.
+    Any,
+}
+
+impl AddressPolicy {
+    /// Whether a connection to `address` is allowed.
+    #[must_use]
+    pub fn allows(&self, address: IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::PublicOnly => not_public(address).is_none(),
+            Self::PublicAnd(more) => more.contains(&address) || not_public(address).is_none(),
+        }
+    }
+
+    /// Judges a URL whose host is a literal address; the URL parser has already read it in every
+    /// form it may be written in (`0x7f.1`, `2130706433`, `[::ffff:7f00:1]`).
+    pub(super) fn judge_literal(&self, url: &Url) -> Result<(), PrivateAddress> {
+        let address = match url.host() {
+            Some(Host::Ipv4(v4)) => IpAddr::V4(v4),
+            Some(Host::Ipv6(v6)) => IpAddr::V6(v6),
+            Some(Host::Domain(_)) | None => return Ok(()),
+        };
+        if self.allows(address) { Ok(()) } else { Err(PrivateAddress::of(address)) }
+    }
+}
+
+/// A connection that the policy does not allow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("address is public, found {address} ({kind})")]
+pub(crate) struct PrivateAddress {
+    address: IpAddr,
+    kind: &'static str,
+}
+
+impl PrivateAddress {
+    fn of(address: IpAddr) -> Self {
+        Self { address, kind: not_public(address).unwrap_or("not allowed") }
+    }
+}
+
+/// Resolves names to allowed addresses only.
+pub(super) struct GuardedResolver(pub(super) AddressPolicy);
+
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let policy = self.0.clone();
+        Box::pin(async move {
+            let mut allowed: Vec<SocketAddr> = Vec::new();
+            let mut refused = None;
+            for found in tokio::net::lookup_host((name.as_str(), 0)).await? {
+                if !policy.allows(found.ip()) {
+                    refused = Some(PrivateAddress::of(found.ip()));
+                } else if allowed.len() < MAX_ADDRESSES {
+                    allowed.push(found);
+                }
+            }
+            match refused {
+                Some(refused) if allowed.is_empty() => Err(refused.into()),
+                _ => Ok(Box::new(allowed.into_iter()) as Addrs),
+            }
+        })
+    }
+}
+
+/// What makes an address not public; `None` for a public one.
+fn not_public(address: IpAddr) -> Option<&'static str> {
+    match address {
+        IpAddr::V4(v4) => kind_of(u32::from(v4).into(), 32, NOT_PUBLIC_V4),
+        IpAddr::V6(v6) => not_public_v6(v6),
+    }
+}
+
+fn not_public_v6(address: Ipv6Addr) -> Option<&'static str> {
+    if let Some(kind) = kind_of(address.into(), 128, NOT_PUBLIC_V6) {
+        return Some(kind);
+    }
+    for (prefix, length, offset, inverted, kind) in EMBEDDING_V6 {
+        if is_within(address.into(), 128, u128::from(*prefix), *length) {
+            let bits = u32::try_from((u128::from(address) >> offset) & 0xFFFF_FFFF).unwrap_or(0);
+            let embedded = Ipv4Addr::from(if *inverted { !bits } else { bits });
+            if not_public(IpAddr::V4(embedded)).is_some() {
+                return Some(kind);
+            }
+        }
+    }
+    // Global unicast is 2000::/3 (RFC 4291, section 2.4); outside it only the embedded public
+    // IPv4 addresses judged above may be reached.
+    let embeds = EMBEDDING_V6
+        .iter()
+        .any(|(prefix, length, ..)| is_within(address.into(), 128, u128::from(*prefix), *length));
+    let global = is_within(address.into(), 128, u128::from(GLOBAL_UNICAST), 3);
+    (!global && !embeds).then_some("not global unicast")
+}
+
+fn kind_of<A: Copy + Into<u128>>(
+    address: u128,
+    width: u32,
+    table: &[(A, u32, &'static str)],
+) -> Option<&'static str> {
+    table
+        .iter()
+        .find(|(prefix, length, _)| is_within(address, width, (*prefix).into(), *length))
+        .map(|(.., kind)| *kind)
+}
+
+fn is_within(address: u128, width: u32, prefix: u128, length: u32) -> bool {
+    let shift = width - length;
+    address.checked_shr(shift).unwrap_or(0) == prefix.checked_shr(shift).unwrap_or(0)
+}
+
+const fn v4(a: u8, b: u8, c: u8, d: u8) -> u32 {
+    u32::from_be_bytes([a, b, c, d])
+}
+
+/// IANA IPv4 Special-Purpose Address Registry (RFC 6890 and its updates), and multicast
+/// (RFC 5771).
+const NOT_PUBLIC_V4: &[(u32, u32, &str)] = &[
+    (v4(0, 0, 0, 0), 8, "unspecified"),
+    (v4(10, 0, 0, 0), 8, "private"),
+    (v4(100, 64, 0, 0), 10, "carrier-grade NAT"),
+    (v4(127, 0, 0, 0), 8, "loopback"),
+    (v4(169, 254, 0, 0), 16, "link-local"),
+    (v4(172, 16, 0, 0), 12, "private"),
+    (v4(192, 0, 0, 0), 24, "protocol assignments"),
+    (v4(192, 0, 2, 0), 24, "documentation"),
+    (v4(192, 88, 99, 0), 24, "6to4 relay"),
+    (v4(192, 168, 0, 0), 16, "private"),
+    (v4(198, 18, 0, 0), 15, "benchmarking"),
+    (v4(198, 51, 100, 0), 24, "documentation"),
+    (v4(203, 0, 113, 0), 24, "documentation"),
+    (v4(224, 0, 0, 0), 4, "multicast"),
+    (v4(240, 0, 0, 0), 4, "reserved"),
+];
+
+/// IANA IPv6 Special-Purpose Address Registry: what is not public although some of it lies in
+/// global unicast space.
+const NOT_PUBLIC_V6: &[(u128, u32, &str)] = &[
+    (0, 128, "unspecified"),
+    (1, 128, "loopback"),
+    (v6([0x64, 0xff9b, 1, 0]), 48, "local-use NAT64"),
+    (v6([0x100, 0, 0, 0]), 64, "discard-only"),
+    (v6([0x2001, 2, 0, 0]), 48, "benchmarking"),
+    (v6([0x2001, 0x10, 0, 0]), 28, "ORCHID"),
+    (v6([0x2001, 0x20, 0, 0]), 28, "ORCHID"),
+    (v6([0x2001, 0xdb8, 0, 0]), 32, "documentation"),
+    (v6([0x3fff, 0, 0, 0]), 20, "documentation"),
+    (v6([0xfc00, 0, 0, 0]), 7, "unique local"),
+    (v6([0xfe80, 0, 0, 0]), 10, "link-local"),
+    (v6([0xfec0, 0, 0, 0]), 10, "site-local"),
+    (v6([0xff00, 0, 0, 0]), 8, "multicast"),
+];
+
+/// Prefix, its length, where the IPv4 address lies (bits from the right), whether it is inverted,
+/// and what it is called when that address is not public. Teredo (RFC 4380) holds two: the
+/// server's and, inverted, the client's.
+const EMBEDDING_V6: &[(Ipv6Addr, u32, u32, bool, &str)] = &[
+    (Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96, 0, false, "IPv4-mapped, not public"),
+    (Ipv6Addr::new(0, 0, 0, 0, 0xffff, 0, 0, 0), 96, 0, false, "IPv4-translated, not public"),
+    (Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 0), 96, 0, false, "IPv4-compatible, not public"),
+    (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96, 0, false, "NAT64 to an address not public"),
+    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16, 80, false, "6to4 to an address not public"),
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32, 64, false, "Teredo by an address not public"),
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32, 0, true, "Teredo to an address not public"),
+];
+
+const fn v6(start: [u16; 4]) -> u128 {
+    let [a, b, c, d] = start;
+    ((a as u128) << 112) | ((b as u128) << 96) | ((c as u128) << 80) | ((d as u128) << 64)
+}
+
+const GLOBAL_UNICAST: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0);
+
+/// A name with more addresses than this is tried on the first ones only.
+const MAX_ADDRESSES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_judged_by_table() {
+        for (text, public) in [
+            ("8.8.8.8", true),
+            ("100.63.255.255", true),
+            ("100.128.0.0", true),
+            ("172.32.0.1", true),
+            ("198.20.0.1", true),
+            ("223.255.255.255", true),
+            ("0.0.0.0", false),
+            ("0.1.2.3", false),
+            ("10.1.2.3", false),
+            ("100.64.0.1", false),
+            ("100.100.100.200", false),
+            ("127.0.0.1", false),
+            ("127.255.0.9", false),
+            ("169.254.169.254", false),
+            ("172.16.0.1", false),
+            ("172.31.255.255", false),
+            ("192.0.0.8", false),
+            ("192.0.2.1", false),
+            ("192.168.1.1", false),
+            ("198.18.0.1", false),
+            ("198.19.255.255", false),
+            ("198.51.100.7", false),
+            ("203.0.113.7", false),
+            ("224.0.0.1", false),
+            ("239.255.255.255", false),
+            ("240.0.0.1", false),
+            ("255.255.255.255", false),
+            ("2606:4700::1111", true),
+            ("2a00:1450:4001::1", true),
+            ("::", false),
+            ("::1", false),
+            ("::2", false),
+            ("::ffff:8.8.8.8", true),
+            ("::ffff:127.0.0.1", false),
+            ("::ffff:0:10.0.0.1", false),
+            ("::ffff:0:8.8.8.8", true),
+            ("::8.8.8.8", true),
+            ("::10.0.0.1", false),
+            ("64:ff9b::8.8.8.8", true),
+            ("64:ff9b::10.0.0.1", false),
+            ("64:ff9b:1::8.8.8.8", false),
+            ("100::1", false),
+            ("2002:808:808::1", true),
+            ("2002:7f00:1::1", false),
+            ("2002:c0a8:101::1", false),
+            // Teredo: server 8.8.8.8; client 8.8.4.4, then 10.0.0.1, inverted.
+            ("2001:0:808:808::f7f7:fbfb", true),
+            ("2001:0:808:808::f5ff:fffe", false),
+            ("2001:0:7f00:1::f7f7:fbfb", false),
+            ("2001:2::1", false),
+            ("2001:10::1", false),
+            ("2001:db8::1", false),
+            ("3fff::1", false),
+            ("4000::1", false),
+            ("5f00::1", false),
+            ("fc00::1", false),
+            ("fd12:3456::1", false),
+            ("fe80::1", false),
+            ("fec0::1", false),
+            ("ff02::1", false),
+        ] {
+            let address: IpAddr = text.parse().unwrap();
+            assert_eq!(AddressPolicy::PublicOnly.allows(address), public, "{text}");
+            assert!(AddressPolicy::Any.allows(address), "{text}");
+            assert!(AddressPolicy::PublicAnd(vec![address]).allows(address), "{text}");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The local stage: is this picture worth a call? Free, a few KB, no key.
+
+mod fetch;
+mod guard;
+mod hosts;
+mod range;
+mod version;
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::Stream;
+
+pub(crate) use fetch::describe;
+pub use guard::AddressPolicy;
+pub(crate) use version::Version;
+
+use crate::error::ConfigError;
+use crate::header::{self, Header, HeaderError, ReadError};
+use crate::limits::Limits;
+use crate::report::{Fetch, Reason, ReasonCode, Report, Verdict};
+use crate::run::{Run, RunOptions, Stop, drive};
+use crate::source::{Source, http_url, looks_like_url};
+use crate::tls;
+
+/// Settings of the local stage.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ProbeOptions {
+    /// What a picture must satisfy. Default: the documented limits.
+    pub limits: Limits,
+    /// The longest the local stage of one source may take, redirects and retries included, from
+    /// its first connect. Default 20 s.
+    pub timeout: Duration,
+    /// Body bytes taken of one picture before the answer is `undetermined`. At least 1,024.
+    /// Default 1 MiB.
+    pub max_header_bytes: u64,
+    /// Requests under way to one host at a time, at least 1. Default 16.
+    pub per_host: usize,
+    /// Which addresses may be connected to. Default: public ones.
+    pub addresses: AddressPolicy,
+    /// The User-Agent of image fetches. Default `emo-preflight/VERSION`.
+    pub user_agent: String,
+    /// Whether a source that is no URL is read as a local file's path. Default off: the service
+    /// takes URLs only.
+    pub local_files: bool,
+}
+
+impl Default for ProbeOptions {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            timeout: Duration::from_secs(20),
+            max_header_bytes: 1_024 * 1_024,
+            per_host: 16,
+            addresses: AddressPolicy::default(),
+            user_agent: concat!("emo-preflight/", env!("CARGO_PKG_VERSION")).to_owned(),
+            local_files: false,
+        }
+    }
+}
+
+/// The local stage on its own: no key, no call, no ledger.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use emo_preflight::{Probe, ProbeOptions, Source, Verdict};
+/// let probe = Probe::new(ProbeOptions::default())?;
+/// let report = probe.check(Source::url("https://example.org/portrait.jpg")).await;
+/// assert!(matches!(report.verdict, Verdict::Eligible));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Probe(Arc<Shared>);
+
+impl Probe {
+    /// A local stage with these settings.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a setting is out of its range or TLS cannot be set up.
+    pub fn new(options: ProbeOptions) -> Result<Self, ConfigError> {
+        Shared::new(options).map(|shared| Self(Arc::new(shared)))
+    }
+
+    /// Looks at one picture's header: [`Verdict::Eligible`], [`Verdict::RejectedLocal`] or
+    /// [`Verdict::Undetermined`].
+    ///
+    /// Dropping the future ends the transfer; nothing else is lost.
+    pub fn check(&self, source: Source) -> impl Future<Output = Report> + Send + use<> {
+        let probe = self.clone();
+        async move {
+            let sight = probe.look(&source).await;
+            let verdict = sight.refusal.as_ref().map_or(Verdict::Eligible, |r| r.verdict);
+            sight.report(source, verdict)
+        }
+    }
+
+    /// Looks at many pictures: a stream of sources in, a stream of reports out, in the order in
+    /// which they are done.
+    pub fn run<S>(&self, sources: S, options: RunOptions) -> Run
+    where
+        S: Stream<Item = Source> + Send + 'static,
+    {
+        let probe = self.clone();
+        drive(sources, &options, Stop::default(), move |source, _stop| {
+            let report = probe.check(source);
+            async move { Some(report.await) }
+        })
+    }
+
+    pub(crate) async fn look(&self, source: &Source) -> Sight {
+        if let Some(problem) = &source.problem {
+            return Refusal::rejected(Reason::new(ReasonCode::BadInput, problem)).into();
+        }
+        if self.0.options.local_files && !looks_like_url(&source.text) {
+            return self.look_at_file(source.text.clone()).await;
+        }
+        let url = match http_url(&source.text) {
+            Ok(url) => url,
+            Err(reason) => return Refusal::rejected(reason).into(),
+        };
+        if let Some(header) = source.known_header {
+            return self.judge(header, None, None);
+        }
+        match fetch::fetch(&self.0, url).await {
+            (Ok(found), spent) => self.judge(found.header, Some(found.version), Some(spent)),
+            (Err(refusal), spent) => Sight { fetch: Some(spent), ..refusal.into() },
+        }
+    }
+
+    async fn look_at_file(&self, path: String) -> Sight {
+        match tokio::task::spawn_blocking(move || read_file(&path)).await {
+            Ok(Ok(header)) => self.judge(header, None, None),
+            Ok(Err(refusal)) => refusal.into(),
+            Err(error) => unreadable(&error.to_string()).into(),
+        }
+    }
+
+    fn judge(&self, header: Header, version: Option<Version>, fetch: Option<Fetch>) -> Sight {
+        let broken = self.0.options.limits.check(&header);
+        let refusal = (!broken.is_empty()).then(|| Refusal {
+            verdict: Verdict::RejectedLocal,
+            reasons: broken.iter().map(Reason::from).collect(),
+        });
+        Sight { header: Some(header), version, fetch, refusal }
+    }
+}
+
+/// What the local stage found out about one source.
+pub(crate) struct Sight {
+    pub(crate) header: Option<Header>,
+    pub(crate) version: Option<Version>,
+    pub(crate) fetch: Option<Fetch>,
+    /// Why no call is worth its money; absent when one is.
+    pub(crate) refusal: Option<Refusal>,
+}
+
+impl Sight {
+    /// A report of what was found, with `verdict`.
+    pub(crate) fn report(self, source: Source, verdict: Verdict) -> Report {
+        Report {
+            image_id: source.image_id,
+            image: self.header,
+            reasons: self.refusal.map(|refusal| refusal.reasons).unwrap_or_default(),
+            fetch: self.fetch,
+            input: source.input,
+            ..Report::new(source.text, source.ratio, verdict)
+        }
+    }
+}
+
+impl From<Refusal> for Sight {
+    fn from(refusal: Refusal) -> Self {
+        Self { header: None, version: None, fetch: None, refusal: Some(refusal) }
+    }
+}
+
+/// Why no call is made for a source.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) verdict: Verdict,
+    pub(crate) reasons: Vec<Reason>,
+}
+
+impl Refusal {
+    fn rejected(reason: Reason) -> Self {
+        Self { verdict: Verdict::RejectedLocal, reasons: vec![reason] }
+    }
+
+    fn undetermined(reason: Reason) -> Self {
+        Self { verdict: Verdict::Undetermined, reasons: vec![reason] }
+    }
+
+    fn of_header(error: &HeaderError) -> Self {
+        let reason = Reason::from(error);
+        match error {
+            HeaderError::SizeDeferred { .. } => Self::undetermined(reason),
+            _ => Self::rejected(reason),
+        }
+    }
+}
+
+/// What every transfer of one probe shares.
+struct Shared {
+    options: ProbeOptions,
+    http: reqwest::Client,
+    hosts: hosts::Hosts,
+}
+
+impl Shared {
+    fn new(options: ProbeOptions) -> Result<Self, ConfigError> {
+        let required = |holds: bool, what: &str| {
+            if holds { Ok(()) } else { Err(ConfigError::Option(what.to_owned())) }
+        };
+        required(options.per_host > 0, "requests per host are at least 1, found 0")?;
+        required(!options.timeout.is_zero(), "the local stage's time-out is above 0 s, found 0")?;
+        required(
+            options.max_header_bytes >= LEAST_HEADER_BYTES,
+            "header bytes allowed are at least 1024, which the picture's version needs",
+        )?;
+        let tls =
+            tls::config(&[b"h2", b"http/1.1"]).map_err(|e| ConfigError::Tls(e.to_string()))?;
+        let http = reqwest::Client::builder()
+            .user_agent(options.user_agent.as_str())
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .referer(false)
+            .dns_resolver(Arc::new(guard::GuardedResolver(options.addresses.clone())))
+            .pool_max_idle_per_host(options.per_host)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .tls_backend_preconfigured(tls)
+            .build()
+            .map_err(|e| ConfigError::Option(format!("cannot set up image fetches: {e}")))?;
+        let hosts = hosts::Hosts::new(options.per_host);
+        Ok(Self { options, http, hosts })
+    }
+
+    fn next_seed(&self) -> u64 {
+        fastrand::u64(..)
+    }
+}
+
+fn read_file(path: &str) -> Result<Header, Refusal> {
+    let not_found = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::NotFound => Refusal::rejected(Reason::new(
+            ReasonCode::NotFound,
+            format!("source is an http or https URL or an existing file: {e}"),
+        )),
+        _ => unreadable(&e.to_string()),
+    };
+    // Asked before it is opened: opening a named pipe would wait for its writer.
+    if !std::fs::metadata(path).map_err(not_found)?.is_file() {
+        return Err(unreadable("it is no regular file"));
+    }
+    header::from_reader(File::open(path).map_err(not_found)?).map_err(|error| match error {
+        ReadError::Header(error) => Refusal::of_header(&error),
+        ReadError::Io(error) => unreadable(&error.to_string()),
+    })
+}
+
+fn unreadable(why: &str) -> Refusal {
+    Refusal::undetermined(Reason::new(
+        ReasonCode::UnreadableFile,
+        format!("source is a readable file: {why}"),
+    ))
+}
+
+/// The picture's version takes this many bytes.
+const LEAST_HEADER_BYTES: u64 = 1_024;
+
+/// Bytes an origin may send beyond what has been read: a stream that is hung up on costs little.
+const STREAM_WINDOW: u32 = 128 * 1_024;

@@ -1,0 +1,102 @@
+//! Which version of a picture was looked at: total length and the SHA-256 of its first bytes, so
+//! that a verdict on one picture is not given for another that took its place.
+
+use sha2::{Digest as _, Sha256};
+
+/// A picture's version, independent of how its bytes were fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Version {
+    /// Total length in bytes, where the origin said it.
+    pub(crate) length: Option<u64>,
+    /// SHA-256 of the first min(1,024, length) bytes.
+    pub(crate) start: [u8; 32],
+    /// A strong entity tag (RFC 9110, section 8.8.3).
+    pub(crate) etag: Option<String>,
+}
+
+impl Version {
+    /// Whether `other` is surely another picture: what only one of the two knows tells nothing.
+    pub(crate) fn differs(&self, other: &Self) -> bool {
+        self.start != other.start
+            || known_and_different(self.length.as_ref(), other.length.as_ref())
+            || known_and_different(self.etag.as_ref(), other.etag.as_ref())
+    }
+}
+
+/// Collects a version while the bytes pass by.
+#[derive(Default)]
+pub(super) struct VersionBuilder {
+    start: Vec<u8>,
+    total: Option<u64>,
+    etag: Option<String>,
+}
+
+impl VersionBuilder {
+    /// Notes what an answer says of the file; false when it contradicts an earlier answer.
+    pub(super) fn note(&mut self, etag: Option<String>, total: Option<u64>) -> bool {
+        // A weak tag does not promise equal bytes.
+        let etag = etag.filter(|tag| !tag.starts_with("W/"));
+        if known_and_different(self.total.as_ref(), total.as_ref())
+            || known_and_different(self.etag.as_ref(), etag.as_ref())
+        {
+            return false;
+        }
+        self.total = self.total.or(total);
+        self.etag = self.etag.take().or(etag);
+        true
+    }
+
+    /// The file turned out to end after `total` bytes.
+    pub(super) fn note_end(&mut self, total: u64) {
+        self.total = Some(total);
+    }
+
+    /// Takes what belongs to the start of the file from bytes at `at`.
+    pub(super) fn feed(&mut self, at: u64, bytes: &[u8]) {
+        let have = self.start.len();
+        if let Some(skip) = u64::try_from(have).ok().and_then(|have| have.checked_sub(at))
+            && let Some(news) = usize::try_from(skip).ok().and_then(|skip| bytes.get(skip..))
+        {
+            let lacking = START.saturating_sub(have).min(news.len());
+            self.start.extend_from_slice(news.get(..lacking).unwrap_or_default());
+        }
+    }
+
+    pub(super) fn has_bytes(&self) -> bool {
+        !self.start.is_empty()
+    }
+
+    /// The first byte that the version still lacks, if it lacks any.
+    pub(super) fn missing_from(&self) -> Option<u64> {
+        let have = u64::try_from(self.start.len()).unwrap_or(u64::MAX);
+        let whole = self.total.is_some_and(|total| have >= total);
+        (self.start.len() < START && !whole).then_some(have)
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.missing_from().is_none()
+    }
+
+    pub(super) fn etag(&self) -> Option<&str> {
+        self.etag.as_deref()
+    }
+
+    pub(super) fn total(&self) -> Option<u64> {
+        self.total
+    }
+
+    pub(super) fn build(&self) -> Version {
+        Version {
+            length: self.total,
+            start: Sha256::digest(&self.start).into(),
+            etag: self.etag.clone(),
+        }
+    }
+}
+
+fn known_and_different<T: PartialEq>(a: Option<&T>, b: Option<&T>) -> bool {
+    matches!((a, b), (Some(a), Some(b)) if a != b)
+}
+
+/// Bytes of a picture that its version covers.
+const START: usize = 1_024;

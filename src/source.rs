@@ -1,0 +1,103 @@
+//! What the caller asks about: a picture's URL and how it is to be asked.
+
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::bbox::AspectRatio;
+use crate::header::Header;
+use crate::report::{Reason, ReasonCode};
+
+/// One picture to check.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    pub(crate) text: String,
+    pub(crate) ratio: AspectRatio,
+    pub(crate) image_id: Option<String>,
+    pub(crate) known_header: Option<Header>,
+    pub(crate) input: Option<Map<String, Value>>,
+    pub(crate) problem: Option<String>,
+}
+
+impl Source {
+    /// A picture by its http or https URL. The text is kept as it is; what is no such URL gets a
+    /// report that says so.
+    #[must_use]
+    pub fn url(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            ratio: AspectRatio::default(),
+            image_id: None,
+            known_header: None,
+            input: None,
+            problem: None,
+        }
+    }
+
+    /// The aspect ratio to ask for. Default [`AspectRatio::Square`].
+    #[must_use]
+    pub fn ratio(mut self, ratio: AspectRatio) -> Self {
+        self.ratio = ratio;
+        self
+    }
+
+    /// The caller's own identity for the picture: two sources with one id are one question, even
+    /// when their URLs differ (freshly signed ones, say).
+    #[must_use]
+    pub fn image_id(mut self, id: impl Into<String>) -> Self {
+        self.image_id = Some(id.into());
+        self
+    }
+
+    /// The picture's header, when the caller has it already: nothing is fetched.
+    #[must_use]
+    pub fn known_header(mut self, header: Header) -> Self {
+        self.known_header = Some(header);
+        self
+    }
+
+    /// Fields that come back untouched in the report.
+    #[must_use]
+    pub fn input(mut self, fields: Map<String, Value>) -> Self {
+        self.input = Some(fields);
+        self
+    }
+
+    /// A source that cannot be asked about; its report says why. So a bad line in a long input
+    /// costs that line and no other.
+    #[must_use]
+    pub fn unreadable(text: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { problem: Some(problem.into()), ..Self::url(text) }
+    }
+}
+
+/// The URL in a source's text, if the service could fetch it too.
+pub(crate) fn http_url(text: &str) -> Result<Url, Reason> {
+    let refuse = |message: String| Err(Reason::new(ReasonCode::NotHttpUrl, message));
+    // The URL parser would drop tabs and newlines and trim blanks: what is fetched here would then
+    // differ from what the service gets.
+    if let Some(odd) = text.chars().find(|c| c.is_control() || c.is_whitespace()) {
+        return refuse(format!("an http or https URL has no {odd:?} in it"));
+    }
+    match Url::parse(text) {
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+            refuse(format!("source is an http or https URL, found the scheme {:?}", url.scheme()))
+        }
+        Ok(url) if url.host().is_none() => refuse("an http or https URL has a host".to_owned()),
+        Ok(url) => Ok(url),
+        Err(error) if looks_like_url(text) => {
+            refuse(format!("source is an http or https URL: {error}"))
+        }
+        Err(_) => refuse(
+            "source is an http or https URL, found a local path: the service takes URLs only"
+                .to_owned(),
+        ),
+    }
+}
+
+/// Whether a text means a URL, rightly written or not, rather than a file's path.
+pub(crate) fn looks_like_url(text: &str) -> bool {
+    let is = |scheme: &str| {
+        text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    text.contains("://") || is("http:") || is("https:") || is("data:")
+}
