@@ -1,0 +1,323 @@
+//! What follows from one request's outcome: a pure function, no clock, no luck.
+//!
+//! Money first: nothing is repeated that may have been billed. `usage.image_count` decides what
+//! was billed, never the HTTP status; that an error answer without it is unbilled is documented
+//! for the sister models of the endpoint and assumed for this one.
+
+use std::time::{Duration, SystemTime};
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+
+use super::wire::Answer;
+use crate::bbox::BBox;
+use crate::report::{Billing, Certainty, Reason, ReasonCode};
+
+/// How one request ended.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    /// No byte of the body left this process.
+    NotSent {
+        /// What stood in the way.
+        error: String,
+    },
+    /// A complete body that is the service's JSON.
+    Answered {
+        /// The HTTP status.
+        status: u16,
+        /// The Retry-After header, verbatim.
+        retry_after: Option<String>,
+        /// What the body says.
+        answer: Answer,
+    },
+    /// Anything else once the request may have left.
+    Lost {
+        /// The HTTP status, when one arrived.
+        status: Option<u16>,
+        /// What happened instead of an answer.
+        what: String,
+    },
+}
+
+/// Which attempt at one question this is, and its luck.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt {
+    /// Requests made for the question so far, this one included.
+    pub(crate) number: usize,
+    /// Seeds the jitter of a pause.
+    pub(crate) seed: u64,
+}
+
+/// What follows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Decision {
+    pub(crate) end: End,
+    pub(crate) billing: Billing,
+    /// No other source's call can fare better: the run is over.
+    pub(crate) stops_run: bool,
+}
+
+/// What an attempt makes of its question.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum End {
+    /// The service gave its answer; it is not asked again.
+    Settled(Judgement),
+    /// No verdict and no bill; the question may be asked another time.
+    Refused(Reason),
+    /// As refused, and worth a repeat after a pause.
+    Repeat {
+        /// The pause.
+        after: Duration,
+        /// The service asked everyone to slow down.
+        throttled: bool,
+        /// What to report should there be no repeat after all.
+        reason: Reason,
+    },
+    /// May have been billed, and no verdict.
+    Unknown(Reason),
+}
+
+/// What the service answered about a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Judgement {
+    /// `check_pass` true, with both boxes.
+    Passed {
+        /// The face's box.
+        face: BBox,
+        /// The dynamic area's box.
+        ext: BBox,
+    },
+    /// The picture was refused.
+    Rejected(Reason),
+    /// Billed, and no verdict can be read from it.
+    Unusable(Reason),
+}
+
+/// Decides. `now` is the wall clock, for a Retry-After that is a date.
+pub(crate) fn decide(outcome: &Outcome, attempt: Attempt, now: SystemTime) -> Decision {
+    match outcome {
+        Outcome::NotSent { error } => {
+            let reason = Reason::new(
+                ReasonCode::Network,
+                format!("the service could not be reached, nothing was sent: {error}"),
+            );
+            repeat(Patience::NotSent, reason, None, attempt, Billing::NONE)
+        }
+        Outcome::Lost { status, what } => unknown(*status, what, Billing::UNKNOWN),
+        Outcome::Answered { status, retry_after, answer } => {
+            let wait = retry_after.as_deref().and_then(|v| crate::retry_after::parse(v, now));
+            answered(*status, wait, answer, attempt)
+        }
+    }
+}
+
+fn answered(status: u16, wait: Option<Duration>, answer: &Answer, attempt: Attempt) -> Decision {
+    let billing = bill(answer);
+    // Something between us and the service spoke, whoever wrote the body: only a bill counts.
+    if (300..400).contains(&status) || matches!(status, 502 | 504) {
+        let billing = answer.image_count.map_or(Billing::UNKNOWN, Billing::certain);
+        return unknown(Some(status), "not a status of the service's own", billing);
+    }
+    let is_success = (200..300).contains(&status);
+    match (answer.check_pass, &answer.code) {
+        (Some(true), _) if is_success => match (answer.face, answer.ext) {
+            (Some(face), Some(ext)) => settled(Judgement::Passed { face, ext }, billing),
+            _ => unusable("check_pass comes with two boxes of four finite numbers", billing),
+        },
+        (Some(false), code) if is_success => {
+            let code = code.clone().map_or(ReasonCode::CheckPassFalse, ReasonCode::Service);
+            settled(Judgement::Rejected(said(code, answer)), billing)
+        }
+        (_, Some(code)) => coded(status, code, wait, answer, attempt, billing),
+        (Some(false), None) => {
+            settled(Judgement::Rejected(said(ReasonCode::CheckPassFalse, answer)), billing)
+        }
+        _ => unusable(
+            &format!("answer has a verdict or a code, found neither (HTTP {status})"),
+            billing,
+        ),
+    }
+}
+
+fn coded(
+    status: u16,
+    code: &str,
+    wait: Option<Duration>,
+    answer: &Answer,
+    attempt: Attempt,
+    billing: Billing,
+) -> Decision {
+    let reason = said(ReasonCode::Service(code.to_owned()), answer);
+    // One and the same 429 code is used for "slow down" and for "your free quota is gone".
+    let free_quota_gone =
+        status == 429 && answer.message.as_deref().is_some_and(|m| m.contains(FREE_QUOTA_GONE));
+    let class = if free_quota_gone { Class::StopsRun } else { class_of(code) };
+    let stops_run = class == Class::StopsRun;
+    match class {
+        Class::Judged => settled(Judgement::Rejected(reason), billing),
+        _ if billing.certainty == Certainty::Unknown => {
+            Decision { end: End::Unknown(reason), billing, stops_run }
+        }
+        _ if billing.images > 0 => {
+            Decision { end: End::Settled(Judgement::Unusable(reason)), billing, stops_run }
+        }
+        Class::Repeat(patience) => repeat(patience, reason, wait, attempt, billing),
+        Class::StopsRun | Class::Refused => {
+            Decision { end: End::Refused(reason), billing, stops_run }
+        }
+    }
+}
+
+fn bill(answer: &Answer) -> Billing {
+    match answer.image_count {
+        Some(images) => Billing::certain(images),
+        None if answer.check_pass.is_none() && answer.code.is_some() => Billing::NONE,
+        None => Billing::UNKNOWN,
+    }
+}
+
+fn repeat(
+    patience: Patience,
+    reason: Reason,
+    wait: Option<Duration>,
+    attempt: Attempt,
+    billing: Billing,
+) -> Decision {
+    let mut pauses = patience.pauses().with_jitter_seed(attempt.seed).build();
+    let end = match pauses.nth(attempt.number.saturating_sub(1)) {
+        Some(pause) => End::Repeat {
+            after: pause.max(wait.unwrap_or_default()).min(LONGEST_PAUSE),
+            throttled: patience == Patience::Throttled,
+            reason,
+        },
+        None => End::Refused(reason),
+    };
+    Decision { end, billing, stops_run: false }
+}
+
+fn settled(judgement: Judgement, billing: Billing) -> Decision {
+    Decision { end: End::Settled(judgement), billing, stops_run: false }
+}
+
+fn unusable(what: &str, billing: Billing) -> Decision {
+    let reason = Reason::new(ReasonCode::MalformedAnswer, what);
+    match billing.certainty {
+        Certainty::Unknown => Decision { end: End::Unknown(reason), billing, stops_run: false },
+        _ => settled(Judgement::Unusable(reason), billing),
+    }
+}
+
+fn unknown(status: Option<u16>, what: &str, billing: Billing) -> Decision {
+    let status = status.map_or(String::new(), |status| format!(" (HTTP {status})"));
+    let reason = Reason::new(
+        ReasonCode::BillingUnknown,
+        format!("the call may have been billed and is not repeated: {what}{status}"),
+    );
+    Decision { end: End::Unknown(reason), billing, stops_run: false }
+}
+
+fn said(code: ReasonCode, answer: &Answer) -> Reason {
+    let message =
+        answer.message.clone().unwrap_or_else(|| "the service gave no message".to_owned());
+    Reason::new(code, message)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    /// A verdict on the picture.
+    Judged,
+    /// No verdict, and the same request would end the same way.
+    Refused,
+    /// As refused, and so would every other request.
+    StopsRun,
+    Repeat(Patience),
+}
+
+/// How often and how slowly a repeat is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    /// Nothing was sent.
+    NotSent,
+    /// The service could not download the picture.
+    Download,
+    /// Too many requests.
+    Throttled,
+    /// The service's own trouble.
+    Server,
+}
+
+impl Patience {
+    fn pauses(self) -> ExponentialBuilder {
+        let (first, most, times) = match self {
+            Self::NotSent => (500, 8_000, 4),
+            Self::Download => (2_000, 8_000, 2),
+            Self::Throttled => (1_000, 30_000, 9),
+            Self::Server => (1_000, 15_000, 4),
+        };
+        ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(first))
+            .with_max_delay(Duration::from_millis(most))
+            .with_max_times(times)
+            .with_jitter()
+    }
+}
+
+fn class_of(code: &str) -> Class {
+    CODES
+        .iter()
+        .find(|(pattern, _)| match pattern {
+            Code::Is(whole) => code == *whole,
+            Code::StartsWith(start) => code.starts_with(start),
+            Code::EndsWith(end) => code.ends_with(end),
+        })
+        .map_or(Class::Refused, |(_, class)| *class)
+}
+
+enum Code {
+    Is(&'static str),
+    StartsWith(&'static str),
+    EndsWith(&'static str),
+}
+
+/// The documented codes that are more than a plain refusal, which is what an unknown code is too.
+const CODES: &[(Code, Class)] = &[
+    (Code::StartsWith("InvalidFile."), Class::Judged),
+    (Code::Is("DataInspectionFailed"), Class::Judged),
+    (Code::Is("InvalidURL"), Class::Judged),
+    (Code::Is("InvalidURL.ConnectionRefused"), Class::Repeat(Patience::Download)),
+    (Code::Is("InvalidURL.Timeout"), Class::Repeat(Patience::Download)),
+    (Code::Is("InvalidParameter.DataInspection"), Class::Repeat(Patience::Download)),
+    (Code::Is("Arrearage"), Class::StopsRun),
+    (Code::Is("InvalidApiKey"), Class::StopsRun),
+    (Code::Is("NOT AUTHORIZED"), Class::StopsRun),
+    (Code::EndsWith(".NotAuthorised"), Class::StopsRun),
+    (Code::Is("AccessDenied"), Class::StopsRun),
+    (Code::Is("AccessDenied.Unpurchased"), Class::StopsRun),
+    (Code::Is("Model.AccessDenied"), Class::StopsRun),
+    (Code::Is("Workspace.AccessDenied"), Class::StopsRun),
+    (Code::Is("AllocationQuota.FreeTierOnly"), Class::StopsRun),
+    (Code::Is("ModelNotFound"), Class::StopsRun),
+    (Code::Is("WorkSpaceNotFound"), Class::StopsRun),
+    (Code::Is(FREE_QUOTA_GONE), Class::StopsRun),
+    (Code::Is("CommodityNotPurchased"), Class::StopsRun),
+    (Code::Is("PrepaidBillOverdue"), Class::StopsRun),
+    (Code::Is("PostpaidBillOverdue"), Class::StopsRun),
+    (Code::Is("Throttling"), Class::Repeat(Patience::Throttled)),
+    (Code::Is("Throttling.RateQuota"), Class::Repeat(Patience::Throttled)),
+    (Code::Is("Throttling.BurstRate"), Class::Repeat(Patience::Throttled)),
+    (Code::Is("Throttling.AllocationQuota"), Class::Repeat(Patience::Throttled)),
+    (Code::Is("InternalError"), Class::Repeat(Patience::Server)),
+    (Code::Is("InternalError.Timeout"), Class::Repeat(Patience::Server)),
+    (Code::Is("SystemError"), Class::Repeat(Patience::Server)),
+    (Code::Is("ModelServiceFailed"), Class::Repeat(Patience::Server)),
+    (Code::Is("RequestTimeOut"), Class::Repeat(Patience::Server)),
+    (Code::Is("ModelServingError"), Class::Repeat(Patience::Server)),
+    (Code::Is("ModelUnavailable"), Class::Repeat(Patience::Server)),
+];
+
+const FREE_QUOTA_GONE: &str = "Free allocated quota exceeded";
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

@@ -1,0 +1,286 @@
+use super::*;
+
+/// What a row expects to follow.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Then {
+    Accepted,
+    Rejected,
+    Unusable,
+    Refused,
+    StopsRun,
+    Repeat,
+    Throttled,
+    Unknown,
+}
+
+const NONE: (u64, Certainty) = (0, Certainty::None);
+const ONE: (u64, Certainty) = (1, Certainty::Certain);
+const UNKNOWN: (u64, Certainty) = (0, Certainty::Unknown);
+
+fn first() -> Attempt {
+    Attempt { number: 1, seed: 7 }
+}
+
+fn then(decision: &Decision) -> Then {
+    match &decision.end {
+        _ if decision.stops_run => Then::StopsRun,
+        End::Settled(Judgement::Passed { .. }) => Then::Accepted,
+        End::Settled(Judgement::Rejected(_)) => Then::Rejected,
+        End::Settled(Judgement::Unusable(_)) => Then::Unusable,
+        End::Refused(_) => Then::Refused,
+        End::Repeat { throttled: true, .. } => Then::Throttled,
+        End::Repeat { .. } => Then::Repeat,
+        End::Unknown(_) => Then::Unknown,
+    }
+}
+
+fn code_of(decision: &Decision) -> Option<String> {
+    match &decision.end {
+        End::Settled(Judgement::Passed { .. }) => None,
+        End::Settled(Judgement::Rejected(r) | Judgement::Unusable(r))
+        | End::Refused(r)
+        | End::Repeat { reason: r, .. }
+        | End::Unknown(r) => Some(r.code.to_string()),
+    }
+}
+
+fn answered(status: u16, body: &str) -> Outcome {
+    let answer = Answer::parse(body.as_bytes()).expect("the service's JSON");
+    Outcome::Answered { status, retry_after: None, answer }
+}
+
+/// Every code of the vendor's tables, in the shape of an unbilled error answer.
+#[test]
+fn each_documented_code_has_its_consequence() {
+    use Then::*;
+    for (status, code, expected) in [
+        (400, "InvalidParameter", Refused),
+        (400, "InvalidParameter.Ratio", Refused),
+        (400, "BadRequest.EmptyInput", Refused),
+        (400, "BadRequest.EmptyModel", Refused),
+        (400, "BadRequest.EmptyParameters", Refused),
+        (400, "Arrearage", StopsRun),
+        (400, "DataInspectionFailed", Rejected),
+        (400, "UnsupportedOperation", Refused),
+        (400, "InvalidFile.NoHuman", Rejected),
+        (400, "InvalidFile.MultiHuman", Rejected),
+        (400, "InvalidFile.BodyProportion", Rejected),
+        (400, "InvalidFile.FacePose", Rejected),
+        (400, "InvalidFile.FullFace", Rejected),
+        (400, "InvalidFile.FrontBody", Rejected),
+        (400, "InvalidFile.FullBody", Rejected),
+        (400, "InvalidFile.Value", Rejected),
+        (400, "InvalidFile.Resolution", Rejected),
+        (400, "InvalidFile.Format", Rejected),
+        (400, "InvalidFile.Size", Rejected),
+        (400, "InvalidFile.Openerror", Rejected),
+        (400, "InvalidURL", Rejected),
+        (400, "InvalidURL.ConnectionRefused", Repeat),
+        (400, "InvalidURL.Timeout", Repeat),
+        (400, "InvalidParameter.DataInspection", Repeat),
+        (401, "InvalidApiKey", StopsRun),
+        (401, "NOT AUTHORIZED", StopsRun),
+        (403, "AccessDenied", StopsRun),
+        (403, "AccessDenied.Unpurchased", StopsRun),
+        (403, "Model.AccessDenied", StopsRun),
+        (403, "Workspace.AccessDenied", StopsRun),
+        (403, "AllocationQuota.FreeTierOnly", StopsRun),
+        (404, "ModelNotFound", StopsRun),
+        (404, "WorkSpaceNotFound", StopsRun),
+        (429, "Throttling", Throttled),
+        (429, "Throttling.RateQuota", Throttled),
+        (429, "Throttling.BurstRate", Throttled),
+        (429, "Throttling.AllocationQuota", Throttled),
+        (429, "Free allocated quota exceeded", StopsRun),
+        (429, "CommodityNotPurchased", StopsRun),
+        (429, "PrepaidBillOverdue", StopsRun),
+        (429, "PostpaidBillOverdue", StopsRun),
+        (500, "InternalError", Repeat),
+        (500, "InternalError.Timeout", Repeat),
+        (500, "SystemError", Repeat),
+        (500, "ModelServiceFailed", Repeat),
+        (500, "RequestTimeOut", Repeat),
+        (503, "ModelServingError", Repeat),
+        (503, "ModelUnavailable", Repeat),
+        (200, "BailianGateway.Workspace.NotAuthorised", StopsRun),
+        (400, "Something.New", Refused),
+        (429, "Something.New", Refused),
+        (500, "Something.New", Refused),
+    ] {
+        for body in [
+            format!(r#"{{"code":"{code}","message":"m","request_id":"r"}}"#),
+            format!(r#"{{"output":{{"code":"{code}","message":"m"}},"request_id":"r"}}"#),
+        ] {
+            let decision = decide(&answered(status, &body), first(), SystemTime::UNIX_EPOCH);
+            assert_eq!(then(&decision), expected, "{status} {body}");
+            assert_eq!(decision.billing, Billing::NONE, "{status} {body}");
+            assert_eq!(code_of(&decision).as_deref(), Some(code), "{status} {body}");
+        }
+    }
+}
+
+/// `usage.image_count` decides what was billed, never the status; what may be billed is not
+/// repeated.
+#[test]
+fn what_was_billed_and_what_follows() {
+    use Then::*;
+    let boxes = r#""face_bbox":[302,286,610,593],"ext_bbox":[71,9,840,778]"#;
+    let pass = format!(r#"{{"output":{{"check_pass":true,{boxes}}},"usage":{{"image_count":1}}}}"#);
+    let free = format!(r#"{{"output":{{"check_pass":true,{boxes}}}}}"#);
+    for (status, body, expected, bill, code) in [
+        (200, pass.as_str(), Accepted, ONE, None),
+        (200, &free, Accepted, UNKNOWN, None),
+        (
+            200,
+            r#"{"output":{"check_pass":false,"code":"","message":""},"usage":{"image_count":1}}"#,
+            Rejected,
+            ONE,
+            Some("check_pass_false"),
+        ),
+        (
+            200,
+            r#"{"output":{"check_pass":false,"code":"InvalidFile.NoHuman"},"usage":{"image_count":1}}"#,
+            Rejected,
+            ONE,
+            Some("InvalidFile.NoHuman"),
+        ),
+        (
+            200,
+            r#"{"output":{"check_pass":false,"code":"InternalError"},"usage":{"image_count":1}}"#,
+            Rejected,
+            ONE,
+            Some("InternalError"),
+        ),
+        (200, r#"{"output":{"check_pass":false}}"#, Rejected, UNKNOWN, Some("check_pass_false")),
+        (400, r#"{"output":{"check_pass":false}}"#, Rejected, UNKNOWN, Some("check_pass_false")),
+        (
+            200,
+            r#"{"output":{"check_pass":true},"usage":{"image_count":1}}"#,
+            Unusable,
+            ONE,
+            Some("malformed_answer"),
+        ),
+        (200, r#"{"output":{"check_pass":true}}"#, Unknown, UNKNOWN, Some("malformed_answer")),
+        (
+            200,
+            r#"{"output":{"check_pass":"yes"},"usage":{"image_count":1}}"#,
+            Unusable,
+            ONE,
+            Some("malformed_answer"),
+        ),
+        (200, r#"{"output":{}}"#, Unknown, UNKNOWN, Some("malformed_answer")),
+        (500, &pass, Unusable, ONE, Some("malformed_answer")),
+        (
+            500,
+            r#"{"code":"InternalError","usage":{"image_count":1}}"#,
+            Unusable,
+            ONE,
+            Some("InternalError"),
+        ),
+        (
+            500,
+            r#"{"code":"InternalError","usage":{"image_count":0}}"#,
+            Repeat,
+            (0, Certainty::Certain),
+            Some("InternalError"),
+        ),
+        (
+            500,
+            r#"{"code":"InternalError","output":{"check_pass":true}}"#,
+            Unknown,
+            UNKNOWN,
+            Some("InternalError"),
+        ),
+        (
+            400,
+            r#"{"code":"InvalidFile.NoHuman","usage":{"image_count":1}}"#,
+            Rejected,
+            ONE,
+            Some("InvalidFile.NoHuman"),
+        ),
+        (
+            401,
+            r#"{"code":"InvalidApiKey","usage":{"image_count":1}}"#,
+            StopsRun,
+            ONE,
+            Some("InvalidApiKey"),
+        ),
+        (
+            429,
+            r#"{"code":"Throttling.AllocationQuota","message":"Free allocated quota exceeded."}"#,
+            StopsRun,
+            NONE,
+            Some("Throttling.AllocationQuota"),
+        ),
+        (302, &pass, Unknown, ONE, Some("billing_unknown")),
+        (307, &free, Unknown, UNKNOWN, Some("billing_unknown")),
+        (502, r#"{"code":"InternalError"}"#, Unknown, UNKNOWN, Some("billing_unknown")),
+        (504, r#"{"code":"InternalError.Timeout"}"#, Unknown, UNKNOWN, Some("billing_unknown")),
+    ] {
+        let decision = decide(&answered(status, body), first(), SystemTime::UNIX_EPOCH);
+        assert_eq!(then(&decision), expected, "{status} {body}");
+        assert_eq!((decision.billing.images, decision.billing.certainty), bill, "{status} {body}");
+        assert_eq!(code_of(&decision).as_deref(), code, "{status} {body}");
+    }
+}
+
+#[test]
+fn without_an_answer_only_what_was_not_sent_is_repeated() {
+    let not_sent = Outcome::NotSent { error: "connection refused".to_owned() };
+    let decision = decide(&not_sent, first(), SystemTime::UNIX_EPOCH);
+    assert_eq!((then(&decision), decision.billing), (Then::Repeat, Billing::NONE));
+    for status in [None, Some(200), Some(307), Some(504)] {
+        let lost = Outcome::Lost { status, what: "connection reset".to_owned() };
+        let decision = decide(&lost, first(), SystemTime::UNIX_EPOCH);
+        assert_eq!((then(&decision), decision.billing), (Then::Unknown, Billing::UNKNOWN));
+        assert_eq!(code_of(&decision).as_deref(), Some("billing_unknown"));
+    }
+}
+
+#[test]
+fn every_repeat_has_an_end_and_its_pauses_grow_within_bounds() {
+    for (outcome, repeats) in [
+        (Outcome::NotSent { error: "refused".to_owned() }, 4),
+        (answered(400, r#"{"code":"InvalidURL.Timeout"}"#), 2),
+        (answered(429, r#"{"code":"Throttling"}"#), 9),
+        (answered(500, r#"{"code":"InternalError"}"#), 4),
+    ] {
+        for seed in [0, 1, u64::MAX] {
+            let pauses: Vec<Duration> = (1..)
+                .map(|number| decide(&outcome, Attempt { number, seed }, SystemTime::UNIX_EPOCH))
+                .map_while(|decision| match decision.end {
+                    End::Repeat { after, .. } => Some(after),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(pauses.len(), repeats, "{outcome:?}");
+            assert!(pauses.iter().all(|p| *p >= Duration::from_millis(500) && *p <= LONGEST_PAUSE));
+            assert!(pauses.last() > pauses.first());
+        }
+    }
+}
+
+#[test]
+fn retry_after_is_obeyed_within_a_minute() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    for (value, seconds) in [
+        ("7", 7.0..=7.0),
+        ("0", 1.0..=2.0),
+        ("86400", 60.0..=60.0),
+        ("Sun, 09 Sep 2001 01:46:50 GMT", 10.0..=10.0),
+        ("Sun, 09 Sep 2001 01:46:30 GMT", 1.0..=2.0),
+        ("soon", 1.0..=2.0),
+    ] {
+        let Outcome::Answered { status, answer, .. } = answered(429, r#"{"code":"Throttling"}"#)
+        else {
+            panic!("an answer");
+        };
+        let outcome = Outcome::Answered { status, retry_after: Some(value.to_owned()), answer };
+        match decide(&outcome, first(), now).end {
+            End::Repeat { after, .. } => {
+                assert!(seconds.contains(&after.as_secs_f64()), "{value}: {after:?}");
+            }
+            other => panic!("{value}: {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The paid call: one request, sent at most once, and what became of it.
+//!
+//! Its client has habits opposite to those of the image fetches: it follows nothing, repeats
+//! nothing and keeps no idle connection for long. Nothing here decides whether to ask again; that
+//! is [`decide`]'s, on the outcome.
+
+mod body;
+mod decide;
+mod wire;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use url::{Host, Url};
+
+pub(crate) use decide::{Attempt, End, Judgement, Outcome, decide};
+pub(crate) use wire::Answer;
+
+use crate::bbox::AspectRatio;
+use crate::error::ConfigError;
+use crate::key::{ApiKey, printable};
+use crate::probe::describe;
+use crate::tls;
+
+/// Where and how to call.
+#[derive(Clone, Debug)]
+pub(crate) struct DetectOptions {
+    pub(crate) base_url: String,
+    pub(crate) model: String,
+    pub(crate) workspace: Option<String>,
+    pub(crate) timeout: Duration,
+}
+
+/// The client that may cost money.
+pub(crate) struct PaidClient {
+    http: reqwest::Client,
+    endpoint: Url,
+    authorization: HeaderValue,
+    workspace: Option<HeaderValue>,
+    model: String,
+    timeout: Duration,
+}
+
+impl PaidClient {
+    pub(crate) fn new(key: &ApiKey, options: DetectOptions) -> Result<Self, ConfigError> {
+        let endpoint = endpoint(&options.base_url)?;
+        let invalid = |what: &str| ConfigError::Option(what.to_owned());
+        if options.model.trim().is_empty() {
+            return Err(invalid("the model has a name, found an empty one"));
+        }
+        if options.timeout.is_zero() {
+            return Err(invalid("the call's time-out is above 0 s, found 0"));
+        }
+        let workspace = options
+            .workspace
+            .as_deref()
+            .map(HeaderValue::from_str)
+            .transpose()
+            .map_err(|_| invalid("the workspace id is printable ASCII"))?;
+        let tls = tls::config(&[b"http/1.1"]).map_err(|e| ConfigError::Tls(e.to_string()))?;
+        let mut http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .http1_only()
+            // A connection the service is about to close is the likeliest way to lose an answer.
+            .pool_idle_timeout(IDLE)
+            .tls_backend_preconfigured(tls);
+        if is_loopback(&endpoint) {
+            // The emulator is never behind a proxy.
+            http = http.no_proxy();
+        }
+        Ok(Self {
+            http: http
+                .build()
+                .map_err(|e| invalid(&format!("cannot set up the paid client: {e}")))?,
+            authorization: key.bearer().ok_or_else(|| invalid("the API key is printable ASCII"))?,
+            endpoint,
+            workspace,
+            model: options.model,
+            timeout: options.timeout,
+        })
+    }
+
+    /// Where the calls go: part of a question's identity.
+    pub(crate) fn endpoint(&self) -> &str {
+        self.endpoint.as_str()
+    }
+
+    pub(crate) fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Sends one request. **From the first poll of its body on it may be billed.**
+    ///
+    /// Dropping this future abandons a request that may have left, so only a task that nobody
+    /// drops may poll it.
+    pub(crate) async fn send(&self, image_url: &str, ratio: AspectRatio) -> Outcome {
+        let question = wire::Question {
+            model: &self.model,
+            input: wire::Input { image_url },
+            parameters: wire::Parameters { ratio },
+        };
+        let json = match serde_json::to_vec(&question) {
+            Ok(json) => Bytes::from(json),
+            Err(error) => return Outcome::NotSent { error: error.to_string() },
+        };
+        let (body, recall) = body::OnceBody::new(json);
+        let mut request = self
+            .http
+            .post(self.endpoint.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header(AUTHORIZATION, self.authorization.clone())
+            .body(reqwest::Body::wrap(body));
+        if let Some(workspace) = &self.workspace {
+            request = request.header("X-DashScope-WorkSpace", workspace.clone());
+        }
+        let exchange = tokio::time::timeout(self.timeout, exchange(request)).await;
+        let (status, what) = match exchange {
+            Ok(Ok(answered)) => return answered,
+            Ok(Err((status, what))) => (status, what),
+            Err(_) => (None, format!("no complete answer within {:?}", self.timeout)),
+        };
+        // Judged by what was handed out, never by an error's text or kind.
+        if recall.take_back() {
+            Outcome::NotSent { error: what }
+        } else {
+            Outcome::Lost { status, what }
+        }
+    }
+}
+
+/// One request and its answer, or what came instead, with the status if one came.
+async fn exchange(request: reqwest::RequestBuilder) -> Result<Outcome, (Option<u16>, String)> {
+    let mut response = request.send().await.map_err(|e| (None, describe(&e)))?;
+    let status = response.status().as_u16();
+    let lost = |what: String| (Some(status), what);
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
+    let mut body = Vec::new();
+    while let Some(bytes) = response.chunk().await.map_err(|e| lost(describe(&e)))? {
+        body.extend_from_slice(&bytes);
+        if body.len() > LONGEST_ANSWER {
+            return Err(lost(format!("the answer is longer than {LONGEST_ANSWER} bytes")));
+        }
+    }
+    match Answer::parse(&body) {
+        Some(answer) => Ok(Outcome::Answered { status, retry_after, answer }),
+        None => Err(lost("the answer is not the service's JSON".to_owned())),
+    }
+}
+
+fn endpoint(base_url: &str) -> Result<Url, ConfigError> {
+    let invalid = |what: String| ConfigError::Option(format!("the base URL {what}"));
+    let mut url = Url::parse(base_url.trim()).map_err(|e| invalid(format!("is a URL: {e}")))?;
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback(&url) => {}
+        "http" => {
+            return Err(invalid(format!(
+                "is https (http on loopback only: the key would travel in clear), found {}",
+                printable(&url)
+            )));
+        }
+        other => return Err(invalid(format!("is https, found the scheme {other:?}"))),
+    }
+    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+        return Err(invalid("has no userinfo, query or fragment".to_owned()));
+    }
+    url.path_segments_mut()
+        .map_err(|()| invalid("has a host".to_owned()))?
+        .pop_if_empty()
+        .extend(PATH);
+    Ok(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(v4)) => v4.is_loopback(),
+        Some(Host::Ipv6(v6)) => v6.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// The documented path below the base URL.
+const PATH: [&str; 4] = ["services", "aigc", "image2video", "face-detect"];
+
+const IDLE: Duration = Duration::from_secs(5);
+const LONGEST_ANSWER: usize = 1_024 * 1_024;
