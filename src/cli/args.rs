@@ -1,0 +1,211 @@
+//! The program's arguments.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::cli::output::{Format, Money, Printer};
+use crate::{AddressPolicy, AspectRatio, ProbeOptions, RunOptions, StyleLevel};
+
+/// Keeps portraits that cannot pass away from the paid emo-detect-v1 call.
+///
+/// Reads an image's header for free, calls the service only for what is worth it, and checks the
+/// boxes that come back. Results go to stdout, everything else to stderr.
+#[derive(Debug, Parser)]
+#[command(name = "emo-preflight", version, max_term_width = 100, arg_required_else_help = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    /// Say more on stderr; twice for more still (RUST_LOG overrides)
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(super) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Check headers only: free, needs no key
+    Probe(ProbeArguments),
+    /// Check headers, then make the paid call for what passes (key: DASHSCOPE_API_KEY)
+    Check(CheckArguments),
+    /// Turn a results file into emo-v1 request bodies, one a line; submits nothing
+    EmoBody(EmoBodyArguments),
+    /// Run the stand-in service on loopback until Ctrl-C
+    Emulator(EmulatorArguments),
+    /// Run the whole flow on the stand-in service and built-in pictures; needs no key
+    Demo,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ProbeArguments {
+    #[command(flatten)]
+    pub(super) sources: SourceArguments,
+    #[command(flatten)]
+    pub(super) local: LocalArguments,
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArguments {
+    #[command(flatten)]
+    pub(super) sources: SourceArguments,
+    #[command(flatten)]
+    pub(super) local: LocalArguments,
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
+    /// Base URL of the service; http only on loopback
+    /// [default: https://dashscope.aliyuncs.com/api/v1]
+    #[arg(long, value_name = "U", env = "DASHSCOPE_HTTP_BASE_URL")]
+    pub(super) base_url: Option<String>,
+    /// Model to call; a dedicated deployment has its own name
+    #[arg(long, value_name = "M", default_value = "emo-detect-v1")]
+    pub(super) model: String,
+    /// Workspace to call in
+    #[arg(long, value_name = "W")]
+    pub(super) workspace: Option<String>,
+    /// Seconds a paid call may take, its answer included
+    #[arg(long, value_name = "S", default_value = "60", value_parser = seconds)]
+    pub(super) call_timeout: Duration,
+    /// Paid calls a second at the most
+    #[arg(long, value_name = "R", default_value = "5")]
+    pub(super) rps: f64,
+    /// Stop before the call; say how many calls and how much money it would be
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SourceArguments {
+    /// http(s) URLs of pictures; for probe also paths of files
+    #[arg(value_name = "SOURCE", required_unless_present = "input")]
+    pub(super) sources: Vec<String>,
+    /// File (- for stdin) of one source a line, or of JSON objects with image_url
+    #[arg(long, value_name = "FILE")]
+    pub(super) input: Option<PathBuf>,
+    /// Aspect ratio to ask for: 1:1 (profile) or 3:4 (half-body)
+    #[arg(long, value_name = "RATIO", default_value = "1:1", value_parser = ratio)]
+    pub(super) ratio: AspectRatio,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LocalArguments {
+    /// Sources under way at a time
+    #[arg(long, value_name = "N", default_value = "64", value_parser = at_least_1)]
+    concurrency: usize,
+    /// Requests under way to one host at a time
+    #[arg(long, value_name = "N", default_value = "16", value_parser = at_least_1)]
+    per_host: usize,
+    /// Seconds the local stage of one source may take
+    #[arg(long, value_name = "S", default_value = "20", value_parser = seconds)]
+    timeout: Duration,
+    /// Bytes to take of one picture before giving up; at least 1024
+    #[arg(long, value_name = "N", default_value = "1048576", value_parser = clap::value_parser!(u64).range(1_024..))]
+    max_header_bytes: u64,
+    /// Fetch from addresses that are not public too
+    #[arg(long)]
+    allow_private_network: bool,
+    /// User-Agent of image fetches [default: emo-preflight/VERSION]
+    #[arg(long, value_name = "S")]
+    user_agent: Option<String>,
+}
+
+impl LocalArguments {
+    pub(super) fn probe_options(&self) -> ProbeOptions {
+        let defaults = ProbeOptions::default();
+        ProbeOptions {
+            timeout: self.timeout,
+            max_header_bytes: self.max_header_bytes,
+            per_host: self.per_host,
+            addresses: if self.allow_private_network {
+                AddressPolicy::Any
+            } else {
+                AddressPolicy::PublicOnly
+            },
+            user_agent: self.user_agent.clone().unwrap_or(defaults.user_agent),
+            ..defaults
+        }
+    }
+
+    pub(super) fn run_options(&self) -> RunOptions {
+        RunOptions { concurrency: self.concurrency }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OutputArguments {
+    /// One JSON object a line on stdout [default when stdout is no terminal]
+    #[arg(long)]
+    json: bool,
+    /// Exit 0 whenever every source got a result
+    #[arg(long)]
+    pub(super) exit_zero: bool,
+}
+
+impl OutputArguments {
+    pub(super) fn printer(&self, money: Money) -> Printer {
+        Printer::new(if self.json { Format::Json } else { Format::for_stdout() }, money)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EmoBodyArguments {
+    /// Results of check, JSON Lines (- for stdin)
+    #[arg(value_name = "RESULTS.jsonl")]
+    pub(super) results: PathBuf,
+    /// The sound: wav or mp3, less than 15 MB, less than 60 s
+    #[arg(long, value_name = "U")]
+    pub(super) audio_url: String,
+    /// How lively the head moves
+    #[arg(long, value_name = "LEVEL", default_value = "normal")]
+    pub(super) style_level: StyleLevel,
+    /// Make bodies of box_mismatch results too
+    #[arg(long)]
+    pub(super) accept_mismatch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EmulatorArguments {
+    /// Loopback address and port to listen on
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8484")]
+    pub(super) listen: SocketAddr,
+}
+
+impl ValueEnum for StyleLevel {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Normal, Self::Calm, Self::Active]
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(match self {
+            Self::Normal => "normal",
+            Self::Calm => "calm",
+            Self::Active => "active",
+        }))
+    }
+}
+
+fn ratio(text: &str) -> Result<AspectRatio, String> {
+    text.parse().map_err(|error: crate::bbox::UnknownRatio| error.to_string())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let required = || format!("seconds are above 0 and at most {MOST_SECONDS}, found {text:?}");
+    let number: f64 = text.parse().map_err(|_| required())?;
+    if number > 0.0 && number <= MOST_SECONDS {
+        Ok(Duration::from_secs_f64(number))
+    } else {
+        Err(required())
+    }
+}
+
+fn at_least_1(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (1..=MOST_AT_A_TIME).contains(&number) => Ok(number),
+        _ => Err(format!("a whole number from 1 to {MOST_AT_A_TIME}, found {text:?}")),
+    }
+}
+
+const MOST_SECONDS: f64 = 86_400.0;
+const MOST_AT_A_TIME: usize = 10_000;

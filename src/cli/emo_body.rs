@@ -1,0 +1,53 @@
+//! `emo-body`: from a results file the request bodies of the video model.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::cli::args::EmoBodyArguments;
+use crate::cli::status::Status;
+use crate::cli::text;
+use crate::{EmoRequest, HandOffError, Mismatch, Report};
+
+pub(super) fn run(arguments: &EmoBodyArguments) -> anyhow::Result<Status> {
+    let path = &arguments.results;
+    let reader: Box<dyn BufRead> = if path == Path::new("-") {
+        Box::new(BufReader::new(std::io::stdin()))
+    } else {
+        let file = File::open(path)
+            .with_context(|| format!("cannot read the results {}", path.display()))?;
+        Box::new(BufReader::new(file))
+    };
+    let mismatch = if arguments.accept_mismatch { Mismatch::Accept } else { Mismatch::Refuse };
+    let mut out = BufWriter::new(std::io::stdout());
+    let (mut bodies, mut others, mut mismatches) = (0_u64, 0_u64, 0_u64);
+    for (number, line) in (1_u64..).zip(reader.lines()) {
+        let line = line.with_context(|| format!("cannot read line {number} of the results"))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let report: Report = serde_json::from_str(&line)
+            .with_context(|| format!("line {number} is no result of this program"))?;
+        match EmoRequest::new(&report, &arguments.audio_url, arguments.style_level, mismatch) {
+            Ok(body) => {
+                bodies += 1;
+                serde_json::to_writer(&mut out, &body).context("cannot write")?;
+                writeln!(out).context("cannot write")?;
+            }
+            Err(HandOffError::Mismatch(codes)) => {
+                mismatches += 1;
+                eprintln!("left out {}: {codes}", text::source(&report.source));
+            }
+            Err(_) => others += 1,
+        }
+    }
+    out.flush().context("cannot write")?;
+    eprintln!(
+        "{}; left out: {others} not accepted, {mismatches} whose boxes do not hold{}",
+        text::count(bodies, "request body", "request bodies"),
+        if mismatches > 0 { " (--accept-mismatch hands them on)" } else { "" },
+    );
+    Ok(if mismatches > 0 { Status::Rejected } else { Status::Good })
+}

@@ -1,0 +1,84 @@
+//! The built-in pictures of `demo` and `emulator`, and the verdict each was made for.
+
+use crate::emulator::{Emulator, Fate, Picture, Served};
+use crate::{AspectRatio, ReasonCode};
+
+/// A picture that is served, and what is to come of it.
+#[derive(Clone)]
+pub(super) struct Exhibit {
+    pub(super) name: &'static str,
+    pub(super) served: Served,
+    pub(super) ratio: AspectRatio,
+    /// The verdict's name.
+    pub(super) verdict: &'static str,
+    /// The first reason's code.
+    pub(super) reason: Option<ReasonCode>,
+}
+
+/// Hangs every picture up on `emulator`; with `fates` scripted, each call for one takes its own.
+pub(super) fn open(emulator: &Emulator) -> Vec<Exhibit> {
+    let mut exhibits = Vec::new();
+    let mut hang = |name, picture, fates: &[Fate], verdict, reason| {
+        let served = emulator.serve(&format!("/pictures/{name}"), picture);
+        emulator.script(&served, fates.iter().cloned());
+        let ratio = AspectRatio::Square;
+        exhibits.push(Exhibit { name, served, ratio, verdict, reason });
+    };
+    use ReasonCode as Code;
+    hang("portrait.jpg", Picture::jpeg(640, 800), &[], "accepted", None);
+    hang("portrait.png", Picture::png(512, 512), &[], "accepted", None);
+    hang("portrait.bmp", Picture::bmp(400, 400), &[], "accepted", None);
+    hang("half-body.webp", Picture::webp(600, 900), &[], "accepted", None);
+    hang(
+        "thumbnail.jpg",
+        Picture::jpeg(300, 320),
+        &[],
+        "rejected_local",
+        Some(Code::ShortestSideBelowMin),
+    );
+    hang(
+        "panorama.png",
+        Picture::png(7_200, 400),
+        &[],
+        "rejected_local",
+        Some(Code::LongestSideAboveMax),
+    );
+    hang(
+        "animation.gif",
+        Picture::gif(640, 640),
+        &[],
+        "rejected_local",
+        Some(Code::UnsupportedFormat),
+    );
+    hang("phone.heic", Picture::heic(), &[], "rejected_local", Some(Code::UnsupportedFormat));
+    hang("page.jpg", Picture::html(), &[], "rejected_local", Some(Code::NotAnImage));
+    hang("gone.jpg", Picture::status(404), &[], "rejected_local", Some(Code::NotFound));
+    hang(
+        "crowd.jpg",
+        Picture::jpeg(800, 600),
+        &[Fate::refused_with("InvalidFile.MultiHuman")],
+        "rejected_remote",
+        Some(Code::Service("InvalidFile.MultiHuman".to_owned())),
+    );
+    hang(
+        "wrong-box.jpg",
+        Picture::jpeg(720, 720),
+        &[Fate::boxes([250.0, 200.0, 450.0, 400.0], [100.0, 50.0, 600.0, 700.0])],
+        "box_mismatch",
+        Some(Code::RatioMismatch),
+    );
+    hang("busy.jpg", Picture::jpeg(500, 500), &[Fate::throttled_retry_after(1)], "accepted", None);
+    hang(
+        "answer-lost.jpg",
+        Picture::jpeg(640, 640),
+        &[Fate::judge().reset()],
+        "failed",
+        Some(Code::BillingUnknown),
+    );
+    for exhibit in &mut exhibits {
+        if exhibit.name == "half-body.webp" {
+            exhibit.ratio = AspectRatio::Portrait;
+        }
+    }
+    exhibits
+}

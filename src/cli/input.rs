@@ -1,0 +1,139 @@
+//! Sources from the command line and from a file of lines, in flat memory.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+use futures_util::stream::{self, Stream, StreamExt as _};
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+
+use crate::cli::args::SourceArguments;
+use crate::{AspectRatio, Source};
+
+impl SourceArguments {
+    /// The sources, those of the command line first.
+    pub(super) fn open(&self) -> anyhow::Result<impl Stream<Item = Source> + Send + use<>> {
+        let ratio = self.ratio;
+        let named: Vec<Source> =
+            self.sources.iter().map(|text| Source::url(text).ratio(ratio)).collect();
+        let lines = match &self.input {
+            Some(path) => read(path, ratio)?.left_stream(),
+            None => stream::empty().right_stream(),
+        };
+        Ok(stream::iter(named).chain(lines))
+    }
+}
+
+fn read(
+    path: &Path,
+    ratio: AspectRatio,
+) -> anyhow::Result<impl Stream<Item = Source> + Send + use<>> {
+    let reader: Box<dyn BufRead + Send> = if path == Path::new("-") {
+        Box::new(BufReader::new(std::io::stdin()))
+    } else {
+        let open = || format!("cannot read the input {}", path.display());
+        let file = File::open(path).with_context(open)?;
+        if file.metadata().with_context(open)?.is_dir() {
+            anyhow::bail!("{}: it is a directory", open());
+        }
+        Box::new(BufReader::new(file))
+    };
+    let (sender, mut receiver) = mpsc::channel(READ_AHEAD);
+    // A thread of its own: reading a terminal or a pipe may never end, and nothing waits for it.
+    std::thread::Builder::new()
+        .name("input".to_owned())
+        .spawn(move || forward(reader, ratio, &sender))
+        .context("cannot start reading the input")?;
+    Ok(stream::poll_fn(move |context| receiver.poll_recv(context)))
+}
+
+fn forward(mut reader: Box<dyn BufRead + Send>, ratio: AspectRatio, to: &mpsc::Sender<Source>) {
+    for number in 1_u64.. {
+        let source = match next_line(&mut *reader) {
+            Ok(None) => return,
+            Ok(Some(line)) => match parse(&line, number, ratio) {
+                Some(source) => source,
+                None => continue,
+            },
+            Err(error) => {
+                let problem = format!("line {number} can be read, found: {error}");
+                let _ = to.blocking_send(Source::unreadable("", problem));
+                return;
+            }
+        };
+        if to.blocking_send(source).is_err() {
+            return;
+        }
+    }
+}
+
+/// The next line, of which at most [`LONGEST_LINE`] and a byte are kept.
+fn next_line(reader: &mut dyn BufRead) -> std::io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    let most = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX).saturating_add(1);
+    if reader.take(most).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    if line.len() > LONGEST_LINE && line.last() != Some(&b'\n') {
+        reader.skip_until(b'\n')?;
+    }
+    Ok(Some(line))
+}
+
+/// The source on a line; none on a blank one.
+fn parse(line: &[u8], number: u64, ratio: AspectRatio) -> Option<Source> {
+    let line = line.strip_prefix(b"\xEF\xBB\xBF").filter(|_| number == 1).unwrap_or(line);
+    let text = String::from_utf8_lossy(line);
+    let shown = || text.trim().chars().take(SHOWN).collect::<String>();
+    let bad = |problem: String| {
+        Some(Source::unreadable(shown(), format!("line {number}: {problem}")).ratio(ratio))
+    };
+    if line.len() > LONGEST_LINE {
+        return bad(format!("a line is at most {LONGEST_LINE} bytes"));
+    }
+    if std::str::from_utf8(line).is_err() {
+        return bad("a line is UTF-8".to_owned());
+    }
+    let text = text.trim();
+    if text.is_empty() {
+        return None;
+    }
+    if !text.starts_with('{') {
+        return Some(Source::url(text).ratio(ratio));
+    }
+    match serde_json::from_str::<Map<String, Value>>(text) {
+        Ok(fields) => object(fields, ratio).map_or_else(bad, Some),
+        Err(error) => bad(format!("a line that begins with {{ is a JSON object: {error}")),
+    }
+}
+
+fn object(mut fields: Map<String, Value>, default: AspectRatio) -> Result<Source, String> {
+    let url = match fields.remove("image_url") {
+        Some(Value::String(url)) => url,
+        Some(other) => return Err(format!("image_url is a string, found {other}")),
+        None => return Err("an object has image_url, found none".to_owned()),
+    };
+    let ratio = match fields.remove("ratio") {
+        None | Some(Value::Null) => default,
+        Some(Value::String(text)) => {
+            text.parse().map_err(|e: crate::bbox::UnknownRatio| e.to_string())?
+        }
+        Some(other) => return Err(format!("ratio is \"1:1\" or \"3:4\", found {other}")),
+    };
+    let source = Source::url(url).ratio(ratio);
+    let source = match fields.remove("image_id") {
+        None | Some(Value::Null) => source,
+        Some(Value::String(id)) => source.image_id(id),
+        Some(Value::Number(id)) => source.image_id(id.to_string()),
+        Some(other) => return Err(format!("image_id is a string or a number, found {other}")),
+    };
+    Ok(if fields.is_empty() { source } else { source.input(fields) })
+}
+
+const READ_AHEAD: usize = 256;
+const LONGEST_LINE: usize = 1_024 * 1_024;
+
+/// Characters of a bad line that its result shows as its source.
+const SHOWN: usize = 200;

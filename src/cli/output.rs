@@ -1,0 +1,207 @@
+//! Results on stdout, as JSON Lines or as a table for people; the summary on stderr.
+
+use std::collections::BTreeMap;
+use std::io::{BufWriter, IsTerminal as _, Stdout, Write};
+
+use futures_util::FutureExt as _;
+use futures_util::stream::StreamExt as _;
+
+use crate::cli::status::Status;
+use crate::cli::text;
+use crate::{Certainty, Report, Run, Verdict};
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Json,
+    Table,
+}
+
+impl Format {
+    pub(super) fn for_stdout() -> Self {
+        if std::io::stdout().is_terminal() { Self::Table } else { Self::Json }
+    }
+}
+
+/// What the summary says of money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Money {
+    /// Calls were made.
+    Costs,
+    /// Calls were held back to learn what they would cost.
+    WouldCost,
+    /// Calls were not asked for.
+    Nothing,
+}
+
+/// Prints results and counts them.
+pub(super) struct Printer {
+    out: BufWriter<Stdout>,
+    format: Format,
+    money: Money,
+    tally: Tally,
+    headed: bool,
+}
+
+#[derive(Default)]
+struct Tally {
+    pictures: u64,
+    by_verdict: BTreeMap<&'static str, u64>,
+    worst: Option<Status>,
+    known: u64,
+    images: u64,
+    unknown: u64,
+    called: u64,
+    reader_gone: bool,
+}
+
+impl Printer {
+    pub(super) fn new(format: Format, money: Money) -> Self {
+        let out = BufWriter::with_capacity(BUFFER, std::io::stdout());
+        Self { out, format, money, tally: Tally::default(), headed: false }
+    }
+
+    /// Prints every report of a run. When nobody reads them any more the run is stopped in order:
+    /// what has left is still awaited.
+    pub(super) async fn print_all(&mut self, run: &mut Run) {
+        let stopper = run.stopper();
+        loop {
+            // Lines are written out whenever the run makes us wait, and in bulk while it does not.
+            let next = match run.next().now_or_never() {
+                Some(next) => next,
+                None => {
+                    self.written(|out| out.flush(), &stopper);
+                    run.next().await
+                }
+            };
+            let Some(report) = next else { break };
+            self.count(&report);
+            self.print(&report, &stopper);
+        }
+        self.written(|out| out.flush(), &stopper);
+    }
+
+    pub(super) fn print(&mut self, report: &Report, stopper: &crate::Stopper) {
+        let heading = self.format == Format::Table && !std::mem::replace(&mut self.headed, true);
+        let text = match self.format {
+            // A report always has a JSON form: its keys are texts and its numbers finite.
+            Format::Json => serde_json::to_string(report).unwrap_or_default(),
+            Format::Table => row(report),
+        };
+        self.written(
+            |out| {
+                if heading {
+                    writeln!(out, "{}", heading_row())?;
+                }
+                writeln!(out, "{text}")
+            },
+            stopper,
+        );
+    }
+
+    fn written(
+        &mut self,
+        write: impl FnOnce(&mut BufWriter<Stdout>) -> std::io::Result<()>,
+        stopper: &crate::Stopper,
+    ) {
+        if self.tally.reader_gone {
+            return;
+        }
+        if let Err(error) = write(&mut self.out) {
+            eprintln!("stopping: results can no longer be written: {error}");
+            self.tally.reader_gone = true;
+            stopper.stop();
+        }
+    }
+
+    pub(super) fn count(&mut self, report: &Report) {
+        let tally = &mut self.tally;
+        tally.pictures += 1;
+        *tally.by_verdict.entry(report.verdict.as_str()).or_default() += 1;
+        tally.worst = tally.worst.max(Some(Status::of(report)));
+        let called = !matches!(
+            report.verdict,
+            Verdict::Eligible | Verdict::RejectedLocal | Verdict::Undetermined | Verdict::Skipped
+        );
+        if report.from_ledger {
+            tally.known += 1;
+        } else if called {
+            tally.called += 1;
+            tally.images += report.billing.images;
+            tally.unknown += u64::from(report.billing.certainty == Certainty::Unknown);
+        }
+    }
+
+    /// Counts, spending and savings, on stderr.
+    pub(super) fn summary(&self) {
+        let tally = &self.tally;
+        let of = |verdict: &str| tally.by_verdict.get(verdict).copied().unwrap_or(0);
+        let verdicts: Vec<String> =
+            tally.by_verdict.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+        let pictures = text::count(tally.pictures, "picture", "pictures");
+        eprintln!(
+            "{pictures}{}{}",
+            if verdicts.is_empty() { "" } else { ": " },
+            verdicts.join(", ")
+        );
+        let rejected = of("rejected_local");
+        match self.money {
+            Money::Nothing => {}
+            Money::WouldCost => eprintln!(
+                "would make at most {} for at most {}; rejected for free: {rejected} (saves {})",
+                text::count(of("eligible"), "call", "calls"),
+                text::cny(of("eligible")),
+                text::cny(rejected),
+            ),
+            Money::Costs => {
+                let unknown = match tally.unknown {
+                    0 => String::new(),
+                    unknown => format!(", up to {} more not known", text::cny(unknown)),
+                };
+                eprintln!(
+                    "rejected for free: {rejected}; {}; spent {}{unknown}; saved {}",
+                    text::count(tally.called, "picture called for", "pictures called for"),
+                    text::cny(tally.images),
+                    text::cny(rejected + tally.known),
+                );
+            }
+        }
+    }
+
+    pub(super) fn status(&self, exit_zero: bool) -> Status {
+        if self.tally.reader_gone {
+            return Status::Stopped;
+        }
+        match self.tally.worst.unwrap_or(Status::Good) {
+            Status::Stopped => Status::Stopped,
+            _ if exit_zero => Status::Good,
+            worst => worst,
+        }
+    }
+}
+
+/// A result for people: verdict, size, money and source, and a line for each reason.
+pub(super) fn row(report: &Report) -> String {
+    let mut row = format!(
+        "{:<14}  {:<15}  {:>9}  {}",
+        report.verdict.as_str(),
+        text::size(report.image.as_ref()),
+        text::bill(report.billing, report.from_ledger),
+        text::source(&report.source),
+    );
+    for reason in &report.reasons {
+        row.push_str(&format!(
+            "\n{:>16}{}: {}",
+            "",
+            text::plain(reason.code.as_str()),
+            text::plain(&reason.message)
+        ));
+    }
+    row
+}
+
+pub(super) fn heading_row() -> String {
+    format!("{:<14}  {:<15}  {:>9}  {}", "VERDICT", "SIZE", "MONEY", "SOURCE and reasons")
+}
+
+const BUFFER: usize = 64 * 1_024;
