@@ -1,10 +1,48 @@
-//! Stands in front of the paid portrait check `emo-detect-v1`.
-#![doc = ""]
+//! Keeps portraits that cannot pass away from the paid `emo-detect-v1` call.
+//!
+//! It decodes no pixels, looks at no faces and submits no video. What it does:
+//!
+//! ```text
+//! source ─▶ probe ⇄ header ─▶ limits ─▶ ledger + quota ─▶ detect ─▶ bbox ─▶ report
+//!           free, a few KB              never pay twice    paid      free
+//! ```
+//!
+//! - [`header`] reads format and sides from a picture's first bytes, [`limits`] holds them against
+//!   the documented limits, [`bbox`] checks an answer's boxes, [`Report`] is the result and its
+//!   JSON, [`EmoRequest`] the hand-off to the video model. None of these needs a feature.
+//! - With `client`, `Probe` is the local stage on its own and `Preflight` the gate: the local
+//!   stage, then the paid call for what passes, at most once per question.
+//! - With `emulator` there is a stand-in for the service, for your own tests.
+//!
+//! # What is billed
+//!
+//! `usage.image_count` in an answer decides, never the HTTP status. A call whose answer is lost is
+//! reported as [`ReasonCode::BillingUnknown`] and not repeated. That an error answer without
+//! `usage` is unbilled is documented for sister models of the endpoint and assumed for this one.
+
+// The public interface is:
+pub use bbox::{AspectRatio, BBox};
+pub use emo::{EmoInput, EmoParameters, EmoRequest, HandOffError, Mismatch, StyleLevel};
+pub use limits::{Limits, Violation};
+pub use report::{Billing, Certainty, Fetch, Reason, ReasonCode, Report, Verdict};
+#[cfg(feature = "client")]
+pub use {
+    error::{ConfigError, GateError},
+    gate::{Preflight, PreflightBuilder, Spent},
+    key::{ApiKey, KeyError},
+    probe::{AddressPolicy, Probe, ProbeOptions},
+    run::{Run, RunOptions, Stopper},
+    source::Source,
+};
 
 pub mod bbox;
-mod emo;
+#[cfg(feature = "emulator")]
+pub mod emulator;
 pub mod header;
 pub mod limits;
+
+// Internal modules, each with one job:
+mod emo;
 mod report;
 
 #[cfg(feature = "client")]
@@ -30,24 +68,12 @@ mod source;
 #[cfg(feature = "client")]
 mod tls;
 
-#[cfg(feature = "emulator")]
-pub mod emulator;
-
-pub use bbox::{AspectRatio, BBox};
-pub use emo::{EmoInput, EmoParameters, EmoRequest, HandOffError, Mismatch, StyleLevel};
-pub use limits::{Limits, Violation};
-pub use report::{Billing, Certainty, Fetch, Reason, ReasonCode, Report, Verdict};
-
-#[cfg(feature = "client")]
-pub use {
-    error::{ConfigError, GateError},
-    gate::{Preflight, PreflightBuilder, Spent},
-    key::{ApiKey, KeyError},
-    probe::{AddressPolicy, Probe, ProbeOptions},
-    run::{Run, RunOptions, Stopper},
-    source::Source,
-};
-
+/// The program's entry; not part of the library's interface.
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+
+/// Compiles the README's examples.
+#[cfg(all(doctest, feature = "client", feature = "emulator"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
