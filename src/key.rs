@@ -80,13 +80,37 @@ pub(crate) fn printable(url: &Url) -> String {
     let _ = shown.set_username("");
     let _ = shown.set_password(None);
     shown.set_fragment(None);
-    if url.query().is_some() {
-        let names: Vec<String> = url.query_pairs().map(|(name, _)| format!("{name}=…")).collect();
+    if let Some(query) = url.query() {
+        // A part without a name is a value: `?TOKEN`.
+        let parts: Vec<String> = query
+            .split('&')
+            .map(|part| {
+                part.split_once('=').map_or("…".to_owned(), |(name, _)| format!("{name}=…"))
+            })
+            .collect();
         // Set by hand: the setter would percent-encode the ellipsis.
         shown.set_query(None);
-        return format!("{shown}?{}", names.join("&"));
+        return format!("{shown}?{}", parts.join("&"));
     }
     shown.into()
 }
 
 const ENV: &str = "DASHSCOPE_API_KEY";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_of_a_url() {
+        for (url, shown) in [
+            ("https://h/a.jpg", "https://h/a.jpg"),
+            ("https://user:pass@h:8/a#f", "https://h:8/a"),
+            ("https://h/a?Signature=s&v=1", "https://h/a?Signature=…&v=…"),
+            ("https://h/a?TOKEN", "https://h/a?…"),
+            ("https://h/a?", "https://h/a?…"),
+        ] {
+            assert_eq!(printable(&Url::parse(url).unwrap()), shown);
+        }
+    }
+}

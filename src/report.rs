@@ -401,7 +401,7 @@ impl<'de> Deserialize<'de> for ReasonCode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Fetch {
-    /// Body bytes received.
+    /// Body bytes of pictures received; those of redirects and errors are not counted.
     pub bytes: u64,
     /// Requests sent, redirects and retries included.
     pub requests: u32,

@@ -78,20 +78,24 @@ pub(crate) fn http_url(text: &str) -> Result<Url, Reason> {
     if let Some(odd) = text.chars().find(|c| c.is_control() || c.is_whitespace()) {
         return refuse(format!("an http or https URL has no {odd:?} in it"));
     }
-    match Url::parse(text) {
-        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
-            refuse(format!("source is an http or https URL, found the scheme {:?}", url.scheme()))
-        }
-        Ok(url) if url.host().is_none() => refuse("an http or https URL has a host".to_owned()),
-        Ok(url) => Ok(url),
-        Err(error) if looks_like_url(text) => {
-            refuse(format!("source is an http or https URL: {error}"))
-        }
-        Err(_) => refuse(
-            "source is an http or https URL, found a local path: the service takes URLs only"
-                .to_owned(),
-        ),
+    // Nor is a slip of the pen mended (`http:/x`, `http:\\\\x`): the service may not mend it, or
+    // otherwise.
+    let begins = |scheme: &str| {
+        text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    let has_host = text.split_once("://").is_some_and(|(_, rest)| !rest.starts_with(['/', '\\']));
+    if (begins("http://") || begins("https://")) && has_host {
+        return Url::parse(text)
+            .map_err(|e| Reason::new(ReasonCode::NotHttpUrl, format!("{REQUIRED}: {e}")));
     }
+    refuse(match Url::parse(text) {
+        _ if text.is_empty() => format!("{REQUIRED}, found nothing"),
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+            format!("{REQUIRED}, found the scheme {:?}", url.scheme())
+        }
+        _ if looks_like_url(text) => format!("{REQUIRED}, with // and a host"),
+        _ => format!("{REQUIRED}, found a local path: the service takes URLs only"),
+    })
 }
 
 /// Whether a text means a URL, rightly written or not, rather than a file's path.
@@ -101,3 +105,5 @@ pub(crate) fn looks_like_url(text: &str) -> bool {
     };
     text.contains("://") || is("http:") || is("https:") || is("data:")
 }
+
+const REQUIRED: &str = "source is an http or https URL";

@@ -30,9 +30,13 @@ pub(crate) struct Fetched {
 /// Reads the header of the picture at `url`. What was taken from the network is counted whatever
 /// the outcome.
 pub(super) async fn fetch(shared: &Shared, url: Url) -> (Result<Fetched, Refusal>, Fetch) {
+    // The clock starts when the first host lets us in: waiting for one's turn is not the origin's
+    // fault.
+    let permit = shared.hosts.enter(host_of(&url)).await;
     let mut transfer = Transfer {
         shared,
         url,
+        begun: Instant::now(),
         reader: HeaderReader::new(),
         version: VersionBuilder::default(),
         ranges: true,
@@ -40,28 +44,30 @@ pub(super) async fn fetch(shared: &Shared, url: Url) -> (Result<Fetched, Refusal
         restarts: 0,
         spent: Fetch::default(),
     };
-    // The clock starts when the first host lets us in: waiting for one's turn is not the origin's
-    // fault.
-    let permit = shared.hosts.enter(transfer.host()).await;
-    let begun = Instant::now();
     let limit = shared.options.timeout;
     let outcome = match tokio::time::timeout(limit, transfer.run(permit)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(undetermined(
-            ReasonCode::Timeout,
-            format!(
-                "header arrives within {limit:?}, found {} bytes by then",
-                transfer.spent.bytes
-            ),
-        )),
+        Err(_) => match transfer.answer() {
+            // What stalled was the rest of a part, which nobody needs.
+            Some(answer) => transfer.conclude(answer),
+            None => Err(undetermined(
+                ReasonCode::Timeout,
+                format!(
+                    "header arrives within {limit:?}, found {} bytes by then",
+                    transfer.spent.bytes
+                ),
+            )),
+        },
     };
-    transfer.spent.elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let elapsed = transfer.begun.elapsed();
+    transfer.spent.elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     (outcome, transfer.spent)
 }
 
 struct Transfer<'a> {
     shared: &'a Shared,
     url: Url,
+    begun: Instant,
     reader: HeaderReader,
     version: VersionBuilder,
     /// Off once the origin has shown that it makes no sense of Range.
@@ -104,25 +110,28 @@ impl Transfer<'_> {
             // Held while the host works for us, handed back before anything else is waited for.
             let place = match permit.take() {
                 Some(place) => Some(place),
-                None => self.shared.hosts.enter(self.host()).await,
+                None => self.shared.hosts.enter(host_of(&self.url)).await,
             };
             let hop = self.hop().await;
+            if let Err(Trouble::Passing { wait: Some(wait), .. }) = &hop {
+                // Before the place is free: whoever gets it next is to know.
+                self.shared.hosts.leave_alone(host_of(&self.url), *wait);
+            }
             drop(place);
             match hop {
-                Ok(Hop::Known(Ok(header))) => {
-                    return Ok(Fetched { header, version: self.version.build() });
-                }
-                Ok(Hop::Known(Err(error))) => return Err(Refusal::of_header(&error)),
+                Ok(Hop::Known(answer)) => return self.conclude(answer),
                 Ok(Hop::Again) => {}
                 Err(Trouble::Final(refusal)) => return Err(refusal),
                 Err(Trouble::Passing { refusal, wait }) => {
+                    let left = self.shared.options.timeout.saturating_sub(self.begun.elapsed());
+                    if wait.is_some_and(|wait| wait >= left) {
+                        // The wait could only end in a time-out, which says less.
+                        return Err(refusal);
+                    }
                     let Some(pause) = pauses.next() else { return Err(refusal) };
                     if !self.ranges {
                         // What broke off was a stream, and the next one begins at byte 0 again.
                         self.forget();
-                    }
-                    if let Some(wait) = wait {
-                        self.shared.hosts.leave_alone(self.host(), wait);
                     }
                     tracing::debug!(url = %printable(&self.url), ?pause, "repeating an image fetch");
                     tokio::time::sleep(pause).await;
@@ -139,14 +148,12 @@ impl Transfer<'_> {
         if let Some(asked) = asked {
             request = request.header(RANGE, asked.to_string());
             // A file that changes between two hops must not be read as one.
-            if asked.first > 0
-                && let Some(etag) = self.version.etag()
-            {
+            if let Some(etag) = self.version.etag() {
                 request = request.header(IF_RANGE, etag);
             }
         }
         self.spent.requests += 1;
-        let response = request.send().await.map_err(|e| broken(&e))?;
+        let response = request.send().await.map_err(|e| self.unsent(&e))?;
         match response.status() {
             StatusCode::OK => self.whole(response).await,
             StatusCode::PARTIAL_CONTENT => match asked {
@@ -197,6 +204,7 @@ impl Transfer<'_> {
             self.restart()?;
             return Ok(Hop::Again);
         }
+        self.next_length = self.next_length.saturating_mul(2).min(LONGEST_RANGE);
         self.read(response, part.first, Some(part)).await
     }
 
@@ -209,13 +217,21 @@ impl Transfer<'_> {
         part: Option<ByteRange>,
     ) -> Result<Hop, Trouble> {
         let mut at = from;
-        loop {
+        let broke_off = loop {
             if part.is_none()
                 && let Some(answer) = self.answer()
             {
                 return Ok(Hop::Known(answer));
             }
-            let Some(bytes) = response.chunk().await.map_err(|e| broken(&e))? else { break };
+            let bytes = match response.chunk().await {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => {
+                    break part
+                        .filter(|part| at <= part.last)
+                        .map(|part| cut_short(part.last + 1 - from, at - from));
+                }
+                Err(error) => break Some(broken(&error)),
+            };
             let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
             self.spent.bytes = self.spent.bytes.saturating_add(length);
             if part.is_some_and(|part| at.saturating_add(length) > part.last.saturating_add(1)) {
@@ -228,18 +244,21 @@ impl Transfer<'_> {
             if part.is_none() && self.answer().is_none() {
                 self.refuse_if_too_long()?;
             }
+        };
+        if let Some(trouble) = broke_off {
+            // What is known stays known, whatever became of the bytes behind it.
+            return self.answer().map(Hop::Known).ok_or(trouble);
         }
-        match part {
-            Some(part) if at <= part.last => Err(cut_short(part.last + 1 - from, at - from)),
-            _ => {
-                let ended = part.is_none() || self.version.total().is_some_and(|total| at >= total);
-                if ended {
-                    self.version.note_end(at);
-                    return Ok(Hop::Known(self.reader.eof(at)));
-                }
-                Ok(self.answer().map_or(Hop::Again, Hop::Known))
-            }
+        if part.is_none() || self.version.total().is_some_and(|total| at >= total) {
+            return Ok(Hop::Known(self.end(at)));
         }
+        Ok(self.answer().map_or(Hop::Again, Hop::Known))
+    }
+
+    /// The file ends after `total` bytes.
+    fn end(&mut self, total: u64) -> Result<Header, HeaderError> {
+        self.version.note_end(total);
+        self.reader.eof(total)
     }
 
     /// The answer, once nothing more is wanted: neither by the reader nor for the version.
@@ -251,17 +270,26 @@ impl Transfer<'_> {
         }
     }
 
-    fn next_range(&mut self) -> Result<ByteRange, Refusal> {
+    fn conclude(&self, answer: Result<Header, HeaderError>) -> Result<Fetched, Refusal> {
+        match answer {
+            Ok(header) => Ok(Fetched { header, version: self.version.build() }),
+            Err(error) => Err(Refusal::of_header(&error)),
+        }
+    }
+
+    fn next_range(&self) -> Result<ByteRange, Refusal> {
         self.refuse_if_too_long()?;
-        let (at, length) = match self.reader.step() {
-            Ok(Step::Need { at, len }) => (at, u64::try_from(len).unwrap_or(u64::MAX)),
-            _ => (0, 1),
+        let wish = match self.reader.step() {
+            Ok(Step::Need { at, len }) => Some((at, u64::try_from(len).unwrap_or(u64::MAX))),
+            _ => None,
         };
-        // After a first transfer that broke off early the version still lacks bytes.
-        let first = self.version.missing_from().map_or(at, |missing| missing.min(at));
+        // The version may lack bytes that the reader does not want: of a tiny file whose length
+        // nobody said, or behind a first transfer that broke off early.
+        let missing = self.version.missing_from();
+        let first = missing.into_iter().chain(wish.map(|(at, _)| at)).min().unwrap_or(0);
+        let end = wish.map_or(first, |(at, length)| at.saturating_add(length));
         let left = self.shared.options.max_header_bytes - self.spent.bytes;
-        let wanted = at.saturating_add(length).saturating_sub(first).max(self.next_length);
-        self.next_length = self.next_length.saturating_mul(2).min(LONGEST_RANGE);
+        let wanted = end.saturating_sub(first).max(self.next_length);
         Ok(ByteRange::new(first, wanted.min(left)))
     }
 
@@ -282,7 +310,11 @@ impl Transfer<'_> {
             .and_then(ContentRange::parse)
             .and_then(|range| range.total);
         match total {
-            Some(total) if total <= first => Ok(Hop::Known(self.reader.eof(total))),
+            Some(total) if !self.version.note(None, Some(total)) => {
+                self.restart()?;
+                Ok(Hop::Again)
+            }
+            Some(total) if total <= first => Ok(Hop::Known(self.end(total))),
             // Some origins refuse a range that is longer than a tiny file: take it whole.
             _ if self.ranges => {
                 self.restart()?;
@@ -296,7 +328,12 @@ impl Transfer<'_> {
     fn redirect(&mut self, to: Option<&str>) -> Result<Hop, Trouble> {
         let bad = |message: String| Trouble::Final(undetermined(ReasonCode::BadRedirect, message));
         let to = to.ok_or_else(|| bad("a redirect has a Location, found none".to_owned()))?;
-        let to = self.url.join(to).map_err(|e| bad(format!("a redirect leads to a URL: {e}")))?;
+        let mut to =
+            self.url.join(to).map_err(|e| bad(format!("a redirect leads to a URL: {e}")))?;
+        // User and password are for the place that the caller named. These fail only for URLs
+        // that cannot have them.
+        let _ = to.set_username("");
+        let _ = to.set_password(None);
         match (self.url.scheme(), to.scheme()) {
             (_, "https") | ("http", "http") => {}
             (from, to) => {
@@ -330,27 +367,49 @@ impl Transfer<'_> {
         self.next_length = FIRST_RANGE;
     }
 
-    fn host(&self) -> &str {
-        self.url.host_str().unwrap_or_default()
+    /// Why a request got no answer. Not all of them left.
+    fn unsent(&mut self, error: &reqwest::Error) -> Trouble {
+        if error.is_builder() {
+            // Such as more than 64 KiB of it.
+            self.spent.requests -= 1;
+            let message = "an http or https URL can be asked for, found one that HTTP cannot carry";
+            return Trouble::Final(match self.spent.redirects {
+                0 => Refusal::rejected(Reason::new(ReasonCode::NotHttpUrl, message)),
+                _ => undetermined(ReasonCode::BadRedirect, message),
+            });
+        }
+        if let Some(refused) = causes(error).find_map(|e| e.downcast_ref::<PrivateAddress>()) {
+            self.spent.requests -= 1;
+            return Trouble::Final(private(refused));
+        }
+        broken(error)
     }
 }
 
-/// Reads the rest of a short body nobody wants, so that its connection can serve again.
+fn host_of(url: &Url) -> &str {
+    url.host_str().unwrap_or_default()
+}
+
+/// Reads the rest of a short body nobody wants, so that its connection can serve again. Nobody
+/// waits long for it either.
 async fn drain(mut response: Response) {
     if response.content_length().is_some_and(|length| length <= WORTH_DRAINING) {
-        while let Ok(Some(_)) = response.chunk().await {}
+        let rest = async { while let Ok(Some(_)) = response.chunk().await {} };
+        let _ = tokio::time::timeout(WORTH_WAITING, rest).await;
     }
 }
 
 fn identity_only(headers: &HeaderMap) -> Result<(), Refusal> {
-    match text_of(headers, CONTENT_ENCODING) {
-        Some(encoding) if !encoding.trim().eq_ignore_ascii_case("identity") => {
-            let message = format!("body is sent as it is, found it encoded as {encoding:?}");
+    for value in headers.get_all(CONTENT_ENCODING) {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let mut codings = value.split(',').map(str::trim).filter(|coding| !coding.is_empty());
+        if let Some(coding) = codings.find(|coding| !coding.eq_ignore_ascii_case("identity")) {
+            let message = format!("body is sent as it is, found it encoded as {coding:?}");
             let reason = Reason::new(ReasonCode::EncodedBody, message);
-            Err(Refusal::undetermined(reason.found(encoding).required("identity")))
+            return Err(Refusal::undetermined(reason.found(coding).required("identity")));
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 fn refused_by_status(status: StatusCode, wait: Option<Duration>) -> Trouble {
@@ -379,9 +438,6 @@ fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<String> {
 }
 
 fn broken(error: &reqwest::Error) -> Trouble {
-    if let Some(refused) = causes(error).find_map(|e| e.downcast_ref::<PrivateAddress>()) {
-        return Trouble::Final(private(refused));
-    }
     let message = format!("origin answers, found: {}", describe(error));
     Trouble::Passing { refusal: undetermined(ReasonCode::Network, message), wait: None }
 }
@@ -430,6 +486,7 @@ const MOST_REDIRECTS: u32 = 5;
 const MOST_RESTARTS: u32 = 1;
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 const WORTH_DRAINING: u64 = 16 * 1_024;
+const WORTH_WAITING: Duration = Duration::from_millis(200);
 
 /// Two retries, about 0.2 s and 0.4 s later.
 const RETRIES: ExponentialBuilder = ExponentialBuilder::new()

@@ -34,8 +34,9 @@ pub(super) struct VersionBuilder {
 impl VersionBuilder {
     /// Notes what an answer says of the file; false when it contradicts an earlier answer.
     pub(super) fn note(&mut self, etag: Option<String>, total: Option<u64>) -> bool {
-        // A weak tag does not promise equal bytes.
-        let etag = etag.filter(|tag| !tag.starts_with("W/"));
+        // A weak tag does not promise equal bytes, and one without quotes is no tag (RFC 9110,
+        // section 8.8.3).
+        let etag = etag.filter(|tag| tag.len() > 1 && tag.starts_with('"') && tag.ends_with('"'));
         if known_and_different(self.total.as_ref(), total.as_ref())
             || known_and_different(self.etag.as_ref(), etag.as_ref())
         {

@@ -1,0 +1,525 @@
+//! The local stage against origins that keep to their word, or break it in what they send:
+//! ranges, streams, and what is said of the bytes.
+
+#![cfg(feature = "client")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::table::{self, check, probe, row, said};
+use common::{
+    Origin, Request, Seen, Step, answer, app_segment, chunked, head, jpeg, png, ranged,
+    ranged_with, status, whole,
+};
+use emo_preflight::header::Format;
+use emo_preflight::{RunOptions, Source};
+use futures_util::stream::{self, StreamExt as _};
+
+const KIB: u64 = 1_024;
+
+// ---- one small request, and what it looks like
+
+#[tokio::test]
+async fn one_small_get_is_enough() {
+    let file = png(640, 800, 500_000);
+    let [plain, named] = check([
+        row("defaults", {
+            let file = file.clone();
+            move |r| ranged(r, &file)
+        })
+        .requests(1)
+        .bytes(KIB..=8 * KIB)
+        .size(640, 800),
+        row("a User-Agent of one's own", move |r| ranged(r, &file))
+            .options(|o| o.user_agent = "Mozilla/5.0 (portraits)".to_owned()),
+    ])
+    .await;
+
+    let request = &plain.seen.requests[0];
+    assert_eq!(request.range().unwrap().0, 0);
+    assert_eq!(request.range_length(), Some(plain.report.fetch.unwrap().bytes.try_into().unwrap()));
+    assert_eq!(request.header("accept-encoding"), Some("identity"));
+    let own = concat!("emo-preflight/", env!("CARGO_PKG_VERSION"));
+    assert_eq!(request.header("user-agent"), Some(own));
+    for absent in ["if-range", "referer", "cookie"] {
+        assert_eq!(request.header(absent), None);
+    }
+    let image = plain.report.image.unwrap();
+    assert_eq!((image.format, image.orientation), (Format::Png, None));
+    assert_eq!(named.seen.requests[0].header("user-agent"), Some("Mozilla/5.0 (portraits)"));
+}
+
+#[tokio::test]
+async fn metadata_is_jumped_over_not_read() {
+    let file = jpeg(640, 800, 60_000, 3_000_000);
+    let [outcome] = check([row("EXIF of 60 KB", move |r| ranged(r, &file))
+        .requests(2)
+        .bytes(0..=20 * KIB)
+        .size(640, 800)])
+    .await;
+    // SOI, then the segment.
+    assert_eq!(outcome.seen.requests[1].range().unwrap().0, 2 + 60_000);
+}
+
+#[tokio::test]
+async fn one_connection_serves_many_pictures() {
+    let file = jpeg(640, 800, 60_000, 100_000);
+    let origin = Origin::start(move |r| match r.path.as_str() {
+        // What is thrown away must not cost the connection either, though it comes later.
+        "/redirected" => vec![
+            Step::Bytes(head("302 Found", &["Location: /found", "Content-Length: 5"])),
+            Step::Wait(Duration::from_millis(5)),
+            Step::Bytes(b"Moved".to_vec()),
+        ],
+        "/missing" => vec![
+            Step::Bytes(head("404 Not Found", &["Content-Length: 7"])),
+            Step::Wait(Duration::from_millis(5)),
+            Step::Bytes(b"Missing".to_vec()),
+        ],
+        _ => ranged(r, &file),
+    })
+    .await;
+    let sources: Vec<_> = (0..60)
+        .map(|i| Source::url(origin.url(["found", "redirected", "missing"][i % 3])))
+        .collect();
+    let mut options = RunOptions::default();
+    options.concurrency = 1;
+    let run = probe(&table::options()).run(stream::iter(sources), options);
+    let reports: Vec<_> = run.collect().await;
+    assert_eq!(reports.iter().filter(|r| said(r) == "eligible").count(), 40);
+    assert_eq!(reports.iter().filter(|r| said(r) == "rejected_local/not_found").count(), 20);
+    let seen = origin.seen();
+    assert_eq!((seen.connections, seen.requests.len()), (1, 20 * 2 + 20 * 3 + 20));
+}
+
+#[tokio::test]
+async fn a_range_begins_small_again_after_a_redirect_or_a_retry() {
+    let file = png(640, 800, 500_000);
+    let [outcome] = check([row("two redirects, then 503", move |r| match r.index {
+        0 | 1 => common::redirect(&format!("/{}", r.index)),
+        2 => status("503 Service Unavailable"),
+        _ => ranged(r, &file),
+    })
+    .requests(4)
+    .redirects(2)
+    .bytes(KIB..=8 * KIB)])
+    .await;
+    for request in &outcome.seen.requests {
+        assert!(request.range_length().unwrap() <= 8 * 1_024, "{:?}", request.range());
+    }
+}
+
+// ---- origins that ignore Range
+
+#[tokio::test]
+async fn a_stream_is_hung_up_on_as_soon_as_the_answer_is_known() {
+    let endless = |start: Vec<u8>| {
+        move |_: &Request| {
+            vec![
+                Step::Bytes(head("200 OK", &["Content-Length: 9000000000000"])),
+                Step::Bytes(start.clone()),
+                Step::Forever(vec![0x5a; 4_096], Duration::ZERO),
+            ]
+        }
+    };
+    let outcomes = check([
+        row("an eligible picture", endless(png(640, 800, 4_096)))
+            .requests(1)
+            .bytes(KIB..=64 * KIB)
+            .size(640, 800),
+        row("a picture too small", endless(png(300, 399, 4_096)))
+            .says("rejected_local/shortest_side_below_min")
+            .requests(1)
+            .bytes(KIB..=64 * KIB),
+        row("no picture", endless(b"<!doctype html>".repeat(200)))
+            .says("rejected_local/not_an_image")
+            .mentions("HTML")
+            .requests(1)
+            .bytes(1..=64 * KIB),
+    ])
+    .await;
+    for outcome in outcomes {
+        outcome.origin.until(|seen| seen.hung_up == 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_read_through_to_a_header_far_behind() {
+    let file = jpeg(640, 800, 300_000, 20_000_000);
+    let [outcome] = check([row("300 KB of metadata", move |_| whole(&file))
+        .requests(1)
+        .bytes(300_000..=1_024 * KIB)
+        .size(640, 800)])
+    .await;
+    outcome.origin.until(|seen| seen.hung_up == 1).await;
+}
+
+// ---- endless metadata
+
+#[tokio::test]
+async fn a_header_without_end_costs_no_more_than_the_cap() {
+    let endless = || [&b"\xff\xd8"[..], &app_segment().repeat(64)].concat();
+    let capped = |cap: u64| move |o: &mut emo_preflight::ProbeOptions| o.max_header_bytes = cap;
+    let far = jpeg(640, 800, 3_000_000, 4_000_000);
+    let [_, _, stream, _] = check([
+        row("ranges", move |r| ranged(r, &endless()))
+            .options(capped(4_096))
+            .says("undetermined/header_too_long")
+            .bytes(4_096..=4_096),
+        // 1,024 is the least that may be set.
+        row("one range", move |r| ranged(r, &endless()))
+            .options(capped(1_024))
+            .says("undetermined/header_too_long")
+            .requests(1)
+            .bytes(1_024..=1_024),
+        row("a stream", move |_| {
+            vec![
+                Step::Bytes(head("200 OK", &["Content-Length: 9000000000000"])),
+                Step::Bytes(b"\xff\xd8".to_vec()),
+                Step::Forever(app_segment(), Duration::ZERO),
+            ]
+        })
+        .options(capped(4_096))
+        .says("undetermined/header_too_long")
+        .requests(1)
+        // What the last read brought counts too.
+        .bytes(4_096..=64 * KIB),
+        row("the default cap", move |r| ranged(r, &far))
+            .says("undetermined/header_too_long")
+            .bytes(1_024 * KIB..=1_024 * KIB),
+    ])
+    .await;
+    stream.origin.until(|seen| seen.hung_up == 1).await;
+}
+
+// ---- partial answers that do not fit
+
+#[tokio::test]
+async fn a_206_is_held_against_what_was_asked() {
+    let unfit = |name, ranges: &'static [&'static str]| {
+        row(name, move |r| {
+            let body = vec![0x5a; r.range_length().unwrap()];
+            answer("206 Partial Content", ranges, &body)
+        })
+        .says("undetermined/http_status")
+        .mentions("was asked for")
+        .requests(1)
+    };
+    check([
+        unfit("no Content-Range", &[]),
+        unfit("shifted", &["Content-Range: bytes 1-4096/500000"]),
+        unfit("begun late", &["Content-Range: bytes 1-4095/500000"]),
+        unfit("longer than asked", &["Content-Range: bytes 0-99999/500000"]),
+        unfit("shorter than asked and than the file", &["Content-Range: bytes 0-9/500000"]),
+        unfit("beyond its own total", &["Content-Range: bytes 0-4095/100"]),
+        unfit("backwards", &["Content-Range: bytes 4095-0/500000"]),
+        unfit("another unit", &["Content-Range: items 0-4095/500000"]),
+        unfit("no numbers", &["Content-Range: bytes a-b/c"]),
+        unfit("the form of a 416", &["Content-Range: bytes */500000"]),
+        unfit("multipart", &["Content-Type: multipart/byteranges; boundary=x"]),
+        row("more bytes than it says", |r| {
+            let (first, last) = r.range().unwrap();
+            let range = format!("Content-Range: bytes {first}-{last}/500000");
+            answer("206 Partial Content", &[&range], &png(640, 800, 20_000))
+        })
+        .says("undetermined/http_status")
+        .requests(1),
+        row("endlessly more", |r| {
+            let (first, last) = r.range().unwrap();
+            let range = format!("Content-Range: bytes {first}-{last}/500000");
+            vec![
+                Step::Bytes(head("206 Partial Content", &[&range, "Connection: close"])),
+                Step::Forever(png(640, 800, 1_000), Duration::ZERO),
+            ]
+        })
+        .says("undetermined/http_status")
+        .requests(1)
+        .bytes(0..=64 * KIB),
+        row("206 although no range was asked for", |r| match r.index {
+            // A stream that breaks off shows that this origin knows no ranges.
+            0 => vec![
+                Step::Bytes(head("200 OK", &["Content-Length: 5000"])),
+                Step::Bytes(vec![0xff, 0xd8, 0xff]),
+                Step::Close,
+            ],
+            _ => {
+                assert_eq!(r.range(), None);
+                answer("206 Partial Content", &["Content-Range: bytes 0-4095/5000"], &[0; 4_096])
+            }
+        })
+        .says("undetermined/http_status")
+        .requests(2),
+        row("case and blanks do not matter", |r| {
+            let (first, last) = r.range().unwrap();
+            let file = png(640, 800, 500_000);
+            let range = format!("content-RANGE:  BYTES {first}-{last}/500000 ");
+            answer("206 Partial Content", &[&range], &file[first..=last])
+        })
+        .requests(1),
+    ])
+    .await;
+}
+
+/// A file that changes under the reader: `of` tells a request's total, ETag and file.
+fn changing(
+    r: &Request,
+    old: &[u8],
+    new: &[u8],
+    is_new: bool,
+    etags: Option<(&str, &str)>,
+) -> Vec<Step> {
+    let file = if is_new { new } else { old };
+    match etags {
+        Some((old, new)) => {
+            let etag = format!("ETag: {}", if is_new { new } else { old });
+            ranged_with(r, file, &[&etag])
+        }
+        None => ranged(r, file),
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_changes_between_two_hops_is_begun_anew_once() {
+    let old = jpeg(640, 800, 60_000, 100_000);
+    // As long as the old one, or longer.
+    let new = jpeg(900, 700, 60_000, 100_000);
+    let longer = jpeg(900, 700, 60_000, 100_001);
+    type Version = fn(usize) -> bool;
+    let (once, always): (Version, Version) = (|i| i > 0, |i| i % 2 == 1);
+    let rows = |when: Version, name_total, name_etag| {
+        let (a, b, c, d) = (old.clone(), longer.clone(), old.clone(), new.clone());
+        [
+            row(name_total, move |r| changing(r, &a, &b, when(r.index), None)),
+            row(name_etag, move |r| changing(r, &c, &d, when(r.index), Some(("\"a\"", "\"b\"")))),
+        ]
+    };
+    let [total, etag] = rows(once, "another total", "another ETag");
+    let [totals, etags] = rows(always, "another total each time", "another ETag each time");
+    let (a, b, c, d) = (old.clone(), new.clone(), old.clone(), longer.clone());
+    let outcomes = check([
+        total.requests(4).size(900, 700),
+        etag.requests(4).size(900, 700),
+        totals.says("undetermined/http_status").mentions("changes").requests(4),
+        etags.says("undetermined/http_status").mentions("changes").requests(4),
+        row("so short that the second range is beyond it", |r| match r.index {
+            0 => ranged(r, &jpeg(640, 800, 60_000, 100_000)),
+            _ => ranged(r, &jpeg(900, 700, 0, 2_000)),
+        })
+        .requests(3)
+        .size(900, 700),
+        // RFC 9110, section 13.1.5: If-Range that does not match is answered with the whole.
+        row("200 at the second hop", move |r| match r.index {
+            0 => ranged_with(r, &a, &["ETag: \"a\""]),
+            _ => answer("200 OK", &["ETag: \"b\""], &b),
+        })
+        .requests(2)
+        .size(900, 700),
+        row("weak ETags promise nothing", move |r| {
+            changing(r, &c, &c, r.index > 0, Some(("W/\"a\"", "W/\"b\"")))
+        })
+        .requests(2)
+        .size(640, 800),
+        row("no ETag in quotes is none", move |r| {
+            changing(r, &d, &d, r.index > 0, Some(("a", "b")))
+        })
+        .requests(2)
+        .size(900, 700),
+    ])
+    .await;
+    let sent = |seen: &Seen| -> Vec<Option<String>> {
+        seen.requests.iter().map(|r| r.header("if-range").map(str::to_owned)).collect()
+    };
+    let strong = |tag: &str| Some(format!("\"{tag}\""));
+    assert_eq!(sent(&outcomes[0].seen), vec![None; 4]);
+    assert_eq!(sent(&outcomes[1].seen), [None, strong("a"), None, strong("b")]);
+    assert_eq!(sent(&outcomes[5].seen), [None, strong("a")]);
+    assert_eq!(sent(&outcomes[7].seen), vec![None; 2]);
+    assert_eq!(sent(&outcomes[6].seen), vec![None; 2]);
+}
+
+#[tokio::test]
+async fn tiny_files_and_files_without_a_known_end() {
+    let unknown_total = |r: &Request, file: &[u8]| {
+        let (first, last) = r.range().unwrap();
+        let Some(last) = file.len().checked_sub(1).map(|end| end.min(last)) else { panic!() };
+        if first > last {
+            let range = format!("Content-Range: bytes */{}", file.len());
+            return answer("416 Range Not Satisfiable", &[&range], b"");
+        }
+        let range = format!("Content-Range: bytes {first}-{last}/*");
+        answer("206 Partial Content", &[&range], &file[first..=last])
+    };
+    let [_, _, _, refused, ..] = check([
+        row("33 bytes in a 206", |r| ranged(r, &png(640, 800, 33))).requests(1).bytes(33..=33),
+        row("33 bytes in a 200", |_| whole(&png(640, 800, 33))).requests(1).bytes(33..=33),
+        row("416 on an empty file", |r| ranged(r, b""))
+            .says("rejected_local/not_an_image")
+            .mentions("an empty file")
+            .requests(1),
+        row("416 on a tiny file, 200 without Range", |r| match r.range() {
+            Some(_) => status("416 Range Not Satisfiable"),
+            None => whole(&png(640, 800, 600)),
+        })
+        .requests(2)
+        .bytes(600..=600),
+        row("416 whatever is asked", |_| status("416 Range Not Satisfiable"))
+            .says("undetermined/http_status")
+            .mentions("416")
+            .requests(2),
+        row("416 that contradicts itself", |r| match r.range() {
+            Some(_) => answer("416 Range Not Satisfiable", &["Content-Range: bytes */500000"], b""),
+            None => whole(&png(640, 800, 600)),
+        })
+        .requests(2),
+        row("an empty 200", |_| status("200 OK"))
+            .says("rejected_local/not_an_image")
+            .mentions("an empty file")
+            .requests(1),
+        row("a total nobody knows", move |r| unknown_total(r, &png(640, 800, 500_000))).requests(1),
+        row("a tiny file whose total nobody knows", move |r| unknown_total(r, &png(640, 800, 600)))
+            .requests(2)
+            .bytes(600..=600),
+        row("a file that ends inside its header", |r| ranged(r, &jpeg(640, 800, 60_000, 0)[..90]))
+            .says("rejected_local/corrupt_header")
+            .requests(1),
+        row("the same as a stream", |_| whole(&jpeg(640, 800, 60_000, 0)[..90]))
+            .says("rejected_local/corrupt_header")
+            .requests(1),
+        row("a signature cut off", |r| ranged(r, b"\x89PNG"))
+            .says("rejected_local/corrupt_header")
+            .requests(1),
+    ])
+    .await;
+    assert_eq!(refused.seen.requests[1].header("range"), None);
+}
+
+#[tokio::test]
+async fn bodies_come_framed_in_every_way() {
+    let file = png(640, 800, 30_000);
+    let f = || file.clone();
+    let (a, b, c, d, e) = (f(), f(), f(), f(), f());
+    check([
+        row("200 in chunks", move |_| chunked("200 OK", &[], &a, 7)).requests(1),
+        row("206 in chunks", move |r| {
+            let (first, last) = r.range().unwrap();
+            let range = format!("Content-Range: bytes {first}-{last}/30000");
+            chunked("206 Partial Content", &[&range], &b[first..=last], 100)
+        })
+        .requests(1),
+        row("200 up to the connection's end", move |_| {
+            vec![Step::Bytes(head("200 OK", &[])), Step::Bytes(c.clone()), Step::Close]
+        })
+        .requests(1),
+        row("HTTP/1.0", move |_| {
+            vec![Step::Bytes([b"HTTP/1.0 200 OK\r\n\r\n", &d[..]].concat()), Step::Close]
+        })
+        .requests(1),
+        row("a body byte by byte", move |r| {
+            let (first, last) = r.range().unwrap();
+            let range = format!("Content-Range: bytes {first}-{last}/30000");
+            let length = format!("Content-Length: {}", last + 1 - first);
+            let mut steps = vec![Step::Bytes(head("206 Partial Content", &[&range, &length]))];
+            steps.extend(e[first..=last].iter().map(|byte| Step::Bytes(vec![*byte])));
+            steps
+        })
+        .requests(1),
+        row("103 and 100 before the answer", move |r| {
+            let early = Step::Bytes(
+                [head("103 Early Hints", &["Link: </a>"]), head("100 Continue", &[])].concat(),
+            );
+            std::iter::once(early).chain(ranged(r, &png(640, 800, 30_000))).collect()
+        })
+        .requests(1),
+        row("lower-case, folded and repeated headers", |_| {
+            let file = png(640, 800, 2_000);
+            let head = b"HTTP/1.1 200\r\ncontent-length:2000\r\nx-a: 1\r\nx-a: 2\r\n\r\n";
+            vec![Step::Bytes([&head[..], &file].concat())]
+        })
+        .requests(1),
+    ])
+    .await;
+}
+
+// ---- what is said of the bytes
+
+#[tokio::test]
+async fn the_bytes_decide_not_their_label() {
+    let labelled = |label: &'static [&'static str], file: Vec<u8>| {
+        move |_: &Request| answer("200 OK", label, &file)
+    };
+    let gif = [&b"GIF89a\x80\x02\x20\x03\0\0\0"[..], &[0; 2_000]].concat();
+    let heic = [&b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], &[0; 2_000]].concat();
+    let dnl = jpeg(640, 0, 0, 2_000);
+    let [_, _, _, _, _, ribbon, ..] = check([
+        row(
+            "a picture labelled text",
+            labelled(&["Content-Type: text/html"], png(640, 800, 2_000)),
+        )
+        .size(640, 800),
+        row(
+            "a JPEG labelled PNG",
+            labelled(&["Content-Type: image/png"], jpeg(640, 800, 0, 2_000)),
+        ),
+        row(
+            "HTML labelled JPEG",
+            labelled(&["Content-Type: image/jpeg"], b"<html><body>Sign in</body></html>".to_vec()),
+        )
+        .says("rejected_local/not_an_image")
+        .mentions("HTML")
+        .requests(1),
+        row("GIF", labelled(&[], gif)).says("rejected_local/unsupported_format").mentions("GIF"),
+        row("HEIC", move |r| ranged(r, &heic))
+            .says("rejected_local/unsupported_format")
+            .mentions("HEIC")
+            .requests(1),
+        row("both sides out of bounds", labelled(&[], png(399, 7_001, 2_000)))
+            .says("rejected_local/shortest_side_below_min")
+            .size(399, 7_001),
+        row("at both bounds", labelled(&[], png(400, 7_000, 2_000))),
+        row("a size that comes after the pixels", labelled(&[], dnl))
+            .says("undetermined/size_deferred"),
+    ])
+    .await;
+    let limits: Vec<_> = ribbon
+        .report
+        .reasons
+        .iter()
+        .map(|r| (r.code.as_str(), r.found.as_ref().unwrap(), r.required.as_ref().unwrap()))
+        .map(|(code, found, required)| (code, found.as_u64(), required.as_u64()))
+        .collect();
+    assert_eq!(
+        limits,
+        [
+            ("shortest_side_below_min", Some(399), Some(400)),
+            ("longest_side_above_max", Some(7_001), Some(7_000)),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_encoded_body_is_not_read() {
+    let encoded = |name, header: &'static str| {
+        let as_range = move |r: &Request| ranged_with(r, &png(640, 800, 9_000), &[header]);
+        row(name, as_range)
+    };
+    let refused = |name, header| {
+        encoded(name, header).says("undetermined/encoded_body").requests(1).bytes(0..=0)
+    };
+    check([
+        refused("gzip", "Content-Encoding: gzip"),
+        refused("Brotli", "content-encoding: br"),
+        refused("two", "Content-Encoding: identity, gzip"),
+        refused("two lines", "Content-Encoding: identity\r\nContent-Encoding: gzip"),
+        encoded("identity", "Content-Encoding: Identity"),
+        encoded("nothing", "Content-Encoding: "),
+        row("gzip in a 200", |_| answer("200 OK", &["Content-Encoding: gzip"], b"\x1f\x8b\x08"))
+            .says("undetermined/encoded_body")
+            .requests(1),
+        row("gzip that says nothing", |_| whole(&b"\x1f\x8b\x08\0\0\0\0\0".repeat(300)))
+            .says("rejected_local/not_an_image")
+            .mentions("gzip"),
+    ])
+    .await;
+}
