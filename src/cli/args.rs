@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::cli::output::{Format, Money, Printer};
 use crate::{AddressPolicy, AspectRatio, ProbeOptions, RunOptions, StyleLevel};
@@ -57,7 +57,8 @@ pub(super) struct CheckArguments {
     pub(super) output: OutputArguments,
     /// Base URL of the service; http only on loopback
     /// [default: https://dashscope.aliyuncs.com/api/v1]
-    #[arg(long, value_name = "U", env = "DASHSCOPE_HTTP_BASE_URL")]
+    // The variable's value is not shown in the help: it may hold userinfo.
+    #[arg(long, value_name = "U", env = "DASHSCOPE_HTTP_BASE_URL", hide_env_values = true)]
     pub(super) base_url: Option<String>,
     /// Model to call; a dedicated deployment has its own name
     #[arg(long, value_name = "M", default_value = "emo-detect-v1")]
@@ -66,10 +67,10 @@ pub(super) struct CheckArguments {
     #[arg(long, value_name = "W")]
     pub(super) workspace: Option<String>,
     /// Seconds a paid call may take, its answer included
-    #[arg(long, value_name = "S", default_value = "60", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "60", value_parser = seconds, allow_negative_numbers = true)]
     pub(super) call_timeout: Duration,
     /// Paid calls a second at the most
-    #[arg(long, value_name = "R", default_value = "5")]
+    #[arg(long, value_name = "R", default_value = "5", value_parser = rate, allow_negative_numbers = true)]
     pub(super) rps: f64,
     /// Stop before the call; say how many calls and how much money it would be
     #[arg(long)]
@@ -77,9 +78,10 @@ pub(super) struct CheckArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("pictures").required(true).multiple(true).args(["sources", "input"])))]
 pub(super) struct SourceArguments {
     /// http(s) URLs of pictures; for probe also paths of files
-    #[arg(value_name = "SOURCE", required_unless_present = "input")]
+    #[arg(value_name = "SOURCE")]
     pub(super) sources: Vec<String>,
     /// File (- for stdin) of one source a line, or of JSON objects with image_url
     #[arg(long, value_name = "FILE")]
@@ -98,7 +100,7 @@ pub(super) struct LocalArguments {
     #[arg(long, value_name = "N", default_value = "16", value_parser = at_least_1)]
     per_host: usize,
     /// Seconds the local stage of one source may take
-    #[arg(long, value_name = "S", default_value = "20", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "20", value_parser = seconds, allow_negative_numbers = true)]
     timeout: Duration,
     /// Bytes to take of one picture before giving up; at least 1024
     #[arg(long, value_name = "N", default_value = "1048576", value_parser = clap::value_parser!(u64).range(1_024..))]
@@ -168,7 +170,7 @@ pub(super) struct EmoBodyArguments {
 #[derive(Debug, Args)]
 pub(super) struct EmulatorArguments {
     /// Loopback address and port to listen on
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8484")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8484", value_parser = listen)]
     pub(super) listen: SocketAddr,
 }
 
@@ -198,6 +200,20 @@ fn seconds(text: &str) -> Result<Duration, String> {
     } else {
         Err(required())
     }
+}
+
+/// The gate knows how much is too much; that there are any is known here, without a key.
+fn rate(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|rate: &f64| *rate > 0.0 && rate.is_finite())
+        .ok_or_else(|| format!("calls a second are a number above 0, found {text:?}"))
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("an IP address and a port, such as 127.0.0.1:8484 or [::1]:0, found {text:?}")
+    })
 }
 
 fn at_least_1(text: &str) -> Result<usize, String> {

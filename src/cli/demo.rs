@@ -1,5 +1,6 @@
 //! `demo` and `emulator`: the whole flow without a key, on loopback only.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
@@ -29,41 +30,66 @@ pub(super) async fn run() -> anyhow::Result<Status> {
         .build()
         .await?;
 
-    println!("The whole flow on a stand-in for the service, which looks at no faces.");
-    println!("{} pictures, {} calls a second at the most.\n", exhibits.len(), 5);
-    println!("  {:<18} {:<38} {:<12} {:<15} {:>9}", "PICTURE", "EXPECTED", "CAME", "SIZE", "MONEY");
     let sources: Vec<Source> = exhibits
         .iter()
         .map(|exhibit| Source::url(exhibit.served.url()).ratio(exhibit.ratio))
         .collect();
     let mut reports = gate.run(stream::iter(sources), RunOptions::default());
+    let stopper = reports.stopper();
     let signal = signals::stop_on_signal(reports.stopper());
     let mut printer = Printer::new(Format::Table, Money::Costs);
+    printer.line(
+        &format!(
+            "The whole flow on a stand-in for the service, which looks at no faces.\n\
+             {} pictures, 5 calls a second at the most.\n\n  \
+             {:<18} {:<38} {:<12} {:<15} {:>9}",
+            exhibits.len(),
+            "PICTURE",
+            "EXPECTED",
+            "CAME",
+            "SIZE",
+            "MONEY"
+        ),
+        &stopper,
+    );
     let mut as_expected = 0;
     while let Some(report) = reports.next().await {
         printer.count(&report);
         let exhibit = usize::try_from(report.index).ok().and_then(|index| exhibits.get(index));
-        as_expected += usize::from(exhibit.is_some_and(|exhibit| show(exhibit, &report)));
+        if let Some(exhibit) = exhibit {
+            let (line, met) = compare(exhibit, &report);
+            printer.line(&line, &stopper);
+            as_expected += usize::from(met);
+        }
     }
     let spent = gate.close().await;
-    println!();
+    let all = exhibits.len();
+    let ended_early = signal.received().is_some() || printer.is_unread();
+    if !ended_early {
+        printer.line(
+            &format!("\n{as_expected} of {all} pictures got the verdict they were drawn for\n"),
+            &stopper,
+        );
+    }
     printer.summary();
-    eprintln!(
+    text::tell(format_args!(
         "the stand-in billed {}; the gate knows of {} for certain and of {} that may have been",
         text::count(emulator.billed(), "image", "images"),
         spent.images,
         spent.unknown,
-    );
+    ));
     if let Some(signal) = signal.received() {
         return Ok(Status::Signal(signal));
     }
-    let all = exhibits.len();
-    println!("{as_expected} of {all} pictures got the verdict they were drawn for");
-    Ok(if as_expected == all { Status::Good } else { Status::Rejected })
+    Ok(match as_expected == all {
+        _ if printer.is_unread() => Status::Stopped,
+        true => Status::Good,
+        false => Status::Rejected,
+    })
 }
 
-/// Prints a line for one picture; true when it came out as expected.
-fn show(exhibit: &Exhibit, report: &Report) -> bool {
+/// The line of one picture, and whether it came out as expected.
+fn compare(exhibit: &Exhibit, report: &Report) -> (String, bool) {
     let (verdict, reason) = (exhibit.verdict, exhibit.reason.as_ref());
     let came = (report.verdict.as_str(), report.reasons.first().map(|reason| &reason.code));
     let say = |verdict: &str, reason: Option<&crate::ReasonCode>| match reason {
@@ -71,7 +97,7 @@ fn show(exhibit: &Exhibit, report: &Report) -> bool {
         None => verdict.to_owned(),
     };
     let as_expected = came == (verdict, reason);
-    println!(
+    let line = format!(
         "{} {:<18} {:<38} {:<12} {:<15} {:>9}",
         if as_expected { "✓" } else { "✗" },
         exhibit.name,
@@ -80,7 +106,7 @@ fn show(exhibit: &Exhibit, report: &Report) -> bool {
         text::size(report.image.as_ref()),
         text::bill(report.billing, report.from_ledger),
     );
-    as_expected
+    (line, as_expected)
 }
 
 /// `rejected_local shortest_side_below_min` is the longest and fits; the service's codes may not.
@@ -101,25 +127,31 @@ pub(super) async fn serve(listen: SocketAddr) -> anyhow::Result<Status> {
         .with_context(|| format!("cannot listen on {listen}"))?;
     let exhibits = gallery::open(&emulator);
     let base = emulator.base_url();
-    println!("{base}");
-    eprintln!("A stand-in for the service, which looks at no faces. Ctrl-C ends it. Pictures:");
+    let mut signals = signals::Signals::new();
+    // For programs; people find it below too, so it does not matter if nobody reads it.
+    let _ = writeln!(std::io::stdout(), "{base}");
+    text::tell("A stand-in for the service, which looks at no faces. Ctrl-C ends it. Pictures:");
     for exhibit in &exhibits {
         let reason = exhibit.reason.as_ref().map_or(String::new(), |code| format!(" {code}"));
-        eprintln!("  {}  ({}{reason})", exhibit.served.url(), exhibit.verdict);
+        text::tell(format_args!("  {}  ({}{reason})", exhibit.served.url(), exhibit.verdict));
     }
-    eprintln!("Try, in another terminal:");
+    text::tell("Try, in another terminal:");
     if let Some(first) = exhibits.first() {
-        eprintln!(
+        text::tell(format_args!(
             "  DASHSCOPE_API_KEY=sk-any DASHSCOPE_HTTP_BASE_URL={base} \\\n    \
              emo-preflight check --allow-private-network {}",
             first.served.url()
-        );
+        ));
     }
-    signals::next().await;
-    eprintln!(
+    match &mut signals {
+        Some(signals) => signals.next().await,
+        // The system's own handling of the signal ends the process.
+        None => std::future::pending().await,
+    };
+    text::tell(format_args!(
         "\nbilled {} of {}",
         emulator.billed(),
         text::count(emulator.calls(), "call", "calls")
-    );
+    ));
     Ok(Status::Good)
 }

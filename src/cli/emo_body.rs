@@ -22,32 +22,43 @@ pub(super) fn run(arguments: &EmoBodyArguments) -> anyhow::Result<Status> {
     };
     let mismatch = if arguments.accept_mismatch { Mismatch::Accept } else { Mismatch::Refuse };
     let mut out = BufWriter::new(std::io::stdout());
+    // As with results: a reader that has gone ends the program in order.
+    let unread = |error: std::io::Error| {
+        text::tell(format_args!("stopping: bodies can no longer be written: {error}"));
+        Ok(Status::Stopped)
+    };
     let (mut bodies, mut others, mut mismatches) = (0_u64, 0_u64, 0_u64);
     for (number, line) in (1_u64..).zip(reader.lines()) {
         let line = line.with_context(|| format!("cannot read line {number} of the results"))?;
         if line.trim().is_empty() {
             continue;
         }
-        let report: Report = serde_json::from_str(&line)
-            .with_context(|| format!("line {number} is no result of this program"))?;
+        let report: Report = serde_json::from_str(&line).map_err(|e| {
+            anyhow::anyhow!("line {number} is no result of check: {}", text::json_error(&e))
+        })?;
         match EmoRequest::new(&report, &arguments.audio_url, arguments.style_level, mismatch) {
             Ok(body) => {
                 bodies += 1;
-                serde_json::to_writer(&mut out, &body).context("cannot write")?;
-                writeln!(out).context("cannot write")?;
+                let body = serde_json::to_string(&body).context("cannot write a body")?;
+                if let Err(error) = writeln!(out, "{body}") {
+                    return unread(error);
+                }
             }
             Err(HandOffError::Mismatch(codes)) => {
                 mismatches += 1;
-                eprintln!("left out {}: {codes}", text::source(&report.source));
+                let source = text::source(&report.source);
+                text::tell(format_args!("left out {source}: {}", text::plain(&codes)));
             }
             Err(_) => others += 1,
         }
     }
-    out.flush().context("cannot write")?;
-    eprintln!(
+    if let Err(error) = out.flush() {
+        return unread(error);
+    }
+    text::tell(format_args!(
         "{}; left out: {others} not accepted, {mismatches} whose boxes do not hold{}",
         text::count(bodies, "request body", "request bodies"),
         if mismatches > 0 { " (--accept-mismatch hands them on)" } else { "" },
-    );
+    ));
     Ok(if mismatches > 0 { Status::Rejected } else { Status::Good })
 }

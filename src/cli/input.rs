@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use crate::cli::args::SourceArguments;
+use crate::cli::text;
 use crate::{AspectRatio, Source};
 
 impl SourceArguments {
@@ -58,7 +59,7 @@ fn forward(mut reader: Box<dyn BufRead + Send>, ratio: AspectRatio, to: &mpsc::S
                 None => continue,
             },
             Err(error) => {
-                let problem = format!("line {number} can be read, found: {error}");
+                let problem = format!("line {number} and all after it could not be read: {error}");
                 let _ = to.blocking_send(Source::unreadable("", problem));
                 return;
             }
@@ -104,32 +105,72 @@ fn parse(line: &[u8], number: u64, ratio: AspectRatio) -> Option<Source> {
         return Some(Source::url(text).ratio(ratio));
     }
     match serde_json::from_str::<Map<String, Value>>(text) {
-        Ok(fields) => object(fields, ratio).map_or_else(bad, Some),
-        Err(error) => bad(format!("a line that begins with {{ is a JSON object: {error}")),
+        Ok(fields) => Some(object(fields, number, shown, ratio)),
+        Err(error) => {
+            let error = text::json_error(&error);
+            bad(format!("a line that begins with {{ is a JSON object: {error}"))
+        }
     }
 }
 
-fn object(mut fields: Map<String, Value>, default: AspectRatio) -> Result<Source, String> {
+/// The source of an object. One that cannot be asked about keeps what could be understood of it,
+/// the caller's own fields above all: they are how its result is found again.
+fn object(
+    mut fields: Map<String, Value>,
+    number: u64,
+    shown: impl FnOnce() -> String,
+    default: AspectRatio,
+) -> Source {
     let url = match fields.remove("image_url") {
-        Some(Value::String(url)) => url,
-        Some(other) => return Err(format!("image_url is a string, found {other}")),
-        None => return Err("an object has image_url, found none".to_owned()),
+        Some(Value::String(url)) => Ok(url),
+        Some(other) => Err(format!("image_url is a string, found {}", kind(&other))),
+        None => Err("an object has image_url, found none".to_owned()),
     };
     let ratio = match fields.remove("ratio") {
-        None | Some(Value::Null) => default,
+        None | Some(Value::Null) => Ok(default),
         Some(Value::String(text)) => {
-            text.parse().map_err(|e: crate::bbox::UnknownRatio| e.to_string())?
+            text.parse().map_err(|e: crate::bbox::UnknownRatio| e.to_string())
         }
-        Some(other) => return Err(format!("ratio is \"1:1\" or \"3:4\", found {other}")),
+        Some(other) => Err(format!("ratio is \"1:1\" or \"3:4\", found {}", kind(&other))),
     };
-    let source = Source::url(url).ratio(ratio);
-    let source = match fields.remove("image_id") {
-        None | Some(Value::Null) => source,
-        Some(Value::String(id)) => source.image_id(id),
-        Some(Value::Number(id)) => source.image_id(id.to_string()),
-        Some(other) => return Err(format!("image_id is a string or a number, found {other}")),
+    let image_id = match fields.remove("image_id") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(id)) => Ok(Some(id)),
+        // Beyond 64 bits, and with a fraction, two different numbers may read as the same one, and
+        // the second picture would get the first one's verdict.
+        Some(Value::Number(id)) if id.is_u64() || id.is_i64() => Ok(Some(id.to_string())),
+        Some(Value::Number(_)) => {
+            Err("image_id is a string or a whole number of 64 bits, found another number"
+                .to_owned())
+        }
+        Some(other) => Err(format!("image_id is a string or a number, found {}", kind(&other))),
     };
-    Ok(if fields.is_empty() { source } else { source.input(fields) })
+    let problem =
+        [url.as_ref().err(), ratio.as_ref().err(), image_id.as_ref().err()].into_iter().flatten();
+    let problems = problem.cloned().collect::<Vec<_>>().join("; ");
+    let text = url.unwrap_or_else(|_| shown());
+    let mut source = if problems.is_empty() {
+        Source::url(text)
+    } else {
+        Source::unreadable(text, format!("line {number}: {problems}"))
+    }
+    .ratio(ratio.unwrap_or(default));
+    if let Ok(Some(id)) = image_id {
+        source = source.image_id(id);
+    }
+    if fields.is_empty() { source } else { source.input(fields) }
+}
+
+/// What a value is, for people; never its text, which may be long or secret.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
 }
 
 const READ_AHEAD: usize = 256;

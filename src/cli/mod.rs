@@ -12,6 +12,7 @@ mod signals;
 mod status;
 mod text;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -102,7 +103,7 @@ impl CheckArguments {
 }
 
 fn complain(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    text::tell(format_args!("error: {error:#}"));
     Status::Usage.into()
 }
 
@@ -115,5 +116,13 @@ fn log_to_stderr(verbose: u8) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        // It would report a closed stderr on stderr, and panic, in whatever task was logging.
+        .log_internal_errors(false)
+        .init();
 }

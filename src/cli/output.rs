@@ -48,6 +48,7 @@ struct Tally {
     pictures: u64,
     by_verdict: BTreeMap<&'static str, u64>,
     worst: Option<Status>,
+    /// Images of bills that were known already and are not paid again.
     known: u64,
     images: u64,
     unknown: u64,
@@ -81,6 +82,17 @@ impl Printer {
         self.written(|out| out.flush(), &stopper);
     }
 
+    /// A line of other text than a result, for people, at once.
+    pub(super) fn line(&mut self, text: &str, stopper: &crate::Stopper) {
+        self.written(
+            |out| {
+                writeln!(out, "{text}")?;
+                out.flush()
+            },
+            stopper,
+        );
+    }
+
     pub(super) fn print(&mut self, report: &Report, stopper: &crate::Stopper) {
         let heading = self.format == Format::Table && !std::mem::replace(&mut self.headed, true);
         let text = match self.format {
@@ -108,7 +120,7 @@ impl Printer {
             return;
         }
         if let Err(error) = write(&mut self.out) {
-            eprintln!("stopping: results can no longer be written: {error}");
+            text::tell(format_args!("stopping: results can no longer be written: {error}"));
             self.tally.reader_gone = true;
             stopper.stop();
         }
@@ -124,7 +136,7 @@ impl Printer {
             Verdict::Eligible | Verdict::RejectedLocal | Verdict::Undetermined | Verdict::Skipped
         );
         if report.from_ledger {
-            tally.known += 1;
+            tally.known += report.billing.images;
         } else if called {
             tally.called += 1;
             tally.images += report.billing.images;
@@ -139,33 +151,40 @@ impl Printer {
         let verdicts: Vec<String> =
             tally.by_verdict.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
         let pictures = text::count(tally.pictures, "picture", "pictures");
-        eprintln!(
+        text::tell(format_args!(
             "{pictures}{}{}",
             if verdicts.is_empty() { "" } else { ": " },
             verdicts.join(", ")
-        );
+        ));
         let rejected = of("rejected_local");
         match self.money {
             Money::Nothing => {}
-            Money::WouldCost => eprintln!(
-                "would make at most {} for at most {}; rejected for free: {rejected} (saves {})",
+            Money::WouldCost => text::tell(format_args!(
+                "would make at most {} for at most {}; rejected for free: {rejected} \
+                 (saves up to {})",
                 text::count(of("eligible"), "call", "calls"),
                 text::cny(of("eligible")),
                 text::cny(rejected),
-            ),
+            )),
             Money::Costs => {
                 let unknown = match tally.unknown {
                     0 => String::new(),
                     unknown => format!(", up to {} more not known", text::cny(unknown)),
                 };
-                eprintln!(
-                    "rejected for free: {rejected}; {}; spent {}{unknown}; saved {}",
+                // A refused call may be free, so what was saved is an upper bound.
+                text::tell(format_args!(
+                    "rejected for free: {rejected}; {}; spent {}{unknown}; saved up to {}",
                     text::count(tally.called, "picture called for", "pictures called for"),
                     text::cny(tally.images),
                     text::cny(rejected + tally.known),
-                );
+                ));
             }
         }
+    }
+
+    /// Whether results could no longer be written.
+    pub(super) fn is_unread(&self) -> bool {
+        self.tally.reader_gone
     }
 
     pub(super) fn status(&self, exit_zero: bool) -> Status {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::Stopper;
+use crate::cli::text;
 
 /// Which signal has come.
 pub(super) struct Received(Arc<AtomicU8>);
@@ -18,37 +19,66 @@ impl Received {
 pub(super) fn stop_on_signal(stopper: Stopper) -> Received {
     let received = Arc::new(AtomicU8::new(0));
     let noted = Arc::clone(&received);
+    // Listening begins here, before any call can leave, not when the task first runs.
+    let signals = Signals::new();
     tokio::spawn(async move {
-        let Some(number) = next().await else { return };
+        let Some(mut signals) = signals else { return };
+        let Some(number) = signals.next().await else { return };
         noted.store(number, Ordering::SeqCst);
         stopper.stop();
-        eprintln!(
-            "\nstopping: no new calls; waiting for those that have left (once more: stop at once)"
+        text::tell(
+            "\nstopping: no new calls; waiting for those that have left (once more: stop at once)",
         );
-        if let Some(number) = next().await {
-            eprintln!("\nstopped at once: the bill of calls under way is unknown");
+        if let Some(number) = signals.next().await {
+            text::tell("\nstopped at once: the bill of calls under way is unknown");
             std::process::exit(128 + i32::from(number));
         }
     });
     Received(received)
 }
 
-/// Waits for a signal to end.
+/// The signals that end the program. One that comes between two calls of `next` is kept.
 #[cfg(unix)]
-pub(super) async fn next() -> Option<u8> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt()).ok()?;
-    let mut terminate = signal(SignalKind::terminate()).ok()?;
-    tokio::select! {
-        _ = interrupt.recv() => Some(SIGINT),
-        _ = terminate.recv() => Some(SIGTERM),
+pub(super) struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    /// None where the system gives no signals; they then end the process as they always do.
+    pub(super) fn new() -> Option<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Some(Self {
+            interrupt: signal(SignalKind::interrupt()).ok()?,
+            terminate: signal(SignalKind::terminate()).ok()?,
+        })
+    }
+
+    /// Waits for the next one and gives its number.
+    pub(super) async fn next(&mut self) -> Option<u8> {
+        tokio::select! {
+            Some(()) = self.interrupt.recv() => Some(SIGINT),
+            Some(()) = self.terminate.recv() => Some(SIGTERM),
+            else => None,
+        }
     }
 }
 
-/// Waits for a signal to end.
+/// The signals that end the program.
 #[cfg(not(unix))]
-pub(super) async fn next() -> Option<u8> {
-    tokio::signal::ctrl_c().await.ok().map(|()| SIGINT)
+pub(super) struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    pub(super) fn new() -> Option<Self> {
+        Some(Self)
+    }
+
+    /// Waits for the next one and gives its number.
+    pub(super) async fn next(&mut self) -> Option<u8> {
+        tokio::signal::ctrl_c().await.ok().map(|()| SIGINT)
+    }
 }
 
 const SIGINT: u8 = 2;

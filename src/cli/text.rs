@@ -1,16 +1,27 @@
 //! Text for people: nothing that a picture's owner wrote may steer their terminal.
 
+use std::fmt::Display;
+use std::io::Write as _;
+
 use url::Url;
 
 use crate::header::Header;
 use crate::key::printable;
 use crate::{Billing, Certainty};
 
-/// The text with control characters made visible.
+/// A line on stderr. That nobody listens there is no reason to fail, let alone to panic as
+/// `eprintln!` does: calls may be under way.
+pub(super) fn tell(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The text with what steers a terminal made visible: control characters, and those that turn the
+/// direction of writing.
 pub(super) fn plain(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
-            let shown = if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+            let steers = c.is_control() || TURNING.contains(&c);
+            let shown = if steers { c.escape_default().to_string() } else { c.to_string() };
             shown.chars().collect::<Vec<_>>()
         })
         .collect()
@@ -20,13 +31,57 @@ pub(super) fn plain(text: &str) -> String {
 pub(super) fn source(text: &str) -> String {
     let shown = match Url::parse(text) {
         Ok(url) if url.has_host() => printable(&url),
-        _ => text.to_owned(),
+        _ => scrubbed(text),
     };
     let shown = plain(&shown);
     if shown.chars().count() <= SHOWN {
         return shown;
     }
     shown.chars().take(SHOWN - 1).chain(['…']).collect()
+}
+
+/// A text that is no URL, without what would be a secret if it were: a mistyped URL and a line of
+/// broken JSON hold the same signatures as a good one.
+fn scrubbed(text: &str) -> String {
+    let ends = |c: char| c == '"' || c == '\'' || c.is_whitespace();
+    let mut shown = String::new();
+    for piece in text.split_inclusive(ends) {
+        let (mut piece, end) = match piece.char_indices().next_back() {
+            Some((at, c)) if ends(c) => piece.split_at(at),
+            _ => (piece, ""),
+        };
+        let mut is_url = false;
+        // `:\/\/` is how some write JSON.
+        for slashes in ["://", r":\/\/"] {
+            if let Some((scheme, rest)) = piece.split_once(slashes) {
+                is_url = true;
+                shown.push_str(scheme);
+                shown.push_str(slashes);
+                let authority = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
+                let userinfo =
+                    rest.get(..authority).and_then(|a| a.rfind('@')).map_or(0, |at| at + 1);
+                piece = rest.get(userinfo..).unwrap_or_default();
+                break;
+            }
+        }
+        match piece.find(['?', '#']) {
+            Some(at) if is_url || piece.contains('=') => {
+                shown.push_str(piece.get(..=at).unwrap_or_default());
+                shown.push('…');
+            }
+            _ => shown.push_str(piece),
+        }
+        shown.push_str(end);
+    }
+    shown
+}
+
+/// What is wrong with a line of JSON. A line has columns only; `line 1` would be taken for the
+/// file's.
+pub(super) fn json_error(error: &serde_json::Error) -> String {
+    let whole = error.to_string();
+    let what = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(what, _)| what);
+    format!("{what}, at column {}", error.column())
 }
 
 pub(super) fn size(image: Option<&Header>) -> String {
@@ -55,3 +110,9 @@ pub(super) fn count(number: u64, one: &str, many: &str) -> String {
 
 const PRICE_THOUSANDTHS: u128 = 4;
 const SHOWN: usize = 90;
+
+/// Marks, embeddings, overrides and isolates of the bidirectional algorithm, and line separators.
+const TURNING: [char; 14] = [
+    '\u{200e}', '\u{200f}', '\u{061c}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}',
+    '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}', '\u{2028}', '\u{2029}',
+];

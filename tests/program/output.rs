@@ -1,0 +1,154 @@
+//! Stdout is data, stderr is talk; a terminal gets a table.
+
+use std::time::{Duration, Instant};
+
+use emo_preflight::emulator::{Fate, Picture};
+use serde_json::Value;
+
+use crate::rig::{Done, KEY, by_index, file, fixture, gist, program, program_with, rig, run};
+
+#[test]
+fn the_summary_counts_what_was_free_called_spent_and_saved() {
+    let rig = rig();
+    let emu = &rig.emu;
+    let good = emu.serve("/good.png", Picture::png(400, 400));
+    let small = emu.serve("/small.png", Picture::png(399, 400));
+    let gif = emu.serve("/a.gif", Picture::gif(640, 640));
+    let refused = emu.serve("/refused.png", Picture::png(400, 400));
+    let unbilled = emu.serve("/unbilled.png", Picture::png(400, 400));
+    let lost = emu.serve("/lost.png", Picture::png(400, 400));
+    emu.script(&refused, [Fate::refused_by_model()]);
+    emu.script(&unbilled, [Fate::error(400, "InvalidFile.NoHuman")]);
+    emu.script(&lost, [Fate::judge().reset()]);
+    let sources = [&good, &good, &small, &gif, &refused, &unbilled, &lost].map(|s| s.url());
+    let done = run(&mut rig.check(sources));
+    done.assert_status(3);
+    let rows = by_index(done.rows());
+    let bill =
+        |row: &Value| format!("{} {}", row["billing"]["images"], row["billing"]["certainty"]);
+    assert_eq!(
+        rows.iter().map(bill).collect::<Vec<_>>(),
+        [
+            "1 \"certain\"",
+            "1 \"certain\"",
+            "0 \"none\"",
+            "0 \"none\"",
+            "1 \"certain\"",
+            "0 \"none\"",
+            "0 \"unknown\"",
+        ]
+    );
+    let known = rows.iter().filter(|row| row["from_ledger"] == true).count();
+    assert_eq!(known, 1, "the second time is known");
+    assert_eq!(
+        done.stderr,
+        "7 pictures: 2 accepted, 1 failed, 2 rejected_local, 2 rejected_remote\n\
+         rejected for free: 2; 4 pictures called for; spent 0.008 CNY, up to 0.004 CNY more not \
+         known; saved up to 0.012 CNY\n"
+    );
+    // What is said to be spent is what was billed, the unknown one included.
+    assert_eq!(emu.billed(), 3);
+    emu.finish();
+}
+
+#[test]
+fn a_probe_speaks_of_no_money() {
+    let done = run(&mut program_with(["probe", &fixture("plain.png"), "nothing.jpg"]));
+    done.assert_status(1);
+    assert_eq!(done.stderr, "2 pictures: 2 rejected_local\n");
+    // Piped without --json: results all the same.
+    assert_eq!(done.rows().len(), 2);
+}
+
+#[test]
+fn diagnostics_go_to_stderr_and_uncoloured_into_a_pipe() {
+    let rig = rig();
+    let good = rig.emu.serve("/good.png", Picture::png(400, 400));
+    rig.emu.script(&good, [Fate::throttled()]);
+    let done = run(&mut rig.check(["-vvv", good.url()]));
+    done.assert_status(0).says("repeating a call that was not billed");
+    assert_eq!(done.rows().len(), 1);
+    assert!(!done.stderr.contains('\u{1b}'), "{}", done.stderr);
+}
+
+#[test]
+fn a_terminal_gets_a_table() {
+    let rig = rig();
+    let good = rig.emu.serve("/good.png", Picture::png(400, 400));
+    let boxes = rig.emu.serve("/boxes.png", Picture::png(400, 400));
+    let lost = rig.emu.serve("/lost.png", Picture::png(400, 400));
+    rig.emu.script(&boxes, [Fate::boxes([9.0, 9.0, 20.0, 20.0], [0.0, 0.0, 400.0, 410.0])]);
+    rig.emu.script(&lost, [Fate::judge().reset()]);
+    let mut arguments = vec!["check", "--allow-private-network", "--concurrency", "1"];
+    let base = rig.emu.base_url();
+    arguments.extend(["--base-url", &base, good.url(), boxes.url(), lost.url(), "a\u{202e}.jpg"]);
+    let Some(done) = on_a_terminal(&arguments, None) else { return };
+    done.assert_status(3);
+    let lines: Vec<&str> = done.stdout.lines().collect();
+    assert_eq!(lines[0], "VERDICT         SIZE                 MONEY  SOURCE and reasons");
+    for (at, start, source) in [
+        (1, "accepted        PNG 400×400      0.004 CNY  ", good.url()),
+        (2, "box_mismatch    PNG 400×400      0.004 CNY  ", boxes.url()),
+        (5, "failed          PNG 400×400        unknown  ", lost.url()),
+        (7, "rejected_local  -                     free  ", "a\\u{202e}.jpg"),
+    ] {
+        assert_eq!(lines[at], format!("{start}{source}"), "{}", done.stdout);
+    }
+    assert!(lines[3].starts_with("                ratio_mismatch: ext_bbox is 1:1 within"));
+    assert!(lines[4].starts_with("                box_out_of_image: "), "{}", done.stdout);
+    assert!(done.stdout.contains("\n4 pictures: 1 accepted, 1 box_mismatch, 1 failed, 1 rej"));
+
+    // Told to, it is JSON there too, and nothing but.
+    let done = on_a_terminal(&["probe", "--json", &fixture("plain.png")], None).unwrap();
+    let row: Value = serde_json::from_str(done.stdout.lines().next().unwrap()).unwrap();
+    assert_eq!(gist(&row), "rejected_local shortest_side_below_min");
+}
+
+/// Runs the program on a terminal; its stdout and stderr come as one there. `None` where there is
+/// no `script` to make a terminal with.
+pub(crate) fn on_a_terminal(arguments: &[&str], log: Option<&str>) -> Option<Done> {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    let line: Vec<String> = std::iter::once(&env!("CARGO_BIN_EXE_emo-preflight"))
+        .chain(arguments)
+        .map(|argument| quoted(argument))
+        .collect();
+    let mut command = std::process::Command::new("script");
+    // The environment of `program`, for whatever `script` starts.
+    for (name, value) in program().get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.env("DASHSCOPE_API_KEY", KEY).envs(log.map(|log| ("RUST_LOG", log)));
+    command.current_dir(env!("CARGO_TARGET_TMPDIR")).stdin(std::process::Stdio::null());
+    command.args(["-qec", &line.join(" "), "/dev/null"]);
+    match command.output() {
+        Ok(output) => Some(Done {
+            status: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap().replace("\r\n", "\n"),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }),
+        Err(error) => {
+            println!("no terminal (script: {error}): this test did not run");
+            None
+        }
+    }
+}
+
+#[test]
+fn rows_come_as_they_are_done() {
+    // A reader of a pipe sees a result while the next one is still under way.
+    let rig = rig();
+    let good = rig.emu.serve("/good.png", Picture::png(400, 400));
+    let slow = rig.emu.serve("/slow.png", Picture::png(400, 400));
+    rig.emu.script(&slow, [Fate::judge().late(Duration::from_secs(1))]);
+    let list = file("as-done.txt", format!("{}\n{}\n", slow.url(), good.url()));
+    let mut command = rig.check(["--input", list.to_str().unwrap()]);
+    let mut running = crate::rig::Running::start(&mut command);
+    let first: Value = serde_json::from_str(&running.line()).unwrap();
+    assert_eq!((&first["index"], &first["source"]), (&1.into(), &good.url().into()));
+    let seen = Instant::now();
+    assert_eq!(running.finish().assert_status(0).rows().len(), 2);
+    assert!(seen.elapsed() > Duration::from_millis(500), "{:?}", seen.elapsed());
+}
