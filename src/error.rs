@@ -1,5 +1,7 @@
 //! What can go wrong with the gate itself. What is wrong with a picture is in its report.
 
+use crate::ledger::LedgerError;
+
 /// A setting that cannot work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -19,6 +21,10 @@ pub enum GateError {
     /// A setting that cannot work; no call has left.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The books failed; no call has left for this source. (An answer that came and could not be
+    /// written down is in its report.)
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The gate was closed before this source's call; no call has left for it.
     #[error("the gate is closed: nothing was sent for this source")]
     Closed,

@@ -1,22 +1,24 @@
 //! One source from its URL to its verdict, and the one place that lets a paid call go.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::stream::Stream;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::bbox::{self, AspectRatio};
-use crate::detect::{Attempt, DetectOptions, End, Judgement, Outcome as Sent, PaidClient, decide};
+use crate::call::{Activity, Asked, Caller, verdict_of};
+#[cfg(feature = "cli")]
+use crate::detect::endpoint;
+use crate::detect::{DetectOptions, PaidClient};
 use crate::emo::without_fragment;
 use crate::error::{ConfigError, GateError};
-use crate::key::ApiKey;
-use crate::ledger::{Books, Entry, Identity, Outcome, Settlement, Ticket};
-use crate::pace::Pace;
+use crate::key::{ApiKey, printable_text};
+use crate::ledger::{
+    Disposition, Flight, Flights, Identity, Ledger, Look, Question, Settlement, Terms, Ticket,
+    spacing,
+};
 use crate::probe::{Probe, ProbeOptions, Sight};
-use crate::report::{Billing, Certainty, Reason, ReasonCode, Report, Verdict};
+use crate::report::{Billing, Reason, ReasonCode, Report, Verdict};
 use crate::run::{Run, RunOptions, Stop, drive};
 use crate::source::Source;
 
@@ -39,6 +41,12 @@ impl Preflight {
                 timeout: Duration::from_secs(60),
             },
             calls_per_second: 5.0,
+            account: None,
+            ledger: Ledger::in_memory(),
+            run: None,
+            max_calls: None,
+            max_age: None,
+            retry_unknown: false,
             probe: ProbeOptions::default(),
         }
     }
@@ -83,7 +91,13 @@ impl Preflight {
     /// What the calls of this gate have cost so far.
     #[must_use]
     pub fn spent(&self) -> Spent {
-        self.0.tally.read()
+        self.0.caller.spent()
+    }
+
+    /// How the calls of this gate are going.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        self.0.caller.activity()
     }
 
     /// Lets no new call go, waits for those that have left to be answered and booked, and says
@@ -92,10 +106,10 @@ impl Preflight {
     /// Later checks that need a call end with [`GateError::Closed`]. Closing twice is harmless;
     /// dropping the future stops only the waiting.
     pub async fn close(&self) -> Spent {
-        self.0.closing.cancel();
+        self.0.caller.closing.cancel();
         self.0.calls.close();
         self.0.calls.wait().await;
-        self.0.tally.read()
+        self.0.caller.spent()
     }
 }
 
@@ -106,6 +120,12 @@ pub struct PreflightBuilder {
     key: ApiKey,
     detect: DetectOptions,
     calls_per_second: f64,
+    account: Option<String>,
+    ledger: Ledger,
+    run: Option<String>,
+    max_calls: Option<u64>,
+    max_age: Option<Duration>,
+    retry_unknown: bool,
     probe: ProbeOptions,
 }
 
@@ -141,6 +161,45 @@ impl PreflightBuilder {
         self
     }
 
+    /// Whose quota the calls count against: gates on one ledger and account share their pace.
+    /// Default a digest of the key.
+    pub fn account(mut self, name: impl Into<String>) -> Self {
+        self.account = Some(name.into());
+        self
+    }
+
+    /// Where the books are kept. Default [`Ledger::in_memory`].
+    pub fn ledger(mut self, ledger: Ledger) -> Self {
+        self.ledger = ledger;
+        self
+    }
+
+    /// The most calls that may be billed, over all gates of the same [`run_id`](Self::run_id) on
+    /// one ledger. Calls under way and those of unknown bill count. Default none.
+    pub fn max_calls(mut self, most: u64) -> Self {
+        self.max_calls = Some(most);
+        self
+    }
+
+    /// Which run the cap counts for. Default a fresh one for each gate.
+    pub fn run_id(mut self, id: impl Into<String>) -> Self {
+        self.run = Some(id.into());
+        self
+    }
+
+    /// Verdicts in the ledger older than this are not reused. Default: any age is.
+    pub fn ledger_max_age(mut self, most: Duration) -> Self {
+        self.max_age = Some(most);
+        self
+    }
+
+    /// Ask again, once, what was of unknown bill before this gate was built: **this may pay
+    /// twice**. Default off.
+    pub fn retry_unknown(mut self, retry: bool) -> Self {
+        self.retry_unknown = retry;
+        self
+    }
+
     /// Settings of the local stage.
     pub fn probe(mut self, options: ProbeOptions) -> Self {
         self.probe = options;
@@ -159,14 +218,21 @@ impl PreflightBuilder {
             ))
             .into());
         }
+        let call_timeout = self.detect.timeout;
+        let terms = Terms {
+            account: self.account.unwrap_or_else(|| self.key.digest()),
+            spacing: spacing(rate),
+            run: self.run.unwrap_or_else(|| format!("{:016x}", fastrand::u64(..))),
+            max_calls: self.max_calls,
+            max_age: self.max_age,
+            retry_unknown_until: self.retry_unknown.then(|| self.ledger.now()),
+        };
+        let paid = PaidClient::new(&self.key, self.detect)?;
         Ok(Preflight(Arc::new(Gate {
-            paid: PaidClient::new(&self.key, self.detect)?,
             probe: Probe::new(self.probe)?,
-            pace: Pace::new(rate),
-            books: Books::default(),
-            tally: Tally::default(),
+            caller: Arc::new(Caller::new(paid, self.ledger, terms, call_timeout)),
+            flights: Flights::default(),
             calls: TaskTracker::new(),
-            closing: CancellationToken::new(),
         })))
     }
 }
@@ -186,162 +252,195 @@ pub struct Spent {
 
 struct Gate {
     probe: Probe,
-    paid: PaidClient,
-    pace: Pace,
-    books: Books,
-    tally: Tally,
+    caller: Arc<Caller>,
+    flights: Flights,
     calls: TaskTracker,
-    closing: CancellationToken,
 }
 
 impl Gate {
     async fn check_in_run(self: Arc<Self>, source: Source, stop: &Stop) -> Option<Report> {
         let kept = source.clone();
+        let failed = |reason: Reason, billing: Billing| {
+            let mut report = unasked(kept, Verdict::Failed);
+            report.reasons = vec![reason];
+            report.billing = billing;
+            Some(report)
+        };
         match self.check(source, stop).await {
-            Ok(report) if matches!(report.verdict, Verdict::Skipped) => {
-                stop.skipped(|verdict| Report { verdict, ..report })
-            }
             Ok(report) => Some(report),
-            // Someone closed the gate under the run.
             Err(GateError::Lost) => {
-                let mut report = unasked(kept, Verdict::Failed);
-                report.reasons =
-                    vec![Reason::new(ReasonCode::BillingUnknown, GateError::Lost.to_string())];
-                report.billing = Billing::UNKNOWN;
-                Some(report)
+                let message = GateError::Lost.to_string();
+                failed(Reason::new(ReasonCode::BillingUnknown, message), Billing::UNKNOWN)
             }
-            Err(_) => None,
+            Err(GateError::Ledger(error)) => {
+                failed(Reason::new(ReasonCode::LedgerError, error.to_string()), Billing::NONE)
+            }
+            // The run was interrupted, or the gate closed under it.
+            Err(GateError::Closed | GateError::Config(_)) => None,
         }
     }
 
-    /// `Skipped` only when `stop` is over.
     async fn check(self: Arc<Self>, source: Source, stop: &Stop) -> Result<Report, GateError> {
-        let sight = self.probe.look(&source).await;
+        // Free work is given up at once when a run is interrupted; paid work is not.
+        let sight = stop.unless_interrupted(self.probe.look(&source)).await;
+        let sight = sight.ok_or(GateError::Closed)?;
         if let Some(refusal) = &sight.refusal {
             let verdict = refusal.verdict;
             return Ok(sight.report(source, verdict));
         }
-        let identity = Identity::of(&source, self.paid.endpoint(), self.paid.model());
+        let question =
+            question(&source, &sight, self.caller.paid.endpoint(), self.caller.paid.model());
         loop {
-            let (waiter, mine) = match self.books.enter(identity, sight.version.clone()) {
-                Entry::Known(settlement) => return Ok(told(sight, source, &settlement, true)),
-                Entry::Sending(waiter) => (waiter, false),
-                Entry::Free(ticket, waiter) => {
-                    self.spawn_call(ticket, &source, stop);
+            // What the books know costs no write and no turn.
+            if let Look::Known(known) =
+                self.caller.ledger.look(&question, &self.caller.terms).await?
+            {
+                return Ok(told(sight, source, &known, true));
+            }
+            let (waiter, mine) = match self.flights.board(question.identity) {
+                Flight::Shared(waiter) => (waiter, false),
+                Flight::Mine(ticket, waiter) => {
+                    self.spawn_call(ticket, &question, &source, &sight, stop);
                     (waiter, true)
                 }
             };
             let settlement = waiter.landed().await.ok_or(GateError::Lost)?;
-            if settlement.result != Outcome::NotSent {
-                return Ok(told(sight, source, &settlement, !mine));
+            match &settlement.disposition {
+                Disposition::NotSent if self.caller.closing.is_cancelled() => {
+                    return Err(GateError::Closed);
+                }
+                Disposition::NotSent if stop.is_over() => {
+                    return stop
+                        .skipped(|verdict| sight.report(source, verdict))
+                        .ok_or(GateError::Closed);
+                }
+                // It was another run's call, and that run has ended: ask for ourselves.
+                Disposition::NotSent => {}
+                Disposition::NoBooks(error) => return Err(error.clone().into()),
+                _ => return Ok(told(sight, source, &settlement, !mine || settlement.recalled)),
             }
-            if self.closing.is_cancelled() {
-                return Err(GateError::Closed);
-            }
-            if stop.is_over() {
-                return Ok(sight.report(source, Verdict::Skipped));
-            }
-            // It was another run's call, and that run has ended: ask for ourselves.
         }
     }
 
     /// Starts the call in a task of the gate's own: from here on dropping the caller's future
     /// abandons the waiting, not the call.
-    fn spawn_call(self: &Arc<Self>, ticket: Ticket, source: &Source, stop: &Stop) {
-        let gate = Arc::clone(self);
-        let image_url = without_fragment(&source.text).to_owned();
-        let (ratio, stop) = (source.ratio, stop.clone());
-        self.calls.spawn(async move {
-            let settlement = gate.call(&ticket, &image_url, ratio, &stop).await;
-            ticket.settle(settlement);
-        });
-    }
-
-    async fn call(
+    fn spawn_call(
         &self,
-        ticket: &Ticket,
-        image_url: &str,
-        ratio: AspectRatio,
+        ticket: Ticket,
+        question: &Question,
+        source: &Source,
+        sight: &Sight,
         stop: &Stop,
-    ) -> Settlement {
-        let mut last =
-            Settlement { result: Outcome::NotSent, billing: Billing::NONE, request_id: None };
-        for number in 1_usize.. {
-            tokio::select! {
-                biased;
-                () = self.closing.cancelled() => break,
-                () = stop.over() => break,
-                () = self.pace.turn() => {}
-            }
-            if !ticket.is_awaited() {
-                break;
-            }
-            let sent = self.paid.send(image_url, ratio).await;
-            let attempt = Attempt { number, seed: fastrand::u64(..) };
-            let decision = decide(&sent, attempt, SystemTime::now());
-            self.tally.count(&sent, decision.billing);
-            let request_id = match sent {
-                Sent::Answered { answer, .. } => answer.request_id,
-                Sent::NotSent { .. } | Sent::Lost { .. } => None,
-            };
-            let (result, pause) = match decision.end {
-                End::Settled(judgement) => (Outcome::Settled(judgement), None),
-                End::Unknown(reason) => (Outcome::Unknown(reason), None),
-                End::Refused(reason) => (Outcome::Refused(reason), None),
-                End::Repeat { after, throttled, reason } => {
-                    if throttled {
-                        self.pace.push_back(after);
-                    }
-                    (Outcome::Refused(reason), Some(after))
-                }
-            };
-            last = Settlement { result, billing: decision.billing, request_id };
-            if let (true, Some(reason)) = (decision.stops_run, last.reason()) {
-                stop.because(reason.clone());
-            }
-            let Some(pause) = pause else { break };
-            tracing::debug!(attempt = number, ?pause, "repeating a call that was not billed");
-            tokio::select! {
-                biased;
-                () = self.closing.cancelled() => break,
-                () = stop.over() => break,
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
-        last
+    ) {
+        let caller = Arc::clone(&self.caller);
+        let asked = Asked {
+            question: question.clone(),
+            image_url: without_fragment(&source.text).to_owned(),
+            header: sight.header,
+        };
+        let stop = stop.clone();
+        self.calls.spawn(async move {
+            let settlement = caller.ask(&ticket, &asked, &stop).await;
+            ticket.land(settlement);
+        });
     }
 }
 
-impl Settlement {
-    fn reason(&self) -> Option<&Reason> {
-        match &self.result {
-            Outcome::Settled(Judgement::Rejected(reason) | Judgement::Unusable(reason))
-            | Outcome::Refused(reason)
-            | Outcome::Unknown(reason) => Some(reason),
-            Outcome::Settled(Judgement::Passed { .. }) | Outcome::NotSent => None,
+/// The local stage with a look into the books: what calls would there be? Needs no key.
+#[cfg(feature = "cli")]
+#[derive(Clone)]
+pub(crate) struct DryRun {
+    probe: Probe,
+    ledger: Option<Ledger>,
+    endpoint: String,
+    model: String,
+    terms: Terms,
+}
+
+#[cfg(feature = "cli")]
+impl DryRun {
+    pub(crate) fn new(
+        probe: Probe,
+        ledger: Option<Ledger>,
+        base_url: Option<&str>,
+        model: &str,
+    ) -> Result<Self, ConfigError> {
+        let endpoint = endpoint(base_url.unwrap_or(DEFAULT_BASE_URL))?.into();
+        let terms = Terms {
+            account: String::new(),
+            spacing: Duration::ZERO,
+            run: String::new(),
+            max_calls: None,
+            max_age: None,
+            retry_unknown_until: None,
+        };
+        Ok(Self { probe, ledger, endpoint, model: model.to_owned(), terms })
+    }
+
+    pub(crate) fn max_age(mut self, most: Option<Duration>) -> Self {
+        self.terms.max_age = most;
+        self
+    }
+
+    pub(crate) fn retry_unknown(mut self, retry: bool) -> Self {
+        self.terms.retry_unknown_until = retry.then_some(i64::MAX);
+        self
+    }
+
+    pub(crate) fn run<S>(&self, sources: S, options: RunOptions) -> Run
+    where
+        S: Stream<Item = Source> + Send + 'static,
+    {
+        let dry = self.clone();
+        drive(sources, &options, Stop::default(), move |source, stop| {
+            let dry = dry.clone();
+            async move { stop.unless_interrupted(dry.check(source)).await }
+        })
+    }
+
+    async fn check(self, source: Source) -> Report {
+        let sight = self.probe.look(&source).await;
+        if let Some(refusal) = &sight.refusal {
+            let verdict = refusal.verdict;
+            return sight.report(source, verdict);
         }
+        let question = question(&source, &sight, &self.endpoint, &self.model);
+        let known = match &self.ledger {
+            Some(ledger) => ledger.look(&question, &self.terms).await,
+            None => Ok(Look::Free),
+        };
+        match known {
+            Ok(Look::Known(settlement)) => told(sight, source, &settlement, true),
+            Ok(Look::Free | Look::Sending(_)) => sight.report(source, Verdict::Eligible),
+            Err(error) => {
+                let mut report = sight.report(source, Verdict::Failed);
+                report.reasons = vec![Reason::new(ReasonCode::LedgerError, error.to_string())];
+                report
+            }
+        }
+    }
+}
+
+fn question(source: &Source, sight: &Sight, endpoint: &str, model: &str) -> Question {
+    Question {
+        identity: Identity::of(source, endpoint, model),
+        version: sight.version.clone(),
+        source: printable_text(&source.text),
+        ratio: source.ratio,
+        model: model.to_owned(),
     }
 }
 
 /// The report of a source whose question has this answer.
 fn told(sight: Sight, source: Source, settlement: &Settlement, from_ledger: bool) -> Report {
-    let (verdict, reasons) = match &settlement.result {
-        Outcome::Settled(Judgement::Passed { face, ext }) => {
-            let (face, ext) = (*face, *ext);
-            let problems = bbox::check(&face, &ext, source.ratio, sight.header.as_ref());
-            let verdict = if problems.is_empty() {
-                Verdict::Accepted { face, ext }
-            } else {
-                Verdict::BoxMismatch { face, ext }
-            };
-            (verdict, problems.iter().map(Reason::from).collect())
+    let (verdict, reasons) = match &settlement.disposition {
+        Disposition::Settled(judgement) => {
+            verdict_of(judgement, source.ratio, sight.header.as_ref())
         }
-        Outcome::Settled(Judgement::Rejected(_)) => (Verdict::RejectedRemote, Vec::new()),
-        _ => (Verdict::Failed, Vec::new()),
+        _ => (Verdict::Failed, settlement.reason().cloned().into_iter().collect()),
     };
     let mut report = sight.report(source, verdict);
     report.reasons = reasons;
-    report.reasons.extend(settlement.reason().cloned());
     report.billing = settlement.billing;
     report.request_id.clone_from(&settlement.request_id);
     report.from_ledger = from_ledger;
@@ -351,32 +450,6 @@ fn told(sight: Sight, source: Source, settlement: &Settlement, from_ledger: bool
 /// The report of a source that nothing was done for.
 fn unasked(source: Source, verdict: Verdict) -> Report {
     Sight { header: None, version: None, fetch: None, refusal: None }.report(source, verdict)
-}
-
-#[derive(Default)]
-struct Tally {
-    calls: AtomicU64,
-    images: AtomicU64,
-    unknown: AtomicU64,
-}
-
-impl Tally {
-    fn count(&self, sent: &Sent, billing: Billing) {
-        if !matches!(sent, Sent::NotSent { .. }) {
-            self.calls.fetch_add(1, Ordering::Relaxed);
-        }
-        self.images.fetch_add(billing.images, Ordering::Relaxed);
-        self.unknown
-            .fetch_add(u64::from(billing.certainty == Certainty::Unknown), Ordering::Relaxed);
-    }
-
-    fn read(&self) -> Spent {
-        Spent {
-            calls: self.calls.load(Ordering::Relaxed),
-            images: self.images.load(Ordering::Relaxed),
-            unknown: self.unknown.load(Ordering::Relaxed),
-        }
-    }
 }
 
 const DEFAULT_BASE_URL: &str = "https://dashscope.aliyuncs.com/api/v1";

@@ -46,6 +46,13 @@ impl ApiKey {
         }
     }
 
+    /// A name for the key's account that does not give the key away.
+    pub(crate) fn digest(&self) -> String {
+        use sha2::{Digest as _, Sha256};
+        let digest: [u8; 32] = Sha256::digest(&self.0).into();
+        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The value of the Authorization header. The only way the key leaves this type.
     pub(crate) fn bearer(&self) -> Option<reqwest::header::HeaderValue> {
         let mut value =
@@ -93,6 +100,14 @@ pub(crate) fn printable(url: &Url) -> String {
         return format!("{shown}?{}", parts.join("&"));
     }
     shown.into()
+}
+
+/// As [`printable`], of a source's text; what is no URL is shown without anything after a `?`.
+pub(crate) fn printable_text(text: &str) -> String {
+    match Url::parse(text) {
+        Ok(url) => printable(&url),
+        Err(_) => text.split('?').next().unwrap_or_default().to_owned(),
+    }
 }
 
 const ENV: &str = "DASHSCOPE_API_KEY";

@@ -27,13 +27,18 @@ pub use limits::{Limits, Violation};
 pub use report::{Billing, Certainty, Fetch, Reason, ReasonCode, Report, Verdict};
 #[cfg(feature = "client")]
 pub use {
+    call::Activity,
     error::{ConfigError, GateError},
     gate::{Preflight, PreflightBuilder, Spent},
     key::{ApiKey, KeyError},
+    ledger::{Ledger, LedgerError},
     probe::{AddressPolicy, Probe, ProbeOptions},
     run::{Run, RunOptions, Stopper},
     source::Source,
 };
+
+#[cfg(feature = "ledger")]
+pub use ledger::{DaySpend, Spend, UnknownCall};
 
 pub mod bbox;
 #[cfg(feature = "emulator")]
@@ -46,6 +51,8 @@ mod emo;
 mod report;
 
 #[cfg(feature = "client")]
+mod call;
+#[cfg(feature = "client")]
 mod detect;
 #[cfg(feature = "client")]
 mod error;
@@ -55,8 +62,6 @@ mod gate;
 mod key;
 #[cfg(feature = "client")]
 mod ledger;
-#[cfg(feature = "client")]
-mod pace;
 #[cfg(feature = "client")]
 mod probe;
 #[cfg(feature = "client")]

@@ -96,6 +96,15 @@ impl Stop {
         self.0.over.cancelled().await;
     }
 
+    /// Does `work`, unless the run is interrupted first.
+    pub(crate) async fn unless_interrupted<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.0.interrupted.cancelled() => None,
+            done = work => Some(done),
+        }
+    }
+
     /// The report of a source that the run no longer asks about; none once it was interrupted.
     pub(crate) fn skipped(&self, report: impl FnOnce(Verdict) -> Report) -> Option<Report> {
         if self.0.interrupted.is_cancelled() {
@@ -123,13 +132,10 @@ where
     let reports = sources
         .take_until(Box::pin(interrupted))
         .enumerate()
-        .map(move |(index, source)| {
-            let report = check(source, check_stop.clone());
-            async move {
-                let mut report = report.await?;
-                report.index = u64::try_from(index).unwrap_or(u64::MAX);
-                Some(report)
-            }
+        .map(move |(counted, mut source)| {
+            let counted = u64::try_from(counted).unwrap_or(u64::MAX);
+            source.index.get_or_insert(counted);
+            check(source, check_stop.clone())
         })
         .buffer_unordered(options.concurrency.max(1))
         .filter_map(std::future::ready);

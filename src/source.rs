@@ -16,6 +16,7 @@ pub struct Source {
     pub(crate) known_header: Option<Header>,
     pub(crate) input: Option<Map<String, Value>>,
     pub(crate) problem: Option<String>,
+    pub(crate) index: Option<u64>,
 }
 
 impl Source {
@@ -30,6 +31,7 @@ impl Source {
             known_header: None,
             input: None,
             problem: None,
+            index: None,
         }
     }
 
@@ -59,6 +61,13 @@ impl Source {
     #[must_use]
     pub fn input(mut self, fields: Map<String, Value>) -> Self {
         self.input = Some(fields);
+        self
+    }
+
+    /// The source's place in its input, from 0, for its report. Default: a run counts.
+    #[must_use]
+    pub fn index(mut self, index: u64) -> Self {
+        self.index = Some(index);
         self
     }
 

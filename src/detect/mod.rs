@@ -96,7 +96,7 @@ impl PaidClient {
     ///
     /// Dropping this future abandons a request that may have left, so only a task that nobody
     /// drops may poll it.
-    pub(crate) async fn send(&self, image_url: &str, ratio: AspectRatio) -> Outcome {
+    pub(crate) async fn send(&self, image_url: &str, ratio: AspectRatio) -> Sent {
         let question = wire::Question {
             model: &self.model,
             input: wire::Input { image_url },
@@ -104,7 +104,7 @@ impl PaidClient {
         };
         let json = match serde_json::to_vec(&question) {
             Ok(json) => Bytes::from(json),
-            Err(error) => return Outcome::NotSent { error: error.to_string() },
+            Err(error) => return Outcome::NotSent { error: error.to_string() }.into(),
         };
         let (body, recall) = body::OnceBody::new(json);
         let mut request = self
@@ -116,45 +116,74 @@ impl PaidClient {
         if let Some(workspace) = &self.workspace {
             request = request.header("X-DashScope-WorkSpace", workspace.clone());
         }
-        let exchange = tokio::time::timeout(self.timeout, exchange(request)).await;
-        let (status, what) = match exchange {
-            Ok(Ok(answered)) => return answered,
-            Ok(Err((status, what))) => (status, what),
-            Err(_) => (None, format!("no complete answer within {:?}", self.timeout)),
+        let mut received = Received::default();
+        let exchange = exchange(request, &mut received);
+        let what = match tokio::time::timeout(self.timeout, exchange).await {
+            Ok(Ok(())) => match received.answered() {
+                Some(outcome) => return Sent { outcome, raw: Some(received.body.into()) },
+                None => "the answer is not the service's JSON".to_owned(),
+            },
+            Ok(Err(what)) => what,
+            Err(_) => format!("no complete answer within {:?}", self.timeout),
         };
         // Judged by what was handed out, never by an error's text or kind.
         if recall.take_back() {
-            Outcome::NotSent { error: what }
-        } else {
-            Outcome::Lost { status, what }
+            return Outcome::NotSent { error: what }.into();
         }
+        let outcome = Outcome::Lost { status: received.status, what };
+        Sent { outcome, raw: Some(received.body.into()).filter(|raw: &Bytes| !raw.is_empty()) }
     }
 }
 
-/// One request and its answer, or what came instead, with the status if one came.
-async fn exchange(request: reqwest::RequestBuilder) -> Result<Outcome, (Option<u16>, String)> {
-    let mut response = request.send().await.map_err(|e| (None, describe(&e)))?;
-    let status = response.status().as_u16();
-    let lost = |what: String| (Some(status), what);
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned);
-    let mut body = Vec::new();
-    while let Some(bytes) = response.chunk().await.map_err(|e| lost(describe(&e)))? {
-        body.extend_from_slice(&bytes);
-        if body.len() > LONGEST_ANSWER {
-            return Err(lost(format!("the answer is longer than {LONGEST_ANSWER} bytes")));
-        }
-    }
-    match Answer::parse(&body) {
-        Some(answer) => Ok(Outcome::Answered { status, retry_after, answer }),
-        None => Err(lost("the answer is not the service's JSON".to_owned())),
+/// What became of one request.
+pub(crate) struct Sent {
+    pub(crate) outcome: Outcome,
+    /// The body as far as it came.
+    pub(crate) raw: Option<Bytes>,
+}
+
+impl From<Outcome> for Sent {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, raw: None }
     }
 }
 
-fn endpoint(base_url: &str) -> Result<Url, ConfigError> {
+/// What has come of an answer so far: a time-out must not lose it.
+#[derive(Default)]
+struct Received {
+    status: Option<u16>,
+    retry_after: Option<String>,
+    body: Vec<u8>,
+}
+
+impl Received {
+    fn answered(&self) -> Option<Outcome> {
+        Some(Outcome::Answered {
+            status: self.status?,
+            retry_after: self.retry_after.clone(),
+            answer: Answer::parse(&self.body)?,
+        })
+    }
+}
+
+/// One request and its whole answer; the error says what came instead.
+async fn exchange(request: reqwest::RequestBuilder, received: &mut Received) -> Result<(), String> {
+    let mut response = request.send().await.map_err(|e| describe(&e))?;
+    received.status = Some(response.status().as_u16());
+    let retry_after = response.headers().get(RETRY_AFTER);
+    received.retry_after = retry_after.and_then(|v| v.to_str().ok()).map(str::to_owned);
+    while let Some(bytes) = response.chunk().await.map_err(|e| describe(&e))? {
+        let room = LONGEST_ANSWER.saturating_sub(received.body.len());
+        received.body.extend_from_slice(bytes.get(..room).unwrap_or(&bytes));
+        if bytes.len() > room {
+            return Err(format!("the answer is longer than {LONGEST_ANSWER} bytes"));
+        }
+    }
+    Ok(())
+}
+
+/// Where the calls go, from the service's base URL.
+pub(crate) fn endpoint(base_url: &str) -> Result<Url, ConfigError> {
     let invalid = |what: String| ConfigError::Option(format!("the base URL {what}"));
     let mut url = Url::parse(base_url.trim()).map_err(|e| invalid(format!("is a URL: {e}")))?;
     match url.scheme() {

@@ -23,6 +23,12 @@ impl Identity {
         Self::digest(endpoint, model, source.ratio, kind, &picture)
     }
 
+    /// The digest, for books on disk.
+    #[cfg(feature = "ledger")]
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     fn digest(endpoint: &str, model: &str, ratio: AspectRatio, kind: &str, picture: &str) -> Self {
         let mut hasher = Sha256::new();
         for field in [endpoint, model, ratio.as_str(), kind, picture] {

@@ -1,35 +1,343 @@
 //! The books: which questions were asked and what came of them, so that none is paid for twice.
 //!
-//! A question is free (absent here), being sent, settled, or unknown. [`Books::enter`] is the
-//! compare-and-set: of all who ask one question at once, one gets a [`Ticket`] and everybody else
-//! its answer. These books are kept in memory: their promise ends with the process.
+//! A question is free, being sent, settled, or unknown. [`Ledger::intend`] is the compare-and-set
+//! that turns a free question into one being sent, books a slot of the quota and takes one call
+//! off the cap, all or nothing; without it nothing is sent. [`Ledger::end`] writes down what came.
+//!
+//! Books are kept in memory, for one process, or (feature `ledger`) in an SQLite file that any
+//! number of processes on one machine share.
 
+#![cfg_attr(
+    not(feature = "ledger"),
+    allow(dead_code, unused_variables, reason = "only books on disk meet other processes")
+)]
+
+mod flights;
 mod identity;
+mod memory;
 mod quota;
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "ledger")]
+mod owner;
+#[cfg(feature = "ledger")]
+mod spend;
+#[cfg(feature = "ledger")]
+mod sql;
+#[cfg(feature = "ledger")]
+mod sqlite;
 
-use tokio::sync::watch;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
+use tokio::time::Instant;
+
+pub(crate) use flights::{Flight, Flights, Ticket};
 pub(crate) use identity::Identity;
-pub(crate) use quota::{Gcra, LATEST, spacing};
+pub(crate) use quota::{LATEST, spacing};
+#[cfg(feature = "ledger")]
+pub use spend::{DaySpend, Spend, UnknownCall};
 
+use crate::bbox::AspectRatio;
 use crate::detect::Judgement;
 use crate::probe::Version;
 use crate::report::{Billing, Reason, ReasonCode};
 
+/// Where a gate keeps its books. Cheap to clone; clones are the same books.
+#[derive(Clone)]
+pub struct Ledger(Arc<Engine>);
+
+enum Engine {
+    Memory(memory::Memory),
+    #[cfg(feature = "ledger")]
+    Sqlite(sqlite::Sqlite),
+}
+
+impl Ledger {
+    /// Books in memory: what they promise ends with the process.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self(Arc::new(Engine::Memory(memory::Memory::default())))
+    }
+
+    /// Books in an SQLite file, made (readable for its owner only) if it is not there.
+    ///
+    /// Beside it SQLite keeps its own files, and a folder named like the file with `-owners` holds
+    /// a lock for each process at work. The file must lie on a local disk: SQLite's locks, and so
+    /// the promises, do not hold on network file systems.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the file cannot be opened for writing, is no ledger, was written by a
+    /// newer version of this crate, or lies on a network file system.
+    #[cfg(feature = "ledger")]
+    pub async fn open(path: impl AsRef<std::path::Path>) -> Result<Self, LedgerError> {
+        let engine = sqlite::Sqlite::open(path.as_ref(), sqlite::wall_clock).await?;
+        Ok(Self(Arc::new(Engine::Sqlite(engine))))
+    }
+
+    /// Books in an SQLite file, to be read only: for [`Ledger::spend`] and dry runs. `None` when
+    /// there is no such file.
+    ///
+    /// # Errors
+    /// [`LedgerError`] as [`Ledger::open`].
+    #[cfg(feature = "ledger")]
+    pub async fn open_read_only(
+        path: impl AsRef<std::path::Path>,
+    ) -> Result<Option<Self>, LedgerError> {
+        let engine = sqlite::Sqlite::open_read_only(path.as_ref()).await?;
+        Ok(engine.map(|engine| Self(Arc::new(Engine::Sqlite(engine)))))
+    }
+
+    /// What the calls in these books have cost, by Beijing days as on the vendor's bill.
+    ///
+    /// `since` and `until` are days (inclusive), counted from 1970-01-01. Books in memory keep no
+    /// attempts: theirs is empty.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the books cannot be read.
+    #[cfg(feature = "ledger")]
+    pub async fn spend(
+        &self,
+        since: Option<i64>,
+        until: Option<i64>,
+    ) -> Result<Spend, LedgerError> {
+        match &*self.0 {
+            Engine::Memory(_) => Ok(Spend::default()),
+            Engine::Sqlite(engine) => engine.spend(since, until).await,
+        }
+    }
+
+    /// The calls of which nobody knows whether they were billed, oldest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the books cannot be read.
+    #[cfg(feature = "ledger")]
+    pub async fn unknown_calls(&self) -> Result<Vec<UnknownCall>, LedgerError> {
+        match &*self.0 {
+            Engine::Memory(_) => Ok(Vec::new()),
+            Engine::Sqlite(engine) => engine.unknown_calls().await,
+        }
+    }
+
+    /// Microseconds since 1970 on the books' clock.
+    pub(crate) fn now(&self) -> i64 {
+        match &*self.0 {
+            Engine::Memory(_) => micros(SystemTime::now()),
+            #[cfg(feature = "ledger")]
+            Engine::Sqlite(engine) => engine.now(),
+        }
+    }
+
+    /// What the books know of a question. Writes nothing.
+    pub(crate) async fn look(
+        &self,
+        question: &Question,
+        terms: &Terms,
+    ) -> Result<Look, LedgerError> {
+        match &*self.0 {
+            Engine::Memory(engine) => Ok(engine.look(question, terms)),
+            #[cfg(feature = "ledger")]
+            Engine::Sqlite(engine) => engine.look(question, terms).await,
+        }
+    }
+
+    /// Books the intent to send a question. After [`Intent::Send`] it is this caller's alone to
+    /// send, and its duty to [`end`](Self::end); after anything else, an error above all, nothing
+    /// may be sent.
+    pub(crate) async fn intend(
+        &self,
+        question: &Question,
+        terms: &Terms,
+    ) -> Result<Intent, LedgerError> {
+        match &*self.0 {
+            Engine::Memory(engine) => Ok(engine.intend(question, terms)),
+            #[cfg(feature = "ledger")]
+            Engine::Sqlite(engine) => engine.intend(question, terms).await,
+        }
+    }
+
+    /// Writes down what came of an attempt.
+    pub(crate) async fn end(
+        &self,
+        attempt: &Booked,
+        ending: &Ending,
+        terms: &Terms,
+    ) -> Result<(), LedgerError> {
+        match &*self.0 {
+            Engine::Memory(engine) => {
+                engine.end(attempt, ending);
+                Ok(())
+            }
+            #[cfg(feature = "ledger")]
+            Engine::Sqlite(engine) => engine.end(attempt, ending, terms).await,
+        }
+    }
+
+    /// Whether the process that holds another's attempt still lives; if it does not, the attempt's
+    /// bill is written down as unknown.
+    pub(crate) async fn is_held(&self, elsewhere: &Elsewhere) -> Result<bool, LedgerError> {
+        match &*self.0 {
+            Engine::Memory(_) => Ok(false),
+            #[cfg(feature = "ledger")]
+            Engine::Sqlite(engine) => engine.is_held(elsewhere).await,
+        }
+    }
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match &*self.0 {
+            Engine::Memory(_) => "Ledger(in memory)",
+            #[cfg(feature = "ledger")]
+            Engine::Sqlite(_) => "Ledger(SQLite)",
+        })
+    }
+}
+
+/// Why the books cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The books cannot be opened: someone has to mend the path, the file or the disk.
+    #[error("cannot open the ledger {path}: {why}")]
+    Open {
+        /// The file, or the database without its password.
+        path: String,
+        /// What was found and what to do.
+        why: String,
+    },
+    /// The books were written by a newer version of this crate.
+    #[error(
+        "the ledger {path} has schema version {found}, this program knows up to {known}: update it"
+    )]
+    Newer {
+        /// The file, or the database without its password.
+        path: String,
+        /// The version found.
+        found: i64,
+        /// The newest version known.
+        known: i64,
+    },
+    /// A read or write failed: a full disk, a lock held for too long, a damaged file.
+    #[error("the ledger cannot be {action}: {why}")]
+    Failed {
+        /// `read` or `written`.
+        action: &'static str,
+        /// The database's own words.
+        why: String,
+    },
+}
+
+/// One question: what is asked about which picture.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    pub(crate) identity: Identity,
+    /// The picture as the local stage found it.
+    pub(crate) version: Option<Version>,
+    /// The source, safe to print.
+    pub(crate) source: String,
+    pub(crate) ratio: AspectRatio,
+    pub(crate) model: String,
+}
+
+/// What a gate's questions have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    /// Whose quota the calls count against.
+    pub(crate) account: String,
+    /// The least time between two calls of the account.
+    pub(crate) spacing: Duration,
+    /// Which run's cap the calls count against.
+    pub(crate) run: String,
+    /// The most calls of the run that may be billed.
+    pub(crate) max_calls: Option<u64>,
+    /// Verdicts older than this are not reused.
+    pub(crate) max_age: Option<Duration>,
+    /// What was unknown by this time (µs since 1970) may be asked once more.
+    pub(crate) retry_unknown_until: Option<i64>,
+}
+
+/// What the books know of a question.
+pub(crate) enum Look {
+    /// It may be asked.
+    Free,
+    /// It was asked: settled or unknown.
+    Known(Settlement),
+    /// Another process is asking it.
+    Sending(Elsewhere),
+}
+
+/// What came of the wish to send a question.
+pub(crate) enum Intent {
+    /// It is booked: send it at `slot`, and end it whatever happens.
+    Send { attempt: Booked, slot: Instant },
+    /// It was asked: settled or unknown.
+    Known(Settlement),
+    /// Another process is asking it.
+    Sending(Elsewhere),
+    /// The cap is taken by calls some of which may yet turn out unbilled.
+    CapTaken,
+    /// The cap is used up for good.
+    CapReached,
+}
+
+/// An attempt that this process has booked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Booked {
+    pub(crate) identity: Identity,
+    pub(crate) id: i64,
+}
+
+/// An attempt of another process.
+#[derive(Clone, Debug)]
+pub(crate) struct Elsewhere {
+    pub(crate) attempt: Booked,
+    /// The process's name in the books.
+    pub(crate) owner: String,
+}
+
+/// What came of an attempt, as the books keep it.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending {
+    pub(crate) settlement: Settlement,
+    /// Whether the request may have left.
+    pub(crate) was_sent: bool,
+    pub(crate) status: Option<u16>,
+    /// The verdict's or error's name, for the sums.
+    pub(crate) verdict: &'static str,
+    /// The body as it came.
+    pub(crate) raw: Option<Bytes>,
+    /// How long everyone was asked to hold back.
+    pub(crate) push_back: Option<Duration>,
+}
+
+impl Ending {
+    /// Nothing was sent after all.
+    pub(crate) fn not_sent() -> Self {
+        Self {
+            settlement: Settlement::not_sent(),
+            was_sent: false,
+            status: None,
+            verdict: "not_sent",
+            raw: None,
+            push_back: None,
+        }
+    }
+}
+
 /// What came of a question.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settlement {
-    pub(crate) result: Outcome,
+    pub(crate) disposition: Disposition,
     pub(crate) billing: Billing,
     pub(crate) request_id: Option<String>,
+    /// Read from the books: nothing was paid for it now.
+    pub(crate) recalled: bool,
 }
 
+/// What came of a question, by what may happen to it next.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Outcome {
+pub(crate) enum Disposition {
     /// The service answered; it is not asked again.
     Settled(Judgement),
     /// No verdict and no bill: the question is free again.
@@ -38,122 +346,51 @@ pub(crate) enum Outcome {
     Unknown(Reason),
     /// Nothing was sent: the run or the gate ended first, or nobody waited any more.
     NotSent,
+    /// The books failed before anything was sent.
+    NoBooks(LedgerError),
+    /// The answer is here and could not be written down.
+    Unbooked(Reason),
 }
 
-/// All questions of one process.
-#[derive(Clone, Default)]
-pub(crate) struct Books(Arc<Mutex<HashMap<Identity, State>>>);
-
-enum State {
-    Sending(watch::Receiver<Option<Arc<Settlement>>>),
-    Settled { settlement: Arc<Settlement>, version: Option<Version> },
-    Unknown(Arc<Settlement>),
-}
-
-/// What someone finds who asks a question.
-pub(crate) enum Entry {
-    /// It was asked before.
-    Known(Arc<Settlement>),
-    /// Someone is asking it.
-    Sending(Waiter),
-    /// It is yours to ask.
-    Free(Ticket, Waiter),
-}
-
-impl Books {
-    /// Asks whether `identity`, whose picture now has `version`, is to be sent.
-    ///
-    /// A settled question is asked anew when its picture has changed; an unknown one is not.
-    pub(crate) fn enter(&self, identity: Identity, version: Option<Version>) -> Entry {
-        let mut states = self.lock();
-        let vacant = match states.entry(identity) {
-            Slot::Occupied(known) => match known.get() {
-                State::Sending(landing) => return Entry::Sending(Waiter(landing.clone())),
-                State::Unknown(settlement) => return Entry::Known(Arc::clone(settlement)),
-                State::Settled { settlement, version: asked } => {
-                    let changed = matches!((asked, &version), (Some(a), Some(b)) if a.differs(b));
-                    if !changed {
-                        return Entry::Known(Arc::clone(settlement));
-                    }
-                    known.remove();
-                    states.entry(identity)
-                }
-            },
-            vacant @ Slot::Vacant(_) => vacant,
-        };
-        let (landing, waiter) = watch::channel(None);
-        vacant.insert_entry(State::Sending(waiter.clone()));
-        let ticket = Ticket { books: self.clone(), identity, version, landing };
-        Entry::Free(ticket, Waiter(waiter))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Identity, State>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The right to send one question, and the duty to say what came of it. A ticket that is dropped
-/// without a word leaves its question unknown: its call may have left.
-pub(crate) struct Ticket {
-    books: Books,
-    identity: Identity,
-    version: Option<Version>,
-    landing: watch::Sender<Option<Arc<Settlement>>>,
-}
-
-impl Ticket {
-    /// Whether anyone but the books themselves still wants the answer.
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.landing.receiver_count() > 1
-    }
-
-    /// Books what came of the question and tells all who wait.
-    pub(crate) fn settle(self, settlement: Settlement) {
-        self.book(settlement);
-    }
-
-    fn book(&self, settlement: Settlement) {
-        let settlement = Arc::new(settlement);
-        let state = match settlement.result {
-            Outcome::Settled(_) => Some(State::Settled {
-                settlement: Arc::clone(&settlement),
-                version: self.version.clone(),
-            }),
-            Outcome::Unknown(_) => Some(State::Unknown(Arc::clone(&settlement))),
-            Outcome::Refused(_) | Outcome::NotSent => None,
-        };
-        {
-            let mut states = self.books.lock();
-            match state {
-                Some(state) => states.insert(self.identity, state),
-                None => states.remove(&self.identity),
-            };
+impl Settlement {
+    /// Nothing was sent, nothing is to pay.
+    pub(crate) fn not_sent() -> Self {
+        Self {
+            disposition: Disposition::NotSent,
+            billing: Billing::NONE,
+            request_id: None,
+            recalled: false,
         }
-        self.landing.send_replace(Some(settlement));
     }
-}
 
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if self.landing.borrow().is_none() {
-            self.book(Settlement {
-                result: Outcome::Unknown(Reason::new(
-                    ReasonCode::BillingUnknown,
-                    "the call was abandoned and may have been billed",
-                )),
-                billing: Billing::UNKNOWN,
-                request_id: None,
-            });
+    /// An attempt that went out of its holder's hands.
+    pub(crate) fn lost() -> Self {
+        Self {
+            disposition: Disposition::Unknown(Reason::new(
+                ReasonCode::BillingUnknown,
+                "an earlier call for this picture may have been billed and its answer is lost; \
+                 it is not repeated unless asked for (--retry-unknown)",
+            )),
+            billing: Billing::UNKNOWN,
+            request_id: None,
+            recalled: true,
+        }
+    }
+
+    /// Why, where there is anything to say.
+    pub(crate) fn reason(&self) -> Option<&Reason> {
+        match &self.disposition {
+            Disposition::Settled(Judgement::Rejected(reason) | Judgement::Unusable(reason))
+            | Disposition::Refused(reason)
+            | Disposition::Unknown(reason)
+            | Disposition::Unbooked(reason) => Some(reason),
+            _ => None,
         }
     }
 }
 
-/// A place to wait for someone's answer.
-pub(crate) struct Waiter(watch::Receiver<Option<Arc<Settlement>>>);
-
-impl Waiter {
-    /// The answer. `None` only when the ticket's books are gone too.
-    pub(crate) async fn landed(mut self) -> Option<Arc<Settlement>> {
-        self.0.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone())
-    }
+/// Microseconds since 1970.
+pub(crate) fn micros(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

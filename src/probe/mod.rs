@@ -104,9 +104,9 @@ impl Probe {
         S: Stream<Item = Source> + Send + 'static,
     {
         let probe = self.clone();
-        drive(sources, &options, Stop::default(), move |source, _stop| {
+        drive(sources, &options, Stop::default(), move |source, stop| {
             let report = probe.check(source);
-            async move { Some(report.await) }
+            async move { stop.unless_interrupted(report).await }
         })
     }
 
@@ -161,6 +161,7 @@ impl Sight {
     /// A report of what was found, with `verdict`.
     pub(crate) fn report(self, source: Source, verdict: Verdict) -> Report {
         Report {
+            index: source.index.unwrap_or(0),
             image_id: source.image_id,
             image: self.header,
             reasons: self.refusal.map(|refusal| refusal.reasons).unwrap_or_default(),

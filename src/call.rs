@@ -1,0 +1,406 @@
+//! One question from the intent to the booked answer: the only code that lets a paid call go.
+//!
+//! Before a byte leaves, the books hold a committed intent; after it has left, whatever comes is
+//! written down before anyone is told. All of this runs in a task of the gate's own.
+
+use std::io::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::bbox::{self, AspectRatio};
+use crate::detect::{Attempt, End, Judgement, Outcome, PaidClient, Sent, decide};
+use crate::gate::Spent;
+use crate::header::Header;
+use crate::ledger::{
+    Booked, Disposition, Elsewhere, Ending, Intent, LATEST, Ledger, LedgerError, Look, Question,
+    Settlement, Terms, Ticket,
+};
+use crate::report::{Billing, Certainty, Reason, ReasonCode, Verdict};
+use crate::run::Stop;
+
+/// What every call of one gate shares.
+pub(crate) struct Caller {
+    pub(crate) paid: PaidClient,
+    pub(crate) ledger: Ledger,
+    pub(crate) terms: Terms,
+    pub(crate) closing: CancellationToken,
+    call_timeout: Duration,
+    /// How many calls may be booked and not yet sent: what is booked when a process dies is
+    /// unknown for good.
+    turnstile: Semaphore,
+    /// How many answers are waiting to be written down; no new call leaves while there are any.
+    unwritten: watch::Sender<usize>,
+    tally: Tally,
+}
+
+/// How a gate's calls are going.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Activity {
+    /// Calls that have left and are not answered yet.
+    pub in_flight: u64,
+    /// Calls that the service refused for their pace (429).
+    pub throttled: u64,
+    /// How long slots of the quota went unused since the first call: there was nothing to ask, or
+    /// other gates on the same books took them.
+    pub quota_idle: Duration,
+}
+
+/// One question, ready to be asked.
+pub(crate) struct Asked {
+    pub(crate) question: Question,
+    /// The URL as it is sent.
+    pub(crate) image_url: String,
+    pub(crate) header: Option<Header>,
+}
+
+/// Nothing more is to leave: the run or the gate has ended.
+struct Ended;
+
+/// What came of the wish to ask.
+enum Turn<'a> {
+    /// It is booked and this caller's alone to send at `slot`. The turnstile stays closed until
+    /// then.
+    Ours { attempt: Booked, slot: Instant, turnstile: SemaphorePermit<'a> },
+    /// There is nothing to ask any more.
+    Told(Settlement),
+}
+
+impl Caller {
+    pub(crate) fn new(
+        paid: PaidClient,
+        ledger: Ledger,
+        terms: Terms,
+        call_timeout: Duration,
+    ) -> Self {
+        // One at a time up to 20 calls a second, which leaves each 50 ms for its commit.
+        let ahead = 1 + usize::try_from(50 / terms.spacing.as_millis().max(1)).unwrap_or(0);
+        Self {
+            paid,
+            ledger,
+            terms,
+            closing: CancellationToken::new(),
+            call_timeout,
+            turnstile: Semaphore::new(ahead),
+            unwritten: watch::Sender::new(0),
+            tally: Tally::default(),
+        }
+    }
+
+    pub(crate) fn spent(&self) -> Spent {
+        self.tally.spent()
+    }
+
+    pub(crate) fn activity(&self) -> Activity {
+        self.tally.activity()
+    }
+
+    /// Asks until there is an answer, or none can be had.
+    pub(crate) async fn ask(&self, ticket: &Ticket, asked: &Asked, stop: &Stop) -> Settlement {
+        let mut last = Settlement::not_sent();
+        let mut number = 0;
+        loop {
+            let (attempt, slot, turnstile) = match self.turn(ticket, asked, stop).await {
+                Ok(Turn::Ours { attempt, slot, turnstile }) => (attempt, slot, turnstile),
+                Ok(Turn::Told(settlement)) => return settlement,
+                Err(Ended) => return last,
+            };
+            let reached = self.unless_ended(stop, tokio::time::sleep_until(slot)).await;
+            // A process that slept must not send on a promise of long ago.
+            if reached.is_err() || slot.elapsed() > LATEST {
+                if let Err(unbooked) = self.end(&attempt, asked, Ending::not_sent(), stop).await {
+                    return unbooked;
+                }
+                continue;
+            }
+            drop(turnstile);
+            number += 1;
+            // A request may be billed from here on, and is booked as being sent.
+            self.tally.leaves(slot, self.terms.spacing);
+            let sent = self.paid.send(&asked.image_url, asked.question.ratio).await;
+            self.tally.in_flight.fetch_sub(1, Ordering::Relaxed);
+            let (ending, pause) = self.conclude(sent, number, asked, stop);
+            last = ending.settlement.clone();
+            if let Err(unbooked) = self.end(&attempt, asked, ending, stop).await {
+                return unbooked;
+            }
+            let Some(pause) = pause else { return last };
+            tracing::debug!(attempt = number, ?pause, "repeating a call that was not billed");
+            if self.unless_ended(stop, tokio::time::sleep(pause)).await.is_err() {
+                return last;
+            }
+        }
+    }
+
+    /// Waits for this question's turn and books it.
+    async fn turn(&self, ticket: &Ticket, asked: &Asked, stop: &Stop) -> Result<Turn<'_>, Ended> {
+        loop {
+            let turnstile = self.unless_ended(stop, self.turnstile.acquire()).await?;
+            let Ok(turnstile) = turnstile else { return Err(Ended) };
+            let mut unwritten = self.unwritten.subscribe();
+            let written = unwritten.wait_for(|answers| *answers == 0);
+            self.unless_ended(stop, written).await?.map_err(|_| Ended)?;
+            if !ticket.is_awaited() {
+                return Err(Ended);
+            }
+            // Never dropped half-way: an intent that was committed must be ended.
+            match self.ledger.intend(&asked.question, &self.terms).await {
+                Ok(Intent::Send { attempt, slot }) => {
+                    return Ok(Turn::Ours { attempt, slot, turnstile });
+                }
+                Ok(Intent::Known(settlement)) => return Ok(Turn::Told(settlement)),
+                Ok(Intent::Sending(elsewhere)) => {
+                    drop(turnstile);
+                    if let Some(told) = self.wait_for(&elsewhere, asked, stop).await? {
+                        return Ok(Turn::Told(told));
+                    }
+                }
+                Ok(Intent::CapTaken) => {
+                    drop(turnstile);
+                    self.unless_ended(stop, tokio::time::sleep(LOOK_AGAIN)).await?;
+                }
+                Ok(Intent::CapReached) => {
+                    stop.because(Reason::new(
+                        ReasonCode::CapReached,
+                        format!(
+                            "at most {} calls of the run {:?} may be billed, and so many were",
+                            self.terms.max_calls.unwrap_or(0),
+                            self.terms.run
+                        ),
+                    ));
+                    return Err(Ended);
+                }
+                Err(error) => return Ok(Turn::Told(no_books(error, stop))),
+            }
+        }
+    }
+
+    /// Waits for another process's answer to the same question; `None` when it is free to ask.
+    async fn wait_for(
+        &self,
+        elsewhere: &Elsewhere,
+        asked: &Asked,
+        stop: &Stop,
+    ) -> Result<Option<Settlement>, Ended> {
+        let until = Instant::now() + self.call_timeout + PATIENCE;
+        loop {
+            let held = match self.ledger.is_held(elsewhere).await {
+                Ok(held) => held,
+                Err(error) => return Ok(Some(no_books(error, stop))),
+            };
+            match self.ledger.look(&asked.question, &self.terms).await {
+                Ok(Look::Known(settlement)) => return Ok(Some(settlement)),
+                Ok(Look::Free) => return Ok(None),
+                Ok(Look::Sending(now)) if now.attempt.id != elsewhere.attempt.id => {
+                    return Ok(None);
+                }
+                Ok(Look::Sending(_)) if !held || Instant::now() >= until => {
+                    return Ok(Some(Settlement::lost()));
+                }
+                Ok(Look::Sending(_)) => {}
+                Err(error) => return Ok(Some(no_books(error, stop))),
+            }
+            self.unless_ended(stop, tokio::time::sleep(LOOK_AGAIN)).await?;
+        }
+    }
+
+    /// What an attempt's outcome is to the books, and how long to wait before the next, if there
+    /// is to be one.
+    fn conclude(
+        &self,
+        sent: Sent,
+        number: usize,
+        asked: &Asked,
+        stop: &Stop,
+    ) -> (Ending, Option<Duration>) {
+        let attempt = Attempt { number, seed: fastrand::u64(..) };
+        let decision = decide(&sent.outcome, attempt, SystemTime::now());
+        let was_sent = !matches!(sent.outcome, Outcome::NotSent { .. });
+        let (status, request_id) = match sent.outcome {
+            Outcome::Answered { status, answer, .. } => (Some(status), answer.request_id),
+            Outcome::Lost { status, .. } => (status, None),
+            Outcome::NotSent { .. } => (None, None),
+        };
+        let (disposition, pause, push_back) = match decision.end {
+            End::Settled(judgement) => (Disposition::Settled(judgement), None, None),
+            End::Unknown(reason) => (Disposition::Unknown(reason), None, None),
+            End::Refused(reason) => (Disposition::Refused(reason), None, None),
+            End::Repeat { after, throttled, reason } => {
+                (Disposition::Refused(reason), Some(after), throttled.then_some(after))
+            }
+        };
+        let settlement =
+            Settlement { disposition, billing: decision.billing, request_id, recalled: false };
+        if was_sent {
+            self.tally.count(settlement.billing, push_back.is_some());
+        }
+        if let (true, Some(reason)) = (decision.stops_run, settlement.reason()) {
+            stop.because(reason.clone());
+        }
+        let verdict = match &settlement.disposition {
+            _ if !was_sent => "not_sent",
+            Disposition::Unknown(_) => "unknown",
+            Disposition::Settled(judgement) => {
+                verdict_of(judgement, asked.question.ratio, asked.header.as_ref()).0.as_str()
+            }
+            _ => "refused",
+        };
+        (Ending { settlement, was_sent, status, verdict, raw: sent.raw, push_back }, pause)
+    }
+
+    /// Writes down how an attempt ended, however often that takes within half a minute. What
+    /// cannot be written by then goes to stderr, with the answer as it came; the error is what to
+    /// tell of the question.
+    async fn end(
+        &self,
+        attempt: &Booked,
+        asked: &Asked,
+        ending: Ending,
+        stop: &Stop,
+    ) -> Result<(), Settlement> {
+        let Err(mut error) = self.ledger.end(attempt, &ending, &self.terms).await else {
+            return Ok(());
+        };
+        self.unwritten.send_modify(|answers| *answers += 1);
+        let until = Instant::now() + WRITE_WITHIN;
+        while Instant::now() < until {
+            tracing::warn!(%error, "an answer cannot be written down yet: no new calls");
+            tokio::time::sleep(WRITE_AGAIN).await;
+            match self.ledger.end(attempt, &ending, &self.terms).await {
+                Ok(()) => {
+                    self.unwritten.send_modify(|answers| *answers -= 1);
+                    return Ok(());
+                }
+                Err(next) => error = next,
+            }
+        }
+        let reason = Reason::new(
+            ReasonCode::LedgerError,
+            format!("{error}; the answer is on stderr and not in the books"),
+        );
+        stop.because(reason.clone());
+        self.unwritten.send_modify(|answers| *answers -= 1);
+        // Not with `eprintln!`, which panics where nobody listens.
+        let _ = writeln!(std::io::stderr(), "{}", last_words(attempt, asked, &ending, &error));
+        Err(Settlement { disposition: Disposition::Unbooked(reason), ..ending.settlement })
+    }
+
+    /// Does `wait`, unless the run or the gate ends first.
+    async fn unless_ended<T>(
+        &self,
+        stop: &Stop,
+        wait: impl Future<Output = T>,
+    ) -> Result<T, Ended> {
+        tokio::select! {
+            biased;
+            () = self.closing.cancelled() => Err(Ended),
+            () = stop.over() => Err(Ended),
+            done = wait => Ok(done),
+        }
+    }
+}
+
+/// The verdict a judgement comes to for this picture and ratio, and what does not hold.
+pub(crate) fn verdict_of(
+    judgement: &Judgement,
+    ratio: AspectRatio,
+    header: Option<&Header>,
+) -> (Verdict, Vec<Reason>) {
+    match *judgement {
+        Judgement::Passed { face, ext } => {
+            let problems = bbox::check(&face, &ext, ratio, header);
+            let verdict = if problems.is_empty() {
+                Verdict::Accepted { face, ext }
+            } else {
+                Verdict::BoxMismatch { face, ext }
+            };
+            (verdict, problems.iter().map(Reason::from).collect())
+        }
+        Judgement::Rejected(ref reason) => (Verdict::RejectedRemote, vec![reason.clone()]),
+        Judgement::Unusable(ref reason) => (Verdict::Failed, vec![reason.clone()]),
+    }
+}
+
+fn no_books(error: LedgerError, stop: &Stop) -> Settlement {
+    stop.because(Reason::new(ReasonCode::LedgerError, error.to_string()));
+    Settlement { disposition: Disposition::NoBooks(error), ..Settlement::not_sent() }
+}
+
+/// One JSON line with all that is known of an answer that no book holds.
+fn last_words(attempt: &Booked, asked: &Asked, ending: &Ending, error: &LedgerError) -> String {
+    let raw = ending.raw.as_deref().map(String::from_utf8_lossy);
+    serde_json::json!({
+        "ledger_error": error.to_string(),
+        "attempt": attempt.id,
+        "source": asked.question.source,
+        "http_status": ending.status,
+        "request_id": ending.settlement.request_id,
+        "billing": ending.settlement.billing,
+        "answer": raw,
+    })
+    .to_string()
+}
+
+#[derive(Default)]
+struct Tally {
+    calls: AtomicU64,
+    images: AtomicU64,
+    unknown: AtomicU64,
+    in_flight: AtomicU64,
+    throttled: AtomicU64,
+    idle: Mutex<Idle>,
+}
+
+#[derive(Default)]
+struct Idle {
+    next_slot: Option<Instant>,
+    total: Duration,
+}
+
+impl Tally {
+    fn leaves(&self, slot: Instant, spacing: Duration) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let unused = idle.next_slot.map(|next| slot.saturating_duration_since(next));
+        idle.total += unused.unwrap_or_default();
+        idle.next_slot = Some(slot + spacing);
+    }
+
+    fn count(&self, billing: Billing, throttled: bool) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.images.fetch_add(billing.images, Ordering::Relaxed);
+        let unknown = u64::from(billing.certainty == Certainty::Unknown);
+        self.unknown.fetch_add(unknown, Ordering::Relaxed);
+        self.throttled.fetch_add(u64::from(throttled), Ordering::Relaxed);
+    }
+
+    fn spent(&self) -> Spent {
+        Spent {
+            calls: self.calls.load(Ordering::Relaxed),
+            images: self.images.load(Ordering::Relaxed),
+            unknown: self.unknown.load(Ordering::Relaxed),
+        }
+    }
+
+    fn activity(&self) -> Activity {
+        Activity {
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            throttled: self.throttled.load(Ordering::Relaxed),
+            quota_idle: self.idle.lock().unwrap_or_else(PoisonError::into_inner).total,
+        }
+    }
+}
+
+/// How often another process's answer, or a place under the cap, is looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(150);
+
+/// Beyond the call's own time-out, for its booking.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
+const WRITE_AGAIN: Duration = Duration::from_millis(500);

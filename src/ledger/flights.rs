@@ -1,0 +1,81 @@
+//! Equal questions of one process share one flight: of all who ask at once, one gets a [`Ticket`]
+//! and everybody its answer.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::{Identity, Settlement};
+
+/// The questions of one process that are being asked.
+#[derive(Clone, Default)]
+pub(crate) struct Flights(Arc<Mutex<HashMap<Identity, Landing>>>);
+
+type Landing = watch::Receiver<Option<Arc<Settlement>>>;
+
+/// A place on a flight.
+pub(crate) enum Flight {
+    /// Nobody was asking: it is this caller's to ask.
+    Mine(Ticket, Waiter),
+    /// Someone is asking already.
+    Shared(Waiter),
+}
+
+impl Flights {
+    pub(crate) fn board(&self, identity: Identity) -> Flight {
+        match self.lock().entry(identity) {
+            Entry::Occupied(flight) => Flight::Shared(Waiter(flight.get().clone())),
+            Entry::Vacant(vacant) => {
+                let (landing, waiter) = watch::channel(None);
+                vacant.insert(waiter.clone());
+                Flight::Mine(Ticket { flights: self.clone(), identity, landing }, Waiter(waiter))
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Identity, Landing>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The duty to ask one question and to tell all who wait.
+pub(crate) struct Ticket {
+    flights: Flights,
+    identity: Identity,
+    landing: watch::Sender<Option<Arc<Settlement>>>,
+}
+
+impl Ticket {
+    /// Whether anyone still wants the answer.
+    pub(crate) fn is_awaited(&self) -> bool {
+        // One receiver is the flights' own.
+        self.landing.receiver_count() > 1
+    }
+
+    /// Tells all who wait, now that the books know.
+    pub(crate) fn land(self, settlement: Settlement) {
+        // Off the list first: who asks from here on finds the answer in the books.
+        self.flights.lock().remove(&self.identity);
+        self.landing.send_replace(Some(Arc::new(settlement)));
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.landing.borrow().is_none() {
+            self.flights.lock().remove(&self.identity);
+        }
+    }
+}
+
+/// A place to wait for an answer.
+pub(crate) struct Waiter(Landing);
+
+impl Waiter {
+    /// The answer; `None` when the task that asked was ended with its runtime.
+    pub(crate) async fn landed(mut self) -> Option<Arc<Settlement>> {
+        self.0.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone())
+    }
+}

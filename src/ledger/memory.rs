@@ -1,0 +1,106 @@
+//! Books in memory, for one process.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::quota::Gcra;
+use super::{Booked, Disposition, Ending, Identity, Intent, Look, Question, Settlement, Terms};
+use crate::probe::Version;
+use crate::report::Certainty;
+
+#[derive(Default)]
+pub(super) struct Memory(Mutex<Books>);
+
+#[derive(Default)]
+struct Books {
+    questions: HashMap<Identity, State>,
+    attempts: i64,
+    slots: Option<(Instant, Gcra)>,
+    /// Attempts that are being sent, and those that were billed or are unknown.
+    sending: u64,
+    used: u64,
+}
+
+enum State {
+    Sending(Option<Version>),
+    Known { settlement: Settlement, version: Option<Version>, since: Instant },
+}
+
+impl Memory {
+    pub(super) fn look(&self, question: &Question, terms: &Terms) -> Look {
+        self.lock().look(question, terms)
+    }
+
+    pub(super) fn intend(&self, question: &Question, terms: &Terms) -> Intent {
+        let mut books = self.lock();
+        // Equal questions share a flight, so the task that held this one has ended without a word.
+        if let Some(State::Sending(_)) = books.questions.get(&question.identity) {
+            return Intent::Known(Settlement::lost());
+        }
+        if let Look::Known(settlement) = books.look(question, terms) {
+            return Intent::Known(settlement);
+        }
+        match terms.max_calls {
+            Some(most) if books.used >= most => return Intent::CapReached,
+            Some(most) if books.used + books.sending >= most => return Intent::CapTaken,
+            _ => {}
+        }
+        books.sending += 1;
+        books.attempts += 1;
+        books.questions.insert(question.identity, State::Sending(question.version.clone()));
+        let (zero, slots) =
+            books.slots.get_or_insert_with(|| (Instant::now(), Gcra::new(terms.spacing)));
+        let slot = *zero + slots.book(zero.elapsed());
+        let attempt = Booked { identity: question.identity, id: books.attempts };
+        Intent::Send { attempt, slot }
+    }
+
+    pub(super) fn end(&self, attempt: &Booked, ending: &Ending) {
+        let mut books = self.lock();
+        let settlement = &ending.settlement;
+        books.sending = books.sending.saturating_sub(1);
+        let may_be_billed = settlement.billing.certainty == Certainty::Unknown;
+        books.used += u64::from(may_be_billed || settlement.billing.images > 0);
+        let version = match books.questions.remove(&attempt.identity) {
+            Some(State::Sending(version) | State::Known { version, .. }) => version,
+            None => None,
+        };
+        if matches!(settlement.disposition, Disposition::Settled(_) | Disposition::Unknown(_)) {
+            let settlement = Settlement { recalled: true, ..settlement.clone() };
+            let since = Instant::now();
+            let known = State::Known { settlement, version, since };
+            books.questions.insert(attempt.identity, known);
+        }
+        if let (Some(pause), Some((zero, slots))) = (ending.push_back, &mut books.slots) {
+            let now = zero.elapsed();
+            slots.push_back(now, now + pause);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Books> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Books {
+    fn look(&self, question: &Question, terms: &Terms) -> Look {
+        match self.questions.get(&question.identity) {
+            None | Some(State::Sending(_)) => Look::Free,
+            Some(State::Known { settlement, version, since }) => {
+                let settled = matches!(settlement.disposition, Disposition::Settled(_));
+                let stale = settled
+                    && (changed(version.as_ref(), question.version.as_ref())
+                        || terms.max_age.is_some_and(|most: Duration| since.elapsed() > most));
+                if stale { Look::Free } else { Look::Known(settlement.clone()) }
+            }
+        }
+    }
+}
+
+/// Whether a picture is surely another than the one that was asked about.
+pub(super) fn changed(asked: Option<&Version>, now: Option<&Version>) -> bool {
+    matches!((asked, now), (Some(asked), Some(now)) if asked.differs(now))
+}

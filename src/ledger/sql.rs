@@ -1,0 +1,107 @@
+//! The books' SQL: one set of texts in the subset that SQLite and PostgreSQL share.
+//!
+//! Times are microseconds since 1970.
+
+/// Makes version 1 of the schema, statement by statement.
+pub(super) const SCHEMA_1: [&str; 6] = [
+    "CREATE TABLE ledger_schema (version BIGINT NOT NULL)",
+    "CREATE TABLE question (
+        identity TEXT NOT NULL PRIMARY KEY,
+        state TEXT NOT NULL CHECK (state IN ('free', 'sending', 'settled', 'unknown')),
+        attempt BIGINT NOT NULL,
+        picture_length BIGINT,
+        picture_start TEXT,
+        picture_etag TEXT
+    )",
+    "CREATE TABLE attempt (
+        id BIGINT NOT NULL PRIMARY KEY,
+        identity TEXT NOT NULL,
+        account TEXT NOT NULL,
+        run TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        source TEXT NOT NULL,
+        ratio TEXT NOT NULL,
+        model TEXT NOT NULL,
+        state TEXT NOT NULL
+            CHECK (state IN ('sending', 'not_sent', 'refused', 'settled', 'unknown')),
+        slot_us BIGINT NOT NULL,
+        ended_us BIGINT,
+        verdict TEXT,
+        http_status BIGINT,
+        request_id TEXT,
+        images BIGINT NOT NULL DEFAULT 0,
+        certainty TEXT,
+        answer BLOB
+    )",
+    "CREATE TABLE pace (account TEXT NOT NULL PRIMARY KEY, next_us BIGINT NOT NULL)",
+    // What a run's cap counts, and what a new process has to look through.
+    "CREATE INDEX attempt_of_run ON attempt (run, state)
+        WHERE state IN ('sending', 'unknown') OR images > 0",
+    "CREATE INDEX attempt_sending ON attempt (owner) WHERE state = 'sending'",
+];
+
+pub(super) const READ_SCHEMA_VERSION: &str = "SELECT version FROM ledger_schema";
+pub(super) const WRITE_SCHEMA_VERSION: &str = "INSERT INTO ledger_schema (version) VALUES ($1)";
+
+/// A question with its deciding attempt.
+pub(super) const READ_QUESTION: &str = "
+    SELECT q.state, q.attempt, q.picture_length, q.picture_start, q.picture_etag,
+           a.owner, a.ended_us, a.http_status, a.request_id, a.images, a.certainty, a.answer
+    FROM question q JOIN attempt a ON a.id = q.attempt
+    WHERE q.identity = $1";
+
+/// Of a run's attempts: how many may yet turn out unbilled, and how many will not.
+pub(super) const READ_CAP: &str = "
+    SELECT COALESCE(SUM(CASE WHEN state = 'sending' THEN 1 ELSE 0 END), 0),
+           COALESCE(SUM(CASE WHEN state = 'sending' THEN 0 ELSE 1 END), 0)
+    FROM attempt
+    WHERE run = $1 AND (state IN ('sending', 'unknown') OR images > 0)";
+
+pub(super) const READ_PACE: &str = "SELECT next_us FROM pace WHERE account = $1";
+pub(super) const WRITE_PACE: &str = "
+    INSERT INTO pace (account, next_us) VALUES ($1, $2)
+    ON CONFLICT (account) DO UPDATE SET next_us = excluded.next_us";
+
+pub(super) const READ_LAST_ATTEMPT: &str = "SELECT COALESCE(MAX(id), 0) FROM attempt";
+pub(super) const WRITE_ATTEMPT: &str = "
+    INSERT INTO attempt (id, identity, account, run, owner, source, ratio, model, state, slot_us)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'sending', $9)";
+pub(super) const WRITE_QUESTION: &str = "
+    INSERT INTO question (identity, state, attempt, picture_length, picture_start, picture_etag)
+    VALUES ($1, 'sending', $2, $3, $4, $5)
+    ON CONFLICT (identity) DO UPDATE SET
+        state = excluded.state, attempt = excluded.attempt,
+        picture_length = excluded.picture_length, picture_start = excluded.picture_start,
+        picture_etag = excluded.picture_etag";
+
+/// An attempt's own holder always knows best how it ended, however late it says so.
+pub(super) const END_ATTEMPT: &str = "
+    UPDATE attempt SET state = $2, ended_us = $3, verdict = $4, http_status = $5,
+        request_id = $6, images = $7, certainty = $8, answer = $9
+    WHERE id = $1";
+/// Only a question that is still this attempt's takes its end.
+pub(super) const END_QUESTION: &str = "
+    UPDATE question SET state = $3
+    WHERE identity = $1 AND attempt = $2 AND state IN ('sending', 'unknown')";
+
+/// Gives up an attempt whose owner is gone.
+pub(super) const ABANDON_ATTEMPT: &str = "
+    UPDATE attempt SET state = 'unknown', verdict = 'unknown', certainty = 'unknown', ended_us = $2
+    WHERE id = $1 AND state = 'sending'";
+pub(super) const ABANDON_QUESTION: &str = "
+    UPDATE question SET state = 'unknown' WHERE attempt = $1 AND identity = $2 AND state = 'sending'";
+pub(super) const READ_SENDING: &str =
+    "SELECT id, identity, owner FROM attempt WHERE state = 'sending'";
+
+/// Sums by Beijing day (UTC+8) and by what came of an attempt; `not_sent` cost nothing and is left
+/// out.
+pub(super) const READ_SPEND: &str = "
+    SELECT (slot_us + 28800000000) / 86400000000 AS day, COALESCE(verdict, state), certainty,
+           COUNT(*), CAST(COALESCE(SUM(images), 0) AS BIGINT),
+           SUM(CASE WHEN images > 0 THEN 1 ELSE 0 END)
+    FROM attempt
+    WHERE state <> 'not_sent' AND slot_us >= $1 AND slot_us < $2
+    GROUP BY 1, 2, 3 ORDER BY 1";
+pub(super) const READ_UNKNOWN: &str = "
+    SELECT slot_us, request_id, source, state FROM attempt
+    WHERE certainty = 'unknown' OR state IN ('sending', 'unknown') ORDER BY id";

@@ -1,0 +1,355 @@
+use std::cell::Cell;
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::bbox::{AspectRatio, BBox};
+use crate::detect::Judgement;
+use crate::report::{Reason, ReasonCode};
+use crate::source::Source;
+
+thread_local! {
+    /// The wall clock of the test that runs on this thread.
+    static NOW: Cell<i64> = const { Cell::new(1_790_000_000_000_000) };
+}
+
+fn test_clock() -> i64 {
+    NOW.get()
+}
+
+fn advance(micros: i64) {
+    NOW.set(NOW.get() + micros);
+}
+
+fn question(number: usize) -> Question {
+    let source = Source::url(format!("https://h/{number}.jpg"));
+    Question {
+        identity: Identity::of(&source, "endpoint", "model"),
+        version: None,
+        source: format!("https://h/{number}.jpg"),
+        ratio: AspectRatio::Square,
+        model: "model".to_owned(),
+    }
+}
+
+fn terms() -> Terms {
+    Terms {
+        account: "account".to_owned(),
+        spacing: super::super::spacing(5.0),
+        run: "run".to_owned(),
+        max_calls: None,
+        max_age: None,
+        retry_unknown_until: None,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum How {
+    Settled,
+    Refused,
+    Unknown,
+    NotSent,
+}
+
+fn ending(how: How) -> Ending {
+    let reason = || Reason::new(ReasonCode::BillingUnknown, "lost");
+    let corner = BBox::from([1.0, 2.0, 3.0, 4.0]);
+    let (disposition, billing) = match how {
+        How::Settled => {
+            let passed = Judgement::Passed { face: corner, ext: corner };
+            (Disposition::Settled(passed), Billing::certain(1))
+        }
+        How::Refused => (Disposition::Refused(reason()), Billing::NONE),
+        How::Unknown => (Disposition::Unknown(reason()), Billing::UNKNOWN),
+        How::NotSent => return Ending::not_sent(),
+    };
+    let pass = br#"{"output":{"check_pass":true,"face_bbox":[1,2,3,4],"ext_bbox":[1,2,3,4]}}"#;
+    Ending {
+        settlement: Settlement { disposition, billing, request_id: None, recalled: false },
+        was_sent: true,
+        status: Some(200),
+        verdict: "accepted",
+        raw: (how == How::Settled).then(|| pass.as_slice().into()),
+        push_back: None,
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// An owner wishes to send a question; perhaps it may ask old unknowns again.
+    Intend { owner: usize, question: usize, retry: bool },
+    /// An owner ends the attempt it holds for a question.
+    End { owner: usize, question: usize, how: How },
+    /// An owner ends without a word and starts anew.
+    Crash { owner: usize },
+    /// Someone deletes an owner's lock while it lives.
+    LoseLock { owner: usize },
+    /// An owner looks whether a question's holder still lives.
+    Watch { owner: usize, question: usize },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (owner, question) = (0..OWNERS, 0..QUESTIONS);
+    let how =
+        prop_oneof![Just(How::Settled), Just(How::Refused), Just(How::Unknown), Just(How::NotSent)];
+    prop_oneof![
+        6 => (owner.clone(), question.clone(), any::<bool>())
+            .prop_map(|(owner, question, retry)| Step::Intend { owner, question, retry }),
+        5 => (owner.clone(), question.clone(), how)
+            .prop_map(|(owner, question, how)| Step::End { owner, question, how }),
+        1 => owner.clone().prop_map(|owner| Step::Crash { owner }),
+        1 => owner.clone().prop_map(|owner| Step::LoseLock { owner }),
+        2 => (owner, question).prop_map(|(owner, question)| Step::Watch { owner, question }),
+    ]
+}
+
+/// What a question is, in the simplest terms that say it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Model {
+    Free,
+    Sending(i64),
+    Settled(i64),
+    Unknown(i64, i64),
+}
+
+struct Owned {
+    books: Sqlite,
+    has_lock: bool,
+    began: i64,
+    /// Attempts not ended yet, by question.
+    open: HashMap<usize, Booked>,
+}
+
+async fn start(path: &Path) -> Owned {
+    let books = Sqlite::open(path, test_clock).await.unwrap();
+    Owned { books, has_lock: true, began: NOW.get(), open: HashMap::new() }
+}
+
+/// Runs the steps against the books and the model side by side.
+async fn compare(steps: &[Step]) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let mut owners = Vec::new();
+    for _ in 0..OWNERS {
+        owners.push(start(&path).await);
+    }
+    let mut model = vec![Model::Free; QUESTIONS];
+    // Which owner, in which life, holds an attempt.
+    let mut holders: HashMap<i64, usize> = HashMap::new();
+    for step in steps {
+        advance(1_000_000);
+        match *step {
+            Step::Intend { owner, question: q, retry } => {
+                let mut terms = terms();
+                terms.retry_unknown_until = retry.then_some(owners[owner].began);
+                let may = match model[q] {
+                    Model::Free => true,
+                    Model::Unknown(_, since) => retry && since <= owners[owner].began,
+                    _ => false,
+                };
+                match owners[owner].books.intend(&question(q), &terms).await.unwrap() {
+                    Intent::Send { attempt, .. } => {
+                        assert!(may, "{step:?}: sent although {:?}", model[q]);
+                        model[q] = Model::Sending(attempt.id);
+                        owners[owner].open.insert(q, attempt);
+                        holders.insert(attempt.id, owner);
+                    }
+                    Intent::Known(settlement) => match model[q] {
+                        Model::Settled(_) => {
+                            assert!(matches!(settlement.disposition, Disposition::Settled(_)));
+                        }
+                        Model::Unknown(..) => {
+                            assert!(!may);
+                            assert!(matches!(settlement.disposition, Disposition::Unknown(_)));
+                        }
+                        other => panic!("{step:?}: known although {other:?}"),
+                    },
+                    Intent::Sending(elsewhere) => {
+                        assert_eq!(model[q], Model::Sending(elsewhere.attempt.id), "{step:?}");
+                    }
+                    Intent::CapTaken | Intent::CapReached => panic!("no cap was set"),
+                }
+            }
+            Step::End { owner, question: q, how } => {
+                let Some(attempt) = owners[owner].open.remove(&q) else { continue };
+                owners[owner].books.end(&attempt, &ending(how), &terms()).await.unwrap();
+                holders.remove(&attempt.id);
+                // Only a question that is still this attempt's takes its end.
+                let is_its = matches!(model[q],
+                    Model::Sending(id) | Model::Unknown(id, _) if id == attempt.id);
+                if is_its {
+                    model[q] = match how {
+                        How::Settled => Model::Settled(attempt.id),
+                        How::Unknown => Model::Unknown(attempt.id, NOW.get()),
+                        How::Refused | How::NotSent => Model::Free,
+                    };
+                }
+            }
+            Step::Crash { owner } => {
+                let path = path.clone();
+                let old = std::mem::replace(&mut owners[owner], start(&path).await);
+                // The old one's lock went after the new one had started: what it held is found
+                // by the next who starts or watches.
+                drop(old);
+                owners[owner].books.abandon_the_dead().await.unwrap();
+                owners[owner].began = NOW.get();
+                abandon(&mut model, &mut holders, |holder| holder == owner);
+                for (id, holder) in &holders {
+                    // Those without a lock are found at the same time.
+                    assert!(*holder != owner, "{id}");
+                }
+                let lockless: Vec<usize> = (0..OWNERS).filter(|o| !owners[*o].has_lock).collect();
+                abandon(&mut model, &mut holders, |holder| lockless.contains(&holder));
+            }
+            Step::LoseLock { owner } => {
+                let name = owners[owner].books.owner_name().to_owned();
+                let _ = std::fs::remove_file(owners_of(&path).join(name));
+                owners[owner].has_lock = false;
+            }
+            Step::Watch { owner, question: q } => {
+                let Model::Sending(id) = model[q] else { continue };
+                let holder = holders[&id];
+                let elsewhere = Elsewhere {
+                    attempt: Booked { identity: question(q).identity, id },
+                    owner: owners[holder].books.owner_name().to_owned(),
+                };
+                let held = owners[owner].books.is_held(&elsewhere).await.unwrap();
+                assert_eq!(held, owners[holder].has_lock, "{step:?}");
+                if !held {
+                    model[q] = Model::Unknown(id, NOW.get());
+                }
+            }
+        }
+    }
+}
+
+/// A wrong guess about a holder that lives makes its questions unknown, and its late end still
+/// counts: the attempt stays in its own hands.
+fn abandon(
+    model: &mut [Model],
+    holders: &mut HashMap<i64, usize>,
+    is_gone: impl Fn(usize) -> bool,
+) {
+    for state in model.iter_mut() {
+        if let Model::Sending(id) = *state
+            && holders.get(&id).is_some_and(|holder| is_gone(*holder))
+        {
+            *state = Model::Unknown(id, NOW.get());
+        }
+    }
+    holders.retain(|_, holder| !is_gone(*holder));
+}
+
+const OWNERS: usize = 3;
+const QUESTIONS: usize = 3;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_books_follow_the_model(steps in prop::collection::vec(step(), 1..40)) {
+        block_on(compare(&steps));
+    }
+}
+
+fn slot_of(intent: Intent) -> Duration {
+    match intent {
+        Intent::Send { slot, .. } => slot.saturating_duration_since(Instant::now()),
+        _ => panic!("sent"),
+    }
+}
+
+/// Books a slot and ends the attempt at once.
+async fn next_slot(books: &Sqlite, number: usize) -> Duration {
+    slot_of(books.intend(&question(number), &terms()).await.unwrap())
+}
+
+#[test]
+fn a_clock_set_back_freezes_nothing_and_one_set_forward_lets_nothing_burst() {
+    const HOUR: i64 = 3_600_000_000;
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let mut number = 0;
+        for jump in [0, -HOUR, 2 * HOUR, -HOUR] {
+            advance(jump);
+            let mut last = Duration::ZERO;
+            for n in 0..5 {
+                number += 1;
+                // The clock stands still, so the slots show the spacing.
+                let slot = next_slot(&books, number).await;
+                assert!(slot <= Duration::from_millis(50 + 207 * n), "{jump}: {slot:?}");
+                assert!(n == 0 || slot > last + Duration::from_millis(150), "{jump}: {slot:?}");
+                last = slot;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_push_back_holds_everyone_and_at_most_a_minute() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        for (pause, least, most) in [(3, 2_900, 3_000), (600, 59_000, 60_000)] {
+            let attempt = match books.intend(&question(pause), &terms()).await.unwrap() {
+                Intent::Send { attempt, .. } => attempt,
+                _ => panic!("sent"),
+            };
+            let throttled = Ending {
+                push_back: Some(Duration::from_secs(u64::try_from(pause).unwrap())),
+                ..ending(How::Refused)
+            };
+            books.end(&attempt, &throttled, &terms()).await.unwrap();
+            let slot = next_slot(&books, 100 + pause).await.as_millis();
+            assert!((least..=most).contains(&slot), "{pause}: {slot}");
+        }
+    });
+}
+
+#[test]
+fn a_process_that_slept_finds_its_question_gone_and_frees_nothing() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let sleeper = Sqlite::open(&path, test_clock).await.unwrap();
+        let asked = match sleeper.intend(&question(1), &terms()).await.unwrap() {
+            Intent::Send { attempt, .. } => attempt,
+            _ => panic!("sent"),
+        };
+        std::fs::remove_file(owners_of(&path).join(sleeper.owner_name())).unwrap();
+        advance(1_000_000);
+        let other = Sqlite::open(&path, test_clock).await.unwrap();
+        let retrying = Terms { retry_unknown_until: Some(NOW.get()), ..terms() };
+        let again = other.intend(&question(1), &retrying).await.unwrap();
+        assert!(matches!(again, Intent::Send { .. }));
+        // The sleeper wakes late: nothing was sent, and the question is the other's now.
+        sleeper.end(&asked, &Ending::not_sent(), &terms()).await.unwrap();
+        let once_more = sleeper.intend(&question(1), &terms()).await.unwrap();
+        assert!(matches!(once_more, Intent::Sending(_)));
+    });
+}
+
+#[test]
+fn a_lock_held_for_too_long_is_an_error_and_no_call() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let books = Sqlite::open(&path, test_clock).await.unwrap();
+        let other = Sqlite::open(&path, test_clock).await.unwrap();
+        let held = other.begin().await.unwrap();
+        match books.intend(&question(1), &terms()).await {
+            Err(LedgerError::Failed { action: "written", why }) => {
+                assert!(why.contains("locked"), "{why}");
+            }
+            _ => panic!("an error"),
+        }
+        drop(held);
+        assert!(matches!(books.intend(&question(1), &terms()).await, Ok(Intent::Send { .. })));
+    });
+}
