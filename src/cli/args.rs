@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
-use crate::cli::output::{Format, Money, Printer};
+use jiff::civil::Date;
+
+use crate::cli::money::Price;
+use crate::cli::output::Format;
 use crate::{AddressPolicy, AspectRatio, ProbeOptions, RunOptions, StyleLevel};
 
 /// Keeps portraits that cannot pass away from the paid emo-detect-v1 call.
@@ -28,7 +31,9 @@ pub(super) enum Command {
     /// Check headers only: free, needs no key
     Probe(ProbeArguments),
     /// Check headers, then make the paid call for what passes (key: DASHSCOPE_API_KEY)
-    Check(CheckArguments),
+    Check(Box<CheckArguments>),
+    /// Say what calls have cost, by Beijing days as on the vendor's bill
+    Spend(SpendArguments),
     /// Turn a results file into emo-v1 request bodies, one a line; submits nothing
     EmoBody(EmoBodyArguments),
     /// Run the stand-in service on loopback until Ctrl-C
@@ -72,9 +77,56 @@ pub(super) struct CheckArguments {
     /// Paid calls a second at the most
     #[arg(long, value_name = "R", default_value = "5", value_parser = rate, allow_negative_numbers = true)]
     pub(super) rps: f64,
+    /// Whose quota the calls count against [default: a digest of the key]
+    #[arg(long, value_name = "NAME")]
+    pub(super) account: Option<String>,
+    /// Hard cap on paid calls of the run
+    #[arg(long, value_name = "N")]
+    pub(super) max_calls: Option<u64>,
+    /// Name of the run that the cap counts for; several processes may be one run
+    /// [default: a fresh one]
+    #[arg(long, value_name = "ID")]
+    pub(super) run: Option<String>,
+    #[command(flatten)]
+    pub(super) ledger: LedgerArguments,
+    /// Do not reuse verdicts older than this (30d, 12h)
+    #[arg(long, value_name = "D", value_parser = age)]
+    pub(super) ledger_max_age: Option<Duration>,
+    /// Ask again, once, what was of unknown bill before now; this may pay twice
+    #[arg(long)]
+    pub(super) retry_unknown: bool,
     /// Stop before the call; say how many calls and how much money it would be
     #[arg(long)]
     pub(super) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LedgerArguments {
+    /// SQLite file of the books, or none (in memory: a question may be paid for again by another
+    /// process) [default: emo-preflight/ledger.db in the state directory]
+    #[arg(long, value_name = "L", env = "EMO_PREFLIGHT_LEDGER")]
+    pub(super) ledger: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SpendArguments {
+    #[command(flatten)]
+    pub(super) ledger: LedgerArguments,
+    /// First day to count, as in 2026-01-31, Beijing time
+    #[arg(long, value_name = "D", value_parser = day)]
+    pub(super) since: Option<Date>,
+    /// Last day to count
+    #[arg(long, value_name = "D", value_parser = day)]
+    pub(super) until: Option<Date>,
+    /// Price of an image in CNY
+    #[arg(long, value_name = "P", default_value = "0.004", value_parser = Price::parse)]
+    pub(super) price: Price,
+    /// List the calls of unknown bill instead
+    #[arg(long)]
+    pub(super) unknown: bool,
+    /// JSON on stdout
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -140,15 +192,37 @@ pub(super) struct OutputArguments {
     /// One JSON object a line on stdout [default when stdout is no terminal]
     #[arg(long)]
     json: bool,
-    /// Exit 0 whenever every source got a result
+    /// Write results to this file, as JSON Lines, instead of stdout
+    #[arg(long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Do only what the output file lacks
+    #[arg(long, requires = "output")]
+    pub(super) resume: bool,
+    /// How to show progress, on stderr
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub(super) progress: ProgressKind,
+    /// Exit 0 whenever every source got a result and the run was not stopped
     #[arg(long)]
     pub(super) exit_zero: bool,
 }
 
 impl OutputArguments {
-    pub(super) fn printer(&self, money: Money) -> Printer {
-        Printer::new(if self.json { Format::Json } else { Format::for_stdout() }, money)
+    pub(super) fn format(&self) -> Format {
+        if self.json { Format::Json } else { Format::for_stdout() }
     }
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProgressKind {
+    /// A bar on a terminal
+    Auto,
+    /// A bar
+    Bar,
+    /// One JSON object every 10 s
+    Json,
+    /// Nothing
+    None,
 }
 
 #[derive(Debug, Args)]
@@ -200,6 +274,19 @@ fn seconds(text: &str) -> Result<Duration, String> {
     } else {
         Err(required())
     }
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    let required = |why: String| format!("an age is like 30d or 12h: {why}");
+    let span: jiff::Span = text.parse().map_err(|e: jiff::Error| required(e.to_string()))?;
+    let span = span
+        .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+        .map_err(|e| required(e.to_string()))?;
+    Duration::try_from(span).map_err(|_| required("found a negative one".to_owned()))
+}
+
+fn day(text: &str) -> Result<Date, String> {
+    text.parse().map_err(|e| format!("a day is like 2026-01-31: {e}"))
 }
 
 /// The gate knows how much is too much; that there are any is known here, without a key.

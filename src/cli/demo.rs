@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use futures_util::stream::{self, StreamExt as _};
 
+use crate::cli::args::ProgressKind;
 use crate::cli::gallery::{self, Exhibit};
 use crate::cli::output::{Format, Money, Printer};
+use crate::cli::progress::Progress;
 use crate::cli::signals;
 use crate::cli::status::Status;
 use crate::cli::text;
@@ -37,7 +39,9 @@ pub(super) async fn run() -> anyhow::Result<Status> {
     let mut reports = gate.run(stream::iter(sources), RunOptions::default());
     let stopper = reports.stopper();
     let signal = signals::stop_on_signal(reports.stopper());
-    let mut printer = Printer::new(Format::Table, Money::Costs);
+    let silent = Progress::new(ProgressKind::None, None, None, true);
+    let out = Box::new(std::io::stdout());
+    let mut printer = Printer::new(out, Format::Table, Money::Costs, silent);
     printer.line(
         &format!(
             "The whole flow on a stand-in for the service, which looks at no faces.\n\

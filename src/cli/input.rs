@@ -25,6 +25,23 @@ impl SourceArguments {
         };
         Ok(stream::iter(named).chain(lines))
     }
+
+    pub(super) fn is_stdin(&self) -> bool {
+        self.input.as_deref() == Some(Path::new("-"))
+    }
+
+    /// How many sources there are, where that can be told by reading a file.
+    pub(super) fn count(&self) -> Option<u64> {
+        let named = u64::try_from(self.sources.len()).ok()?;
+        let Some(path) = &self.input else { return Some(named) };
+        let file = File::open(path).ok().filter(|f| f.metadata().is_ok_and(|m| m.is_file()))?;
+        let mut reader = BufReader::new(file);
+        let mut lines = 0;
+        while let Some(line) = next_line(&mut reader).ok()? {
+            lines += u64::from(!line.trim_ascii().is_empty());
+        }
+        Some(named + lines)
+    }
 }
 
 fn read(

@@ -3,12 +3,18 @@
 //! Everything it does is the library's; nothing here knows HTTP.
 
 mod args;
+mod books;
 mod demo;
 mod emo_body;
 mod gallery;
 mod input;
+mod job;
+mod money;
 mod output;
+mod progress;
+mod resume;
 mod signals;
+mod spend;
 mod status;
 mod text;
 
@@ -18,9 +24,12 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::cli::args::{Arguments, CheckArguments, Command, ProbeArguments};
-use crate::cli::output::{Money, Printer};
+use crate::cli::job::Job;
+use crate::cli::output::Money;
+use crate::cli::resume::Redo;
 use crate::cli::status::Status;
-use crate::{ApiKey, Preflight, Probe, Run};
+use crate::gate::DryRun;
+use crate::{ApiKey, Ledger, LedgerError, Preflight, PreflightBuilder, Probe};
 
 /// Runs the program with the process's own arguments.
 #[must_use]
@@ -43,7 +52,8 @@ pub fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<Status> {
     match command {
         Command::Probe(arguments) => probe(arguments).await,
-        Command::Check(arguments) => check(arguments).await,
+        Command::Check(arguments) => check(*arguments).await,
+        Command::Spend(arguments) => spend::run(&arguments).await,
         Command::EmoBody(arguments) => emo_body::run(&arguments),
         Command::Emulator(arguments) => demo::serve(arguments.listen).await,
         Command::Demo => demo::run().await,
@@ -54,51 +64,82 @@ async fn probe(arguments: ProbeArguments) -> anyhow::Result<Status> {
     let mut options = arguments.local.probe_options();
     options.local_files = true;
     let probe = Probe::new(options)?;
-    let run = probe.run(arguments.sources.open()?, arguments.local.run_options());
-    finish(run, arguments.output.printer(Money::Nothing), arguments.output.exit_zero).await
+    let redo = Redo { eligible: false, unknown: false };
+    let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
+    let run = probe.run(job.sources(), arguments.local.run_options());
+    Ok(job.finish(run, Money::Nothing, None).await)
 }
 
 async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
-    let options = arguments.local.probe_options();
-    let sources = arguments.sources.open()?;
-    let run_options = arguments.local.run_options();
-    let exit_zero = arguments.output.exit_zero;
-    if arguments.dry_run {
-        let run = Probe::new(options)?.run(sources, run_options);
-        return finish(run, arguments.output.printer(Money::WouldCost), exit_zero).await;
+    if arguments.output.resume && arguments.max_calls.is_some() && arguments.run.is_none() {
+        anyhow::bail!("--resume with --max-calls goes on with a run's cap: name it with --run ID");
     }
-    let gate = arguments.gate(ApiKey::from_env()?).probe(options).build().await?;
-    let run = gate.run(sources, run_options);
-    let status = finish(run, arguments.output.printer(Money::Costs), exit_zero).await;
+    if arguments.dry_run {
+        return dry_run(arguments).await;
+    }
+    let key = ApiKey::from_env()?;
+    let place = arguments.ledger.place()?;
+    let redo = Redo { eligible: true, unknown: arguments.retry_unknown };
+    let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
+    let ledger = match place.open().await {
+        Ok(ledger) => ledger,
+        Err(error) => return Ok(no_ledger(&error)),
+    };
+    let gate = arguments.gate(key, ledger).build().await?;
+    let run = gate.run(job.sources(), arguments.local.run_options());
+    let status = job.finish(run, Money::Costs, Some(gate.clone())).await;
     gate.close().await;
-    status
+    Ok(status)
 }
 
-/// Prints a run's reports until it ends, is stopped by a signal, or nobody reads them any more.
-async fn finish(mut run: Run, mut printer: Printer, exit_zero: bool) -> anyhow::Result<Status> {
-    let signal = signals::stop_on_signal(run.stopper());
-    printer.print_all(&mut run).await;
-    printer.summary();
-    Ok(match signal.received() {
-        Some(signal) => Status::Signal(signal),
-        None => printer.status(exit_zero),
-    })
+async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
+    let probe = Probe::new(arguments.local.probe_options())?;
+    let ledger = match arguments.ledger.place()?.open_read_only().await {
+        Ok(ledger) => ledger,
+        Err(error) => return Ok(no_ledger(&error)),
+    };
+    let dry = DryRun::new(probe, ledger, arguments.base_url.as_deref(), &arguments.model)?
+        .max_age(arguments.ledger_max_age)
+        .retry_unknown(arguments.retry_unknown);
+    let redo = Redo { eligible: false, unknown: arguments.retry_unknown };
+    let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
+    let run = dry.run(job.sources(), arguments.local.run_options());
+    Ok(job.finish(run, Money::WouldCost, None).await)
+}
+
+fn no_ledger(error: &LedgerError) -> Status {
+    text::tell(format_args!("error: {error}"));
+    Status::Stopped
 }
 
 impl CheckArguments {
-    fn gate(&self, key: ApiKey) -> crate::PreflightBuilder {
-        let gate = Preflight::builder(key)
+    fn gate(&self, key: ApiKey, ledger: Ledger) -> PreflightBuilder {
+        let mut gate = Preflight::builder(key)
             .model(&self.model)
             .call_timeout(self.call_timeout)
-            .calls_per_second(self.rps);
-        let gate = match &self.base_url {
-            Some(url) => gate.base_url(url),
-            None => gate,
-        };
-        match &self.workspace {
-            Some(id) => gate.workspace(id),
-            None => gate,
+            .calls_per_second(self.rps)
+            .ledger(ledger)
+            .retry_unknown(self.retry_unknown)
+            .probe(self.local.probe_options());
+        if let Some(url) = &self.base_url {
+            gate = gate.base_url(url);
         }
+        if let Some(id) = &self.workspace {
+            gate = gate.workspace(id);
+        }
+        if let Some(name) = &self.account {
+            gate = gate.account(name);
+        }
+        if let Some(most) = self.max_calls {
+            gate = gate.max_calls(most);
+        }
+        if let Some(id) = &self.run {
+            gate = gate.run_id(id);
+        }
+        if let Some(most) = self.ledger_max_age {
+            gate = gate.ledger_max_age(most);
+        }
+        gate
     }
 }
 

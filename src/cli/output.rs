@@ -1,14 +1,15 @@
 //! Results on stdout, as JSON Lines or as a table for people; the summary on stderr.
 
 use std::collections::BTreeMap;
-use std::io::{BufWriter, IsTerminal as _, Stdout, Write};
+use std::io::{BufWriter, IsTerminal as _, Write};
 
 use futures_util::FutureExt as _;
 use futures_util::stream::StreamExt as _;
 
+use crate::cli::progress::{self, Progress};
 use crate::cli::status::Status;
 use crate::cli::text;
-use crate::{Certainty, Report, Run, Verdict};
+use crate::{Certainty, Report, Run, Stopper, Verdict};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,54 +37,71 @@ pub(super) enum Money {
 
 /// Prints results and counts them.
 pub(super) struct Printer {
-    out: BufWriter<Stdout>,
+    out: BufWriter<Box<dyn Write>>,
     format: Format,
     money: Money,
-    tally: Tally,
+    pub(super) tally: Tally,
+    progress: Progress,
     headed: bool,
 }
 
+/// What has come of a run so far.
 #[derive(Default)]
-struct Tally {
-    pictures: u64,
-    by_verdict: BTreeMap<&'static str, u64>,
-    worst: Option<Status>,
+pub(super) struct Tally {
+    pub(super) pictures: u64,
+    pub(super) by_verdict: BTreeMap<&'static str, u64>,
+    pub(super) called: u64,
+    pub(super) images: u64,
+    pub(super) worst: Option<Status>,
     /// Images of bills that were known already and are not paid again.
     known: u64,
-    images: u64,
     unknown: u64,
-    called: u64,
     reader_gone: bool,
 }
 
 impl Printer {
-    pub(super) fn new(format: Format, money: Money) -> Self {
-        let out = BufWriter::with_capacity(BUFFER, std::io::stdout());
-        Self { out, format, money, tally: Tally::default(), headed: false }
+    pub(super) fn new(
+        out: Box<dyn Write>,
+        format: Format,
+        money: Money,
+        progress: Progress,
+    ) -> Self {
+        let out = BufWriter::with_capacity(BUFFER, out);
+        Self { out, format, money, tally: Tally::default(), progress, headed: false }
     }
 
-    /// Prints every report of a run. When nobody reads them any more the run is stopped in order:
-    /// what has left is still awaited.
+    /// Prints every report of a run. When results can no longer be written the run is stopped in
+    /// order: what has left is still awaited.
     pub(super) async fn print_all(&mut self, run: &mut Run) {
         let stopper = run.stopper();
+        let mut ticks = tokio::time::interval(progress::EVERY);
+        ticks.reset();
         loop {
             // Lines are written out whenever the run makes us wait, and in bulk while it does not.
             let next = match run.next().now_or_never() {
                 Some(next) => next,
                 None => {
                     self.written(|out| out.flush(), &stopper);
-                    run.next().await
+                    tokio::select! {
+                        next = run.next() => next,
+                        _ = ticks.tick() => {
+                            self.progress.tick(&self.tally);
+                            continue;
+                        }
+                    }
                 }
             };
             let Some(report) = next else { break };
             self.count(&report);
             self.print(&report, &stopper);
+            self.progress.step(&self.tally);
         }
         self.written(|out| out.flush(), &stopper);
+        self.progress.finish(&self.tally);
     }
 
     /// A line of other text than a result, for people, at once.
-    pub(super) fn line(&mut self, text: &str, stopper: &crate::Stopper) {
+    pub(super) fn line(&mut self, text: &str, stopper: &Stopper) {
         self.written(
             |out| {
                 writeln!(out, "{text}")?;
@@ -93,7 +111,7 @@ impl Printer {
         );
     }
 
-    pub(super) fn print(&mut self, report: &Report, stopper: &crate::Stopper) {
+    fn print(&mut self, report: &Report, stopper: &Stopper) {
         let heading = self.format == Format::Table && !std::mem::replace(&mut self.headed, true);
         let text = match self.format {
             // A report always has a JSON form: its keys are texts and its numbers finite.
@@ -113,13 +131,14 @@ impl Printer {
 
     fn written(
         &mut self,
-        write: impl FnOnce(&mut BufWriter<Stdout>) -> std::io::Result<()>,
-        stopper: &crate::Stopper,
+        write: impl FnOnce(&mut BufWriter<Box<dyn Write>>) -> std::io::Result<()>,
+        stopper: &Stopper,
     ) {
         if self.tally.reader_gone {
             return;
         }
-        if let Err(error) = write(&mut self.out) {
+        let out = &mut self.out;
+        if let Err(error) = self.progress.aside(|| write(out)) {
             text::tell(format_args!("stopping: results can no longer be written: {error}"));
             self.tally.reader_gone = true;
             stopper.stop();
@@ -187,11 +206,12 @@ impl Printer {
         self.tally.reader_gone
     }
 
-    pub(super) fn status(&self, exit_zero: bool) -> Status {
+    /// How the run ended, with what came of an earlier part of it.
+    pub(super) fn status(&self, exit_zero: bool, earlier: Option<Status>) -> Status {
         if self.tally.reader_gone {
             return Status::Stopped;
         }
-        match self.tally.worst.unwrap_or(Status::Good) {
+        match self.tally.worst.max(earlier).unwrap_or(Status::Good) {
             Status::Stopped => Status::Stopped,
             _ if exit_zero => Status::Good,
             worst => worst,

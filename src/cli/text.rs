@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use url::Url;
 
+use crate::cli::money::Price;
 use crate::header::Header;
 use crate::key::printable;
 use crate::{Billing, Certainty};
@@ -88,10 +89,9 @@ pub(super) fn size(image: Option<&Header>) -> String {
     image.map_or_else(|| "-".to_owned(), |i| format!("{} {}×{}", i.format, i.width, i.height))
 }
 
-/// The price of so many images, in CNY (vendor page: 0.004 an image; the first 200 are free).
+/// The documented price of so many images.
 pub(super) fn cny(images: u64) -> String {
-    let thousandths = u128::from(images) * PRICE_THOUSANDTHS;
-    format!("{}.{:03} CNY", thousandths / 1_000, thousandths % 1_000)
+    format!("{} CNY", Price::DOCUMENTED.of(images))
 }
 
 pub(super) fn bill(billing: Billing, from_ledger: bool) -> String {
@@ -108,7 +108,6 @@ pub(super) fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-const PRICE_THOUSANDTHS: u128 = 4;
 const SHOWN: usize = 90;
 
 /// Marks, embeddings, overrides and isolates of the bidirectional algorithm, and line separators.

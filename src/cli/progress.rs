@@ -1,0 +1,133 @@
+//! Progress on stderr: a bar for people, JSON for logs.
+
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use crate::cli::args::ProgressKind;
+use crate::cli::output::Tally;
+use crate::cli::text;
+use crate::{Activity, Preflight};
+
+/// How a run is going.
+pub(super) struct Progress {
+    shown: Shown,
+    gate: Option<Preflight>,
+    total: Option<u64>,
+    begun: Instant,
+}
+
+enum Shown {
+    Bar(ProgressBar),
+    Json,
+    Nothing,
+}
+
+impl Progress {
+    /// `total` is what is left to do, where that is known; `quiet` when results go to the same
+    /// terminal and are progress enough.
+    pub(super) fn new(
+        kind: ProgressKind,
+        gate: Option<Preflight>,
+        total: Option<u64>,
+        quiet: bool,
+    ) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let shown = match kind {
+            ProgressKind::Bar => Shown::Bar(bar(total)),
+            ProgressKind::Auto if terminal && !quiet => Shown::Bar(bar(total)),
+            ProgressKind::Json => Shown::Json,
+            ProgressKind::Auto | ProgressKind::None => Shown::Nothing,
+        };
+        Self { shown, gate, total, begun: Instant::now() }
+    }
+
+    /// One more report was printed.
+    pub(super) fn step(&self, tally: &Tally) {
+        if let Shown::Bar(bar) = &self.shown {
+            bar.set_position(tally.pictures);
+            bar.set_message(tally.in_short());
+        }
+    }
+
+    /// Ten seconds have passed, or the run is over.
+    pub(super) fn tick(&self, tally: &Tally) {
+        if let Shown::Json = self.shown {
+            text::tell(self.line(tally));
+        }
+    }
+
+    /// Prints something that the bar must not be drawn into.
+    pub(super) fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
+        match &self.shown {
+            Shown::Bar(bar) => bar.suspend(print),
+            Shown::Json | Shown::Nothing => print(),
+        }
+    }
+
+    pub(super) fn finish(&self, tally: &Tally) {
+        self.tick(tally);
+        if let Shown::Bar(bar) = &self.shown {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn line(&self, tally: &Tally) -> serde_json::Value {
+        let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
+        let activity = self.gate.as_ref().map(Preflight::activity).unwrap_or_default();
+        let spent = self.gate.as_ref().map(Preflight::spent).unwrap_or_default();
+        let tenths = |number: f64| (number * 10.0).round() / 10.0;
+        #[expect(clippy::cast_precision_loss, reason = "a rate and an estimate")]
+        let (rate, done) = (spent.calls as f64 / seconds, tally.pictures as f64);
+        let left = self.total.map(|total| total.saturating_sub(tally.pictures));
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let eta = left.filter(|_| done > 0.0).map(|left| (left as f64 * seconds / done).round());
+        let Activity { in_flight, throttled, quota_idle, .. } = activity;
+        json!({
+            "progress": 1,
+            "elapsed_s": tenths(seconds),
+            "done": tally.pictures,
+            "total": self.total,
+            "verdicts": tally.by_verdict,
+            "calls": spent.calls,
+            "calls_per_second": tenths(rate),
+            "images_certain": spent.images,
+            "images_unknown": spent.unknown,
+            "throttled": throttled,
+            "quota_waited_s": tenths(quota_idle.as_secs_f64()),
+            "in_flight": in_flight,
+            "eta_s": eta,
+        })
+    }
+}
+
+impl Tally {
+    fn in_short(&self) -> String {
+        let mut short: Vec<String> =
+            self.by_verdict.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+        if self.called > 0 {
+            short.push(text::cny(self.images));
+        }
+        short.join(", ")
+    }
+}
+
+fn bar(total: Option<u64>) -> ProgressBar {
+    let template = match total {
+        Some(_) => "{bar:24} {pos}/{len} {per_sec} eta {eta} {wide_msg}",
+        None => "{spinner} {pos} {per_sec} {wide_msg}",
+    };
+    let target = ProgressDrawTarget::stderr_with_hz(5);
+    let bar = ProgressBar::with_draw_target(total, target);
+    // A template is text of ours; were it wrong, the plain bar would do.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
+}
+
+/// How often a line is written.
+pub(super) const EVERY: Duration = Duration::from_secs(10);
