@@ -111,8 +111,10 @@ impl Caller {
                 Err(Ended) => return last,
             };
             let reached = self.unless_ended(stop, tokio::time::sleep_until(slot)).await;
-            // A process that slept must not send on a promise of long ago.
-            if reached.is_err() || slot.elapsed() > LATEST {
+            // A process that slept must not send on a promise of long ago, and nobody sends while
+            // an answer cannot be written.
+            let unwritten = *self.unwritten.borrow() > 0;
+            if reached.is_err() || unwritten || slot.elapsed() > LATEST {
                 if let Err(unbooked) = self.end(&attempt, asked, Ending::not_sent(), stop).await {
                     return unbooked;
                 }

@@ -244,6 +244,8 @@ async fn the_cap_is_exact_over_processes_and_restarts() {
         scene.emulator.script(picture, [Fate::error(400, "InvalidParameter")]);
     }
     scene.emulator.script(&pictures[5], [Fate::judge().reset()]);
+    // An accepted picture whose answer carries no bill may have been billed all the same.
+    scene.emulator.script(&pictures[6], [Fate::without_usage()]);
     let capped = |builder: PreflightBuilder| builder.max_calls(10).run_id("night");
     let (first, second) = (scene.gate_with(capped).await, scene.gate_with(capped).await);
     let run = |gate: &Preflight| {

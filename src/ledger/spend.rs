@@ -79,7 +79,7 @@ impl Sqlite {
         let rows: Vec<Row> = sqlx::query_as(sql::READ_SPEND)
             .bind(since.map_or(i64::MIN, begins))
             .bind(until.map_or(i64::MAX, |day| begins(day.saturating_add(1))))
-            .fetch_all(&self.pool)
+            .fetch_all(&self.reader)
             .await
             .map_err(super::sqlite::unread)?;
         let mut spend = Spend::default();
@@ -97,7 +97,7 @@ impl Sqlite {
 
     pub(super) async fn unknown_calls(&self) -> Result<Vec<UnknownCall>, LedgerError> {
         let rows: Vec<(i64, Option<String>, String, String)> = sqlx::query_as(sql::READ_UNKNOWN)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.reader)
             .await
             .map_err(super::sqlite::unread)?;
         Ok(rows

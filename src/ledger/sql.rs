@@ -36,7 +36,7 @@ pub(super) const SCHEMA_1: [&str; 6] = [
     "CREATE TABLE pace (account TEXT NOT NULL PRIMARY KEY, next_us BIGINT NOT NULL)",
     // What a run's cap counts, and what a new process has to look through.
     "CREATE INDEX attempt_of_run ON attempt (run, state)
-        WHERE state IN ('sending', 'unknown') OR images > 0",
+        WHERE state = 'sending' OR images > 0 OR certainty = 'unknown'",
     "CREATE INDEX attempt_sending ON attempt (owner) WHERE state = 'sending'",
 ];
 
@@ -50,12 +50,13 @@ pub(super) const READ_QUESTION: &str = "
     FROM question q JOIN attempt a ON a.id = q.attempt
     WHERE q.identity = $1";
 
-/// Of a run's attempts: how many may yet turn out unbilled, and how many will not.
+/// Of a run's attempts: how many may yet turn out unbilled, and how many were or may have been
+/// billed, whatever came of them.
 pub(super) const READ_CAP: &str = "
     SELECT COALESCE(SUM(CASE WHEN state = 'sending' THEN 1 ELSE 0 END), 0),
            COALESCE(SUM(CASE WHEN state = 'sending' THEN 0 ELSE 1 END), 0)
     FROM attempt
-    WHERE run = $1 AND (state IN ('sending', 'unknown') OR images > 0)";
+    WHERE run = $1 AND (state = 'sending' OR images > 0 OR certainty = 'unknown')";
 
 pub(super) const READ_PACE: &str = "SELECT next_us FROM pace WHERE account = $1";
 pub(super) const WRITE_PACE: &str = "

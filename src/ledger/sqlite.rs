@@ -25,7 +25,10 @@ use crate::probe::Version;
 use crate::report::{Billing, Certainty};
 
 pub(super) struct Sqlite {
-    pub(super) pool: SqlitePool,
+    pub(super) reader: SqlitePool,
+    /// A single connection: SQLite lets one write at a time, and who waits here waits in order
+    /// and without polling, unlike at SQLite's own lock.
+    writer: SqlitePool,
     /// Absent when the books are only read.
     owner: Option<Owner>,
     owners: PathBuf,
@@ -57,12 +60,13 @@ impl Sqlite {
         }
         make_private_file(path).map_err(|e| cannot(e.to_string()))?;
         refuse_network(path).map_err(cannot)?;
-        let pool = connect(path, false).await.map_err(|e| cannot(said(&e)))?;
-        migrate(&pool, path).await?;
+        let writer = connect(path, false, 1).await.map_err(|e| cannot(said(&e)))?;
+        migrate(&writer, path).await?;
+        let reader = connect(path, false, READERS).await.map_err(|e| cannot(said(&e)))?;
         let owners = owners_of(path);
         let owner =
             Owner::take(&owners).map_err(|e| cannot(format!("{}: {e}", owners.display())))?;
-        let books = Self { pool, owner: Some(owner), owners, clock };
+        let books = Self { reader, writer, owner: Some(owner), owners, clock };
         books.abandon_the_dead().await?;
         Ok(books)
     }
@@ -75,9 +79,11 @@ impl Sqlite {
             Ok(_) => {}
         }
         refuse_network(path).map_err(cannot)?;
-        let pool = connect(path, true).await.map_err(|e| cannot(said(&e)))?;
-        check_version(&pool, path).await?;
-        Ok(Some(Self { pool, owner: None, owners: owners_of(path), clock: wall_clock }))
+        let reader = connect(path, true, READERS).await.map_err(|e| cannot(said(&e)))?;
+        check_version(&mut *reader.acquire().await.map_err(|e| cannot(said(&e)))?, path).await?;
+        let writer = reader.clone();
+        let owners = owners_of(path);
+        Ok(Some(Self { reader, writer, owner: None, owners, clock: wall_clock }))
     }
 
     pub(super) fn now(&self) -> i64 {
@@ -89,7 +95,7 @@ impl Sqlite {
         question: &Question,
         terms: &Terms,
     ) -> Result<Look, LedgerError> {
-        let mut connection = self.pool.acquire().await.map_err(unread)?;
+        let mut connection = self.reader.acquire().await.map_err(unread)?;
         self.look_on(&mut connection, question, terms).await
     }
 
@@ -233,7 +239,7 @@ impl Sqlite {
     /// What processes left behind that ended without a word has an unknown bill.
     async fn abandon_the_dead(&self) -> Result<(), LedgerError> {
         let sending: Vec<(i64, String, String)> =
-            sqlx::query_as(sql::READ_SENDING).fetch_all(&self.pool).await.map_err(unread)?;
+            sqlx::query_as(sql::READ_SENDING).fetch_all(&self.reader).await.map_err(unread)?;
         for (attempt, identity, owner) in sending {
             if self.is_gone(&owner)? {
                 let mut books = self.begin().await?;
@@ -268,7 +274,7 @@ impl Sqlite {
     }
 
     async fn begin(&self) -> Result<Transaction<'static, Engine>, LedgerError> {
-        self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(unwritten)
+        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(unwritten)
     }
 
     fn owner_name(&self) -> &str {
@@ -391,7 +397,11 @@ async fn write_pace(
         .map_err(unwritten)
 }
 
-async fn connect(path: &Path, read_only: bool) -> Result<SqlitePool, sqlx::Error> {
+async fn connect(
+    path: &Path,
+    read_only: bool,
+    connections: u32,
+) -> Result<SqlitePool, sqlx::Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .read_only(read_only)
@@ -403,8 +413,8 @@ async fn connect(path: &Path, read_only: bool) -> Result<SqlitePool, sqlx::Error
         options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)
     };
     SqlitePoolOptions::new()
-        .max_connections(CONNECTIONS)
-        .acquire_timeout(BUSY)
+        .max_connections(connections)
+        .acquire_timeout(TURN)
         .connect_with(options)
         .await
 }
@@ -418,7 +428,7 @@ async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), LedgerError> {
         .await
         .map_err(cannot)?;
     if tables > 0 {
-        return check_version(pool, path).await;
+        return check_version(&mut books, path).await;
     }
     for statement in sql::SCHEMA_1 {
         sqlx::query(statement).execute(&mut *books).await.map_err(cannot)?;
@@ -431,9 +441,9 @@ async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), LedgerError> {
     books.commit().await.map_err(cannot)
 }
 
-async fn check_version(pool: &SqlitePool, path: &Path) -> Result<(), LedgerError> {
+async fn check_version(books: &mut SqliteConnection, path: &Path) -> Result<(), LedgerError> {
     let shown = path.display().to_string();
-    let found: i64 = match sqlx::query_scalar(sql::READ_SCHEMA_VERSION).fetch_one(pool).await {
+    let found: i64 = match sqlx::query_scalar(sql::READ_SCHEMA_VERSION).fetch_one(books).await {
         Ok(found) => found,
         Err(error) => {
             let why = format!("it is an SQLite file but no ledger: {}", said(&error));
@@ -539,8 +549,10 @@ const SCHEMA_VERSION: i64 = 1;
 /// How long another process may hold the write lock.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// One writes at a time; the others read.
-const CONNECTIONS: u32 = 4;
+/// How long one of this process waits for the others.
+const TURN: Duration = Duration::from_secs(30);
+
+const READERS: u32 = 3;
 
 /// A slot lies at least so far ahead that its commit reaches the disk before it.
 const AHEAD: Duration = Duration::from_millis(50);
