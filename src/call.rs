@@ -57,6 +57,8 @@ pub(crate) struct Asked {
     /// The URL as it is sent.
     pub(crate) image_url: String,
     pub(crate) header: Option<Header>,
+    /// The place of the source that asked first, for the log.
+    pub(crate) index: Option<u64>,
 }
 
 /// Nothing more is to leave: the run or the gate has ended.
@@ -115,6 +117,7 @@ impl Caller {
             // an answer cannot be written.
             let unwritten = *self.unwritten.borrow() > 0;
             if reached.is_err() || unwritten || slot.elapsed() > LATEST {
+                tracing::debug!(index = asked.index, attempt = attempt.id, "call_not_sent");
                 if let Err(unbooked) = self.end(&attempt, asked, Ending::not_sent(), stop).await {
                     return unbooked;
                 }
@@ -122,17 +125,28 @@ impl Caller {
             }
             drop(turnstile);
             number += 1;
+            tracing::info!(index = asked.index, attempt = attempt.id, number, "call_sent");
             // A request may be billed from here on, and is booked as being sent.
             self.tally.leaves(slot, self.terms.spacing);
             let sent = self.paid.send(&asked.image_url, asked.question.ratio).await;
             self.tally.in_flight.fetch_sub(1, Ordering::Relaxed);
             let (ending, pause) = self.conclude(sent, number, asked, stop);
+            tracing::info!(
+                index = asked.index,
+                attempt = attempt.id,
+                request_id = ending.settlement.request_id,
+                status = ending.status,
+                verdict = ending.verdict,
+                images = ending.settlement.billing.images,
+                certainty = ?ending.settlement.billing.certainty,
+                "call_ended"
+            );
             last = ending.settlement.clone();
             if let Err(unbooked) = self.end(&attempt, asked, ending, stop).await {
                 return unbooked;
             }
             let Some(pause) = pause else { return last };
-            tracing::debug!(attempt = number, ?pause, "repeating a call that was not billed");
+            tracing::info!(index = asked.index, attempt = attempt.id, ?pause, "call_repeats");
             if self.unless_ended(stop, tokio::time::sleep(pause)).await.is_err() {
                 return last;
             }
@@ -271,7 +285,12 @@ impl Caller {
         self.unwritten.send_modify(|answers| *answers += 1);
         let until = Instant::now() + WRITE_WITHIN;
         while Instant::now() < until {
-            tracing::warn!(%error, "an answer cannot be written down yet: no new calls");
+            tracing::warn!(
+                index = asked.index,
+                attempt = attempt.id,
+                %error,
+                "answer_unwritten"
+            );
             tokio::time::sleep(WRITE_AGAIN).await;
             match self.ledger.end(attempt, &ending, &self.terms).await {
                 Ok(()) => {

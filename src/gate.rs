@@ -337,6 +337,7 @@ impl Gate {
             question: question.clone(),
             image_url: without_fragment(&source.text).to_owned(),
             header: sight.header,
+            index: source.index,
         };
         let stop = stop.clone();
         self.calls.spawn(async move {

@@ -14,6 +14,13 @@
 //!   stage, then the paid call for what passes, at most once per question.
 //! - With `emulator` there is a stand-in for the service, for your own tests.
 //!
+//! # Diagnostics
+//!
+//! Events go to `tracing`, with messages that stay: `call_sent`, `call_ended`, `call_repeats`,
+//! `call_not_sent`, `answer_unwritten` carry `index` (of the source that asked first), `attempt`
+//! (the ledger's id) and, once there is one, `request_id`; `source_done` carries `index`,
+//! `verdict` and `request_id`. None carries a key, userinfo or a query value.
+//!
 //! # What is billed
 //!
 //! `usage.image_count` in an answer decides, never the HTTP status. A call whose answer is lost is
@@ -72,6 +79,11 @@ mod run;
 mod source;
 #[cfg(feature = "client")]
 mod tls;
+
+/// Long runs: how long they take, what survives a crash, and how to hold them against the bill.
+#[cfg(feature = "ledger")]
+#[doc = include_str!("../OPERATING.md")]
+pub mod operating {}
 
 /// The program's entry; not part of the library's interface.
 #[cfg(feature = "cli")]

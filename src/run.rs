@@ -138,6 +138,15 @@ where
             check(source, check_stop.clone())
         })
         .buffer_unordered(options.concurrency.max(1))
-        .filter_map(std::future::ready);
+        .filter_map(std::future::ready)
+        .inspect(|report| {
+            tracing::debug!(
+                index = report.index,
+                verdict = report.verdict.as_str(),
+                request_id = report.request_id,
+                from_ledger = report.from_ledger,
+                "source_done"
+            );
+        });
     Run { reports: Box::pin(reports), stop }
 }

@@ -1,5 +1,7 @@
 //! The program's arguments.
 
+#![allow(rustdoc::bare_urls, reason = "these comments are the help's text")]
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
