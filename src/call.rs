@@ -4,8 +4,6 @@
 //! written down before anyone is told. All of this runs in a task of the gate's own.
 
 use std::io::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
@@ -14,14 +12,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bbox::{self, AspectRatio};
 use crate::detect::{Attempt, End, Judgement, Outcome, PaidClient, Sent, decide};
-use crate::gate::Spent;
+use crate::error::LedgerError;
 use crate::header::Header;
 use crate::ledger::{
-    Booked, Disposition, Elsewhere, Ending, Intent, LATEST, Ledger, LedgerError, Look, Question,
-    Settlement, Terms, Ticket,
+    Booked, Disposition, Elsewhere, Ending, Intent, LATEST, Ledger, Look, Question, Settlement,
+    Terms, Ticket,
 };
-use crate::report::{Billing, Certainty, Reason, ReasonCode, Verdict};
+use crate::report::{Reason, ReasonCode, Verdict};
 use crate::run::Stop;
+use crate::tally::{Activity, Spent, Tally};
 
 /// What every call of one gate shares.
 pub(crate) struct Caller {
@@ -36,19 +35,6 @@ pub(crate) struct Caller {
     /// How many answers are waiting to be written down; no new call leaves while there are any.
     unwritten: watch::Sender<usize>,
     tally: Tally,
-}
-
-/// How a gate's calls are going.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Activity {
-    /// Calls that have left and are not answered yet.
-    pub in_flight: u64,
-    /// Calls that the service refused for their pace (429).
-    pub throttled: u64,
-    /// How long slots of the quota went unused since the first call: there was nothing to ask, or
-    /// other gates on the same books took them.
-    pub quota_idle: Duration,
 }
 
 /// One question, ready to be asked.
@@ -129,7 +115,7 @@ impl Caller {
             // A request may be billed from here on, and is booked as being sent.
             self.tally.leaves(slot, self.terms.spacing);
             let sent = self.paid.send(&asked.image_url, asked.question.ratio).await;
-            self.tally.in_flight.fetch_sub(1, Ordering::Relaxed);
+            self.tally.returns();
             let (ending, pause) = self.conclude(sent, number, asked, stop);
             tracing::info!(
                 index = asked.index,
@@ -365,56 +351,6 @@ fn last_words(attempt: &Booked, asked: &Asked, ending: &Ending, error: &LedgerEr
         "answer": raw,
     })
     .to_string()
-}
-
-#[derive(Default)]
-struct Tally {
-    calls: AtomicU64,
-    images: AtomicU64,
-    unknown: AtomicU64,
-    in_flight: AtomicU64,
-    throttled: AtomicU64,
-    idle: Mutex<Idle>,
-}
-
-#[derive(Default)]
-struct Idle {
-    next_slot: Option<Instant>,
-    total: Duration,
-}
-
-impl Tally {
-    fn leaves(&self, slot: Instant, spacing: Duration) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let unused = idle.next_slot.map(|next| slot.saturating_duration_since(next));
-        idle.total += unused.unwrap_or_default();
-        idle.next_slot = Some(slot + spacing);
-    }
-
-    fn count(&self, billing: Billing, throttled: bool) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        self.images.fetch_add(billing.images, Ordering::Relaxed);
-        let unknown = u64::from(billing.certainty == Certainty::Unknown);
-        self.unknown.fetch_add(unknown, Ordering::Relaxed);
-        self.throttled.fetch_add(u64::from(throttled), Ordering::Relaxed);
-    }
-
-    fn spent(&self) -> Spent {
-        Spent {
-            calls: self.calls.load(Ordering::Relaxed),
-            images: self.images.load(Ordering::Relaxed),
-            unknown: self.unknown.load(Ordering::Relaxed),
-        }
-    }
-
-    fn activity(&self) -> Activity {
-        Activity {
-            in_flight: self.in_flight.load(Ordering::Relaxed),
-            throttled: self.throttled.load(Ordering::Relaxed),
-            quota_idle: self.idle.lock().unwrap_or_else(PoisonError::into_inner).total,
-        }
-    }
 }
 
 /// How often another process's answer, or a place under the cap, is looked for.

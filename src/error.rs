@@ -1,7 +1,5 @@
 //! What can go wrong with the gate itself. What is wrong with a picture is in its report.
 
-use crate::ledger::LedgerError;
-
 /// A setting that cannot work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -45,4 +43,38 @@ impl GateError {
     pub fn may_have_been_billed(&self) -> bool {
         matches!(self, Self::Lost)
     }
+}
+
+/// Why the books cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The books cannot be opened: someone has to mend the path, the file or the disk.
+    #[error("cannot open the ledger {path}: {why}")]
+    Open {
+        /// The file, or the database without its password.
+        path: String,
+        /// What was found and what to do.
+        why: String,
+    },
+    /// The books were written by a newer version of this crate.
+    #[error(
+        "the ledger {path} has schema version {found}, this program knows up to {known}: update it"
+    )]
+    Newer {
+        /// The file, or the database without its password.
+        path: String,
+        /// The version found.
+        found: i64,
+        /// The newest version known.
+        known: i64,
+    },
+    /// A read or write failed: a full disk, a lock held for too long, a damaged file.
+    #[error("the ledger cannot be {action}: {why}")]
+    Failed {
+        /// `read` or `written`.
+        action: &'static str,
+        /// The database's own words.
+        why: String,
+    },
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::stream::Stream;
 use tokio_util::task::TaskTracker;
 
-use crate::call::{Activity, Asked, Caller, verdict_of};
+use crate::call::{Asked, Caller, verdict_of};
 #[cfg(feature = "cli")]
 use crate::detect::endpoint;
 use crate::detect::{DetectOptions, PaidClient};
@@ -21,6 +21,7 @@ use crate::probe::{Probe, ProbeOptions, Sight};
 use crate::report::{Billing, Reason, ReasonCode, Report, Verdict};
 use crate::run::{Run, RunOptions, Stop, drive};
 use crate::source::Source;
+use crate::tally::{Activity, Spent};
 
 /// The gate in front of the paid call. Cheap to clone; clones share everything.
 ///
@@ -235,19 +236,6 @@ impl PreflightBuilder {
             calls: TaskTracker::new(),
         })))
     }
-}
-
-/// What a gate's calls have cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Spent {
-    /// Requests that may have reached the service.
-    pub calls: u64,
-    /// Images surely billed.
-    pub images: u64,
-    /// Calls of which nobody knows whether they were billed. The vendor's count lies between
-    /// `images` and `images + unknown`.
-    pub unknown: u64,
 }
 
 struct Gate {

@@ -34,14 +34,14 @@ pub use limits::{Limits, Violation};
 pub use report::{Billing, Certainty, Fetch, Reason, ReasonCode, Report, Verdict};
 #[cfg(feature = "client")]
 pub use {
-    call::Activity,
-    error::{ConfigError, GateError},
-    gate::{Preflight, PreflightBuilder, Spent},
+    error::{ConfigError, GateError, LedgerError},
+    gate::{Preflight, PreflightBuilder},
     key::{ApiKey, KeyError},
-    ledger::{Ledger, LedgerError},
+    ledger::Ledger,
     probe::{AddressPolicy, Probe, ProbeOptions},
     run::{Run, RunOptions, Stopper},
     source::Source,
+    tally::{Activity, Spent},
 };
 
 #[cfg(feature = "ledger")]
@@ -77,6 +77,8 @@ mod retry_after;
 mod run;
 #[cfg(feature = "client")]
 mod source;
+#[cfg(feature = "client")]
+mod tally;
 #[cfg(feature = "client")]
 mod tls;
 

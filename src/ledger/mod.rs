@@ -18,6 +18,8 @@ mod memory;
 mod quota;
 
 #[cfg(feature = "ledger")]
+mod file;
+#[cfg(feature = "ledger")]
 mod owner;
 #[cfg(feature = "ledger")]
 mod spend;
@@ -40,6 +42,7 @@ pub use spend::{DaySpend, Spend, UnknownCall};
 
 use crate::bbox::AspectRatio;
 use crate::detect::Judgement;
+use crate::error::LedgerError;
 use crate::probe::Version;
 use crate::report::{Billing, Reason, ReasonCode};
 
@@ -192,40 +195,6 @@ impl std::fmt::Debug for Ledger {
             Engine::Sqlite(_) => "Ledger(SQLite)",
         })
     }
-}
-
-/// Why the books cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LedgerError {
-    /// The books cannot be opened: someone has to mend the path, the file or the disk.
-    #[error("cannot open the ledger {path}: {why}")]
-    Open {
-        /// The file, or the database without its password.
-        path: String,
-        /// What was found and what to do.
-        why: String,
-    },
-    /// The books were written by a newer version of this crate.
-    #[error(
-        "the ledger {path} has schema version {found}, this program knows up to {known}: update it"
-    )]
-    Newer {
-        /// The file, or the database without its password.
-        path: String,
-        /// The version found.
-        found: i64,
-        /// The newest version known.
-        known: i64,
-    },
-    /// A read or write failed: a full disk, a lock held for too long, a damaged file.
-    #[error("the ledger cannot be {action}: {why}")]
-    Failed {
-        /// `read` or `written`.
-        action: &'static str,
-        /// The database's own words.
-        why: String,
-    },
 }
 
 /// One question: what is asked about which picture.

@@ -1,7 +1,8 @@
 //! What the calls have cost, as the vendor's bill counts it: by Beijing days.
 
-use super::sqlite::Sqlite;
-use super::{LedgerError, sql};
+use super::sql;
+use super::sqlite::{Sqlite, unread};
+use crate::error::LedgerError;
 
 /// What the calls of some days have cost, per day and in total.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,7 +82,7 @@ impl Sqlite {
             .bind(until.map_or(i64::MAX, |day| begins(day.saturating_add(1))))
             .fetch_all(&self.reader)
             .await
-            .map_err(super::sqlite::unread)?;
+            .map_err(unread)?;
         let mut spend = Spend::default();
         for (day, verdict, certainty, calls, images, billed) in rows {
             if spend.days.last().is_none_or(|last| last.day != day) {
@@ -96,10 +97,8 @@ impl Sqlite {
     }
 
     pub(super) async fn unknown_calls(&self) -> Result<Vec<UnknownCall>, LedgerError> {
-        let rows: Vec<(i64, Option<String>, String, String)> = sqlx::query_as(sql::READ_UNKNOWN)
-            .fetch_all(&self.reader)
-            .await
-            .map_err(super::sqlite::unread)?;
+        let rows: Vec<(i64, Option<String>, String, String)> =
+            sqlx::query_as(sql::READ_UNKNOWN).fetch_all(&self.reader).await.map_err(unread)?;
         Ok(rows
             .into_iter()
             .map(|(time_us, request_id, source, state)| UnknownCall {

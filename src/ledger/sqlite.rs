@@ -7,27 +7,24 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{Sqlite as Engine, Transaction};
 use tokio::time::Instant;
 
+use super::file::{self, Pools, said};
 use super::memory::changed;
 use super::owner::{self, Owner};
 use super::{
-    Booked, Disposition, Elsewhere, Ending, Identity, Intent, LedgerError, Look, Question,
-    Settlement, Terms, micros, sql,
+    Booked, Disposition, Elsewhere, Ending, Identity, Intent, Look, Question, Settlement, Terms,
+    micros, sql,
 };
 use crate::detect::{Answer, Attempt, End, Outcome, decide};
+use crate::error::LedgerError;
 use crate::probe::Version;
 use crate::report::{Billing, Certainty};
 
 pub(super) struct Sqlite {
     pub(super) reader: SqlitePool,
-    /// A single connection: SQLite lets one write at a time, and who waits here waits in order
-    /// and without polling, unlike at SQLite's own lock.
     writer: SqlitePool,
     /// Absent when the books are only read.
     owner: Option<Owner>,
@@ -53,36 +50,18 @@ type Row = (
 
 impl Sqlite {
     pub(super) async fn open(path: &Path, clock: fn() -> i64) -> Result<Self, LedgerError> {
-        let cannot = |why: String| LedgerError::Open { path: path.display().to_string(), why };
-        if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            std::fs::create_dir_all(parent)
-                .map_err(|e| cannot(format!("its folder cannot be made: {e}")))?;
-        }
-        make_private_file(path).map_err(|e| cannot(e.to_string()))?;
-        refuse_network(path).map_err(cannot)?;
-        let writer = connect(path, false, 1).await.map_err(|e| cannot(said(&e)))?;
-        migrate(&writer, path).await?;
-        let reader = connect(path, false, READERS).await.map_err(|e| cannot(said(&e)))?;
-        let owners = owners_of(path);
-        let owner =
-            Owner::take(&owners).map_err(|e| cannot(format!("{}: {e}", owners.display())))?;
+        let Pools { reader, writer } = file::open(path).await?;
+        let owners = file::owners_of(path);
+        let owner = Owner::take(&owners)
+            .map_err(|e| file::cannot_open(path, format!("{}: {e}", owners.display())))?;
         let books = Self { reader, writer, owner: Some(owner), owners, clock };
         books.abandon_the_dead().await?;
         Ok(books)
     }
 
     pub(super) async fn open_read_only(path: &Path) -> Result<Option<Self>, LedgerError> {
-        let cannot = |why: String| LedgerError::Open { path: path.display().to_string(), why };
-        match std::fs::metadata(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(cannot(error.to_string())),
-            Ok(_) => {}
-        }
-        refuse_network(path).map_err(cannot)?;
-        let reader = connect(path, true, READERS).await.map_err(|e| cannot(said(&e)))?;
-        check_version(&mut *reader.acquire().await.map_err(|e| cannot(said(&e)))?, path).await?;
-        let writer = reader.clone();
-        let owners = owners_of(path);
+        let Some(reader) = file::open_read_only(path).await? else { return Ok(None) };
+        let (writer, owners) = (reader.clone(), file::owners_of(path));
         Ok(Some(Self { reader, writer, owner: None, owners, clock: wall_clock }))
     }
 
@@ -397,101 +376,6 @@ async fn write_pace(
         .map_err(unwritten)
 }
 
-async fn connect(
-    path: &Path,
-    read_only: bool,
-    connections: u32,
-) -> Result<SqlitePool, sqlx::Error> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .read_only(read_only)
-        .busy_timeout(BUSY)
-        .thread_name(|n| format!("ledger-{n}"));
-    let options = if read_only {
-        options
-    } else {
-        options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)
-    };
-    SqlitePoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(TURN)
-        .connect_with(options)
-        .await
-}
-
-async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), LedgerError> {
-    let cannot =
-        |e: sqlx::Error| LedgerError::Open { path: path.display().to_string(), why: said(&e) };
-    let mut books = pool.begin_with("BEGIN IMMEDIATE").await.map_err(cannot)?;
-    let tables: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table'")
-        .fetch_one(&mut *books)
-        .await
-        .map_err(cannot)?;
-    if tables > 0 {
-        return check_version(&mut books, path).await;
-    }
-    for statement in sql::SCHEMA_1 {
-        sqlx::query(statement).execute(&mut *books).await.map_err(cannot)?;
-    }
-    sqlx::query(sql::WRITE_SCHEMA_VERSION)
-        .bind(SCHEMA_VERSION)
-        .execute(&mut *books)
-        .await
-        .map_err(cannot)?;
-    books.commit().await.map_err(cannot)
-}
-
-async fn check_version(books: &mut SqliteConnection, path: &Path) -> Result<(), LedgerError> {
-    let shown = path.display().to_string();
-    let found: i64 = match sqlx::query_scalar(sql::READ_SCHEMA_VERSION).fetch_one(books).await {
-        Ok(found) => found,
-        Err(error) => {
-            let why = format!("it is an SQLite file but no ledger: {}", said(&error));
-            return Err(LedgerError::Open { path: shown, why });
-        }
-    };
-    if found > SCHEMA_VERSION {
-        return Err(LedgerError::Newer { path: shown, found, known: SCHEMA_VERSION });
-    }
-    Ok(())
-}
-
-/// Made before SQLite does, for its mode: SQLite's own files beside it take theirs from it.
-fn make_private_file(path: &Path) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(_) if path.is_dir() => Err(std::io::ErrorKind::IsADirectory.into()),
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn refuse_network(path: &Path) -> Result<(), String> {
-    let found = rustix::fs::statfs(path).map_err(|e| e.to_string())?;
-    let kind = u64::try_from(found.f_type).unwrap_or(0) & 0xFFFF_FFFF;
-    match NETWORK_FILE_SYSTEMS.iter().find(|(magic, _)| *magic == kind) {
-        Some((_, name)) => Err(format!(
-            "it lies on a network file system ({name}), where locks do not hold: use a local disk"
-        )),
-        None => Ok(()),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn refuse_network(_: &Path) -> Result<(), String> {
-    Ok(())
-}
-
-fn owners_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-owners");
-    name.into()
-}
-
 /// Microseconds since 1970.
 pub(super) fn wall_clock() -> i64 {
     micros(SystemTime::now())
@@ -535,42 +419,11 @@ fn unwritten(error: sqlx::Error) -> LedgerError {
     LedgerError::Failed { action: "written", why: said(&error) }
 }
 
-/// An error's text with what caused it.
-fn said(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::Database(error) => error.message().to_owned(),
-        sqlx::Error::PoolTimedOut => "no connection became free in time".to_owned(),
-        other => other.to_string(),
-    }
-}
-
-const SCHEMA_VERSION: i64 = 1;
-
-/// How long another process may hold the write lock.
-const BUSY: Duration = Duration::from_secs(10);
-
-/// How long one of this process waits for the others.
-const TURN: Duration = Duration::from_secs(30);
-
-const READERS: u32 = 3;
-
 /// A slot lies at least so far ahead that its commit reaches the disk before it.
 const AHEAD: Duration = Duration::from_millis(50);
 
 /// The service's 429 pushes slots back by at most this; what is further ahead is a clock's doing.
 const LONGEST_PUSH: Duration = Duration::from_secs(60);
-
-/// statfs(2), `linux/magic.h`.
-#[cfg(target_os = "linux")]
-const NETWORK_FILE_SYSTEMS: [(u64, &str); 7] = [
-    (0x6969, "NFS"),
-    (0x517B, "SMB"),
-    (0xFF53_4D42, "CIFS"),
-    (0xFE53_4D42, "SMB2"),
-    (0x0102_1997, "9P"),
-    (0x00C3_6400, "Ceph"),
-    (0x5346_414F, "AFS"),
-];
 
 #[cfg(test)]
 #[path = "sqlite_tests.rs"]

@@ -208,7 +208,7 @@ async fn compare(steps: &[Step]) {
             }
             Step::LoseLock { owner } => {
                 let name = owners[owner].books.owner_name().to_owned();
-                let _ = std::fs::remove_file(owners_of(&path).join(name));
+                let _ = std::fs::remove_file(file::owners_of(&path).join(name));
                 owners[owner].has_lock = false;
             }
             Step::Watch { owner, question: q } => {
@@ -322,7 +322,7 @@ fn a_process_that_slept_finds_its_question_gone_and_frees_nothing() {
             Intent::Send { attempt, .. } => attempt,
             _ => panic!("sent"),
         };
-        std::fs::remove_file(owners_of(&path).join(sleeper.owner_name())).unwrap();
+        std::fs::remove_file(file::owners_of(&path).join(sleeper.owner_name())).unwrap();
         advance(1_000_000);
         let other = Sqlite::open(&path, test_clock).await.unwrap();
         let retrying = Terms { retry_unknown_until: Some(NOW.get()), ..terms() };

@@ -1,0 +1,93 @@
+//! What a gate's calls have cost, and how they are going.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::report::{Billing, Certainty};
+
+/// What a gate's calls have cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Spent {
+    /// Requests that may have reached the service.
+    pub calls: u64,
+    /// Images surely billed.
+    pub images: u64,
+    /// Calls of which nobody knows whether they were billed. The vendor's count lies between
+    /// `images` and `images + unknown`.
+    pub unknown: u64,
+}
+
+/// How a gate's calls are going.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Activity {
+    /// Calls that have left and are not answered yet.
+    pub in_flight: u64,
+    /// Calls that the service refused for their pace (429).
+    pub throttled: u64,
+    /// How long slots of the quota went unused since the first call: there was nothing to ask, or
+    /// other gates on the same books took them.
+    pub quota_idle: Duration,
+}
+
+/// The counters behind both.
+#[derive(Default)]
+pub(crate) struct Tally {
+    calls: AtomicU64,
+    images: AtomicU64,
+    unknown: AtomicU64,
+    in_flight: AtomicU64,
+    throttled: AtomicU64,
+    idle: Mutex<Idle>,
+}
+
+#[derive(Default)]
+struct Idle {
+    next_slot: Option<Instant>,
+    total: Duration,
+}
+
+impl Tally {
+    /// A call leaves at `slot`.
+    pub(crate) fn leaves(&self, slot: Instant, spacing: Duration) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let unused = idle.next_slot.map(|next| slot.saturating_duration_since(next));
+        idle.total += unused.unwrap_or_default();
+        idle.next_slot = Some(slot + spacing);
+    }
+
+    /// A call is over, however it ended.
+    pub(crate) fn returns(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A request that may have reached the service has ended.
+    pub(crate) fn count(&self, billing: Billing, throttled: bool) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.images.fetch_add(billing.images, Ordering::Relaxed);
+        let unknown = u64::from(billing.certainty == Certainty::Unknown);
+        self.unknown.fetch_add(unknown, Ordering::Relaxed);
+        self.throttled.fetch_add(u64::from(throttled), Ordering::Relaxed);
+    }
+
+    pub(crate) fn spent(&self) -> Spent {
+        Spent {
+            calls: self.calls.load(Ordering::Relaxed),
+            images: self.images.load(Ordering::Relaxed),
+            unknown: self.unknown.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn activity(&self) -> Activity {
+        Activity {
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            throttled: self.throttled.load(Ordering::Relaxed),
+            quota_idle: self.idle.lock().unwrap_or_else(PoisonError::into_inner).total,
+        }
+    }
+}
