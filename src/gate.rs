@@ -7,8 +7,6 @@ use futures_util::stream::Stream;
 use tokio_util::task::TaskTracker;
 
 use crate::call::{Asked, Caller, verdict_of};
-#[cfg(feature = "cli")]
-use crate::detect::endpoint;
 use crate::detect::{DetectOptions, PaidClient};
 use crate::emo::without_fragment;
 use crate::error::{ConfigError, GateError};
@@ -280,10 +278,13 @@ impl Gate {
             question(&source, &sight, self.caller.paid.endpoint(), self.caller.paid.model());
         loop {
             // What the books know costs no write and no turn.
-            if let Look::Known(known) =
-                self.caller.ledger.look(&question, &self.caller.terms).await?
-            {
-                return Ok(told(sight, source, &known, true));
+            match self.caller.ledger.look(&question, &self.caller.terms).await {
+                Ok(Look::Known(known)) => return Ok(told(sight, source, &known, true)),
+                Ok(Look::Free | Look::Sending(_)) => {}
+                Err(error) => {
+                    stop.because(Reason::new(ReasonCode::LedgerError, error.to_string()));
+                    return Err(error.into());
+                }
             }
             let (waiter, mine) = match self.flights.board(question.identity) {
                 Flight::Shared(waiter) => (waiter, false),
@@ -335,82 +336,8 @@ impl Gate {
     }
 }
 
-/// The local stage with a look into the books: what calls would there be? Needs no key.
-#[cfg(feature = "cli")]
-#[derive(Clone)]
-pub(crate) struct DryRun {
-    probe: Probe,
-    ledger: Option<Ledger>,
-    endpoint: String,
-    model: String,
-    terms: Terms,
-}
-
-#[cfg(feature = "cli")]
-impl DryRun {
-    pub(crate) fn new(
-        probe: Probe,
-        ledger: Option<Ledger>,
-        base_url: Option<&str>,
-        model: &str,
-    ) -> Result<Self, ConfigError> {
-        let endpoint = endpoint(base_url.unwrap_or(DEFAULT_BASE_URL))?.into();
-        let terms = Terms {
-            account: String::new(),
-            spacing: Duration::ZERO,
-            run: String::new(),
-            max_calls: None,
-            max_age: None,
-            retry_unknown_until: None,
-        };
-        Ok(Self { probe, ledger, endpoint, model: model.to_owned(), terms })
-    }
-
-    pub(crate) fn max_age(mut self, most: Option<Duration>) -> Self {
-        self.terms.max_age = most;
-        self
-    }
-
-    pub(crate) fn retry_unknown(mut self, retry: bool) -> Self {
-        self.terms.retry_unknown_until = retry.then_some(i64::MAX);
-        self
-    }
-
-    pub(crate) fn run<S>(&self, sources: S, options: RunOptions) -> Run
-    where
-        S: Stream<Item = Source> + Send + 'static,
-    {
-        let dry = self.clone();
-        drive(sources, &options, Stop::default(), move |source, stop| {
-            let dry = dry.clone();
-            async move { stop.unless_interrupted(dry.check(source)).await }
-        })
-    }
-
-    async fn check(self, source: Source) -> Report {
-        let sight = self.probe.look(&source).await;
-        if let Some(refusal) = &sight.refusal {
-            let verdict = refusal.verdict;
-            return sight.report(source, verdict);
-        }
-        let question = question(&source, &sight, &self.endpoint, &self.model);
-        let known = match &self.ledger {
-            Some(ledger) => ledger.look(&question, &self.terms).await,
-            None => Ok(Look::Free),
-        };
-        match known {
-            Ok(Look::Known(settlement)) => told(sight, source, &settlement, true),
-            Ok(Look::Free | Look::Sending(_)) => sight.report(source, Verdict::Eligible),
-            Err(error) => {
-                let mut report = sight.report(source, Verdict::Failed);
-                report.reasons = vec![Reason::new(ReasonCode::LedgerError, error.to_string())];
-                report
-            }
-        }
-    }
-}
-
-fn question(source: &Source, sight: &Sight, endpoint: &str, model: &str) -> Question {
+/// The question that a source asks.
+pub(crate) fn question(source: &Source, sight: &Sight, endpoint: &str, model: &str) -> Question {
     Question {
         identity: Identity::of(source, endpoint, model),
         version: sight.version.clone(),
@@ -421,7 +348,12 @@ fn question(source: &Source, sight: &Sight, endpoint: &str, model: &str) -> Ques
 }
 
 /// The report of a source whose question has this answer.
-fn told(sight: Sight, source: Source, settlement: &Settlement, from_ledger: bool) -> Report {
+pub(crate) fn told(
+    sight: Sight,
+    source: Source,
+    settlement: &Settlement,
+    from_ledger: bool,
+) -> Report {
     let (verdict, reasons) = match &settlement.disposition {
         Disposition::Settled(judgement) => {
             verdict_of(judgement, source.ratio, sight.header.as_ref())
@@ -441,6 +373,6 @@ fn unasked(source: Source, verdict: Verdict) -> Report {
     Sight { header: None, version: None, fetch: None, refusal: None }.report(source, verdict)
 }
 
-const DEFAULT_BASE_URL: &str = "https://dashscope.aliyuncs.com/api/v1";
+pub(crate) const DEFAULT_BASE_URL: &str = "https://dashscope.aliyuncs.com/api/v1";
 const DEFAULT_MODEL: &str = "emo-detect-v1";
 const MOST_CALLS_PER_SECOND: f64 = 1_000.0;

@@ -61,6 +61,8 @@ mod report;
 mod call;
 #[cfg(feature = "client")]
 mod detect;
+#[cfg(feature = "cli")]
+mod dry_run;
 #[cfg(feature = "client")]
 mod error;
 #[cfg(feature = "client")]

@@ -106,7 +106,8 @@ pub(super) struct CheckArguments {
 pub(super) struct LedgerArguments {
     /// SQLite file of the books, or none (in memory: a question may be paid for again by another
     /// process) [default: emo-preflight/ledger.db in the state directory]
-    #[arg(long, value_name = "L", env = "EMO_PREFLIGHT_LEDGER")]
+    // As with the base URL: a value that is a database's URL by mistake has a password in it.
+    #[arg(long, value_name = "L", env = "EMO_PREFLIGHT_LEDGER", hide_env_values = true)]
     pub(super) ledger: Option<String>,
 }
 

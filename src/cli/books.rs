@@ -19,9 +19,11 @@ impl LedgerArguments {
         match self.ledger.as_deref() {
             Some("none") => Ok(Place::Memory),
             Some("") => anyhow::bail!("the ledger is a path or none, found an empty text"),
-            Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+            // Not repeated: it may have a password in it.
+            Some(url) if url.contains("://") => {
                 anyhow::bail!(
-                    "this build keeps its books in SQLite files only: give a path or none"
+                    "this build keeps its books in SQLite files only: the ledger is a path or \
+                     none, found a URL"
                 )
             }
             Some(path) => Ok(Place::File(path.into())),

@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt as _};
 
 use crate::cli::args::ProgressKind;
 use crate::cli::gallery::{self, Exhibit};
-use crate::cli::output::{Format, Money, Printer};
+use crate::cli::output::{Earlier, Format, Money, Printer};
 use crate::cli::progress::Progress;
 use crate::cli::signals;
 use crate::cli::status::Status;
@@ -75,7 +75,7 @@ pub(super) async fn run() -> anyhow::Result<Status> {
             &stopper,
         );
     }
-    printer.summary();
+    printer.summary(&Earlier::default());
     text::tell(format_args!(
         "the stand-in billed {}; the gate knows of {} for certain and of {} that may have been",
         text::count(emulator.billed(), "image", "images"),

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use futures_util::stream::{self, Stream, StreamExt as _};
@@ -13,40 +14,54 @@ use crate::cli::args::SourceArguments;
 use crate::cli::text;
 use crate::{AspectRatio, Source};
 
+/// Why an input ended before its end, where it did. What could be read of it is not all there is,
+/// and a run of that must not look like a run of all.
+#[derive(Clone, Default)]
+pub(super) struct Trouble(Arc<OnceLock<String>>);
+
+impl Trouble {
+    pub(super) fn met(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
+}
+
 impl SourceArguments {
-    /// The sources, those of the command line first.
-    pub(super) fn open(&self) -> anyhow::Result<impl Stream<Item = Source> + Send + use<>> {
+    /// The sources, those of the command line first, and what went wrong once they have ended.
+    pub(super) fn open(
+        &self,
+    ) -> anyhow::Result<(impl Stream<Item = Source> + Send + use<>, Trouble)> {
         let ratio = self.ratio;
+        let trouble = Trouble::default();
         let named: Vec<Source> =
             self.sources.iter().map(|text| Source::url(text).ratio(ratio)).collect();
         let lines = match &self.input {
-            Some(path) => read(path, ratio)?.left_stream(),
+            Some(path) => read(path, ratio, trouble.clone())?.left_stream(),
             None => stream::empty().right_stream(),
         };
-        Ok(stream::iter(named).chain(lines))
+        Ok((stream::iter(named).chain(lines), trouble))
     }
 
-    pub(super) fn is_stdin(&self) -> bool {
-        self.input.as_deref() == Some(Path::new("-"))
-    }
-
-    /// How many sources there are, where that can be told by reading a file.
-    pub(super) fn count(&self) -> Option<u64> {
-        let named = u64::try_from(self.sources.len()).ok()?;
-        let Some(path) = &self.input else { return Some(named) };
-        let file = File::open(path).ok().filter(|f| f.metadata().is_ok_and(|m| m.is_file()))?;
-        let mut reader = BufReader::new(file);
-        let mut lines = 0;
-        while let Some(line) = next_line(&mut reader).ok()? {
-            lines += u64::from(!line.trim_ascii().is_empty());
+    /// How many sources there are; none where that cannot be told without using them up.
+    pub(super) fn count(&self) -> std::io::Result<Option<u64>> {
+        let mut sources = u64::try_from(self.sources.len()).unwrap_or(u64::MAX);
+        let Some(path) = &self.input else { return Ok(Some(sources)) };
+        // Asked before it is opened: opening a named pipe a second time may wait for ever.
+        if path == Path::new("-") || !std::fs::metadata(path)?.is_file() {
+            return Ok(None);
         }
-        Some(named + lines)
+        let mut reader = BufReader::new(File::open(path)?);
+        for number in 1_u64.. {
+            let Some(line) = next_line(&mut reader)? else { break };
+            sources += u64::from(!String::from_utf8_lossy(body(&line, number)).trim().is_empty());
+        }
+        Ok(Some(sources))
     }
 }
 
 fn read(
     path: &Path,
     ratio: AspectRatio,
+    trouble: Trouble,
 ) -> anyhow::Result<impl Stream<Item = Source> + Send + use<>> {
     let reader: Box<dyn BufRead + Send> = if path == Path::new("-") {
         Box::new(BufReader::new(std::io::stdin()))
@@ -62,12 +77,17 @@ fn read(
     // A thread of its own: reading a terminal or a pipe may never end, and nothing waits for it.
     std::thread::Builder::new()
         .name("input".to_owned())
-        .spawn(move || forward(reader, ratio, &sender))
+        .spawn(move || forward(reader, ratio, &sender, &trouble))
         .context("cannot start reading the input")?;
     Ok(stream::poll_fn(move |context| receiver.poll_recv(context)))
 }
 
-fn forward(mut reader: Box<dyn BufRead + Send>, ratio: AspectRatio, to: &mpsc::Sender<Source>) {
+fn forward(
+    mut reader: Box<dyn BufRead + Send>,
+    ratio: AspectRatio,
+    to: &mpsc::Sender<Source>,
+    trouble: &Trouble,
+) {
     for number in 1_u64.. {
         let source = match next_line(&mut *reader) {
             Ok(None) => return,
@@ -76,8 +96,10 @@ fn forward(mut reader: Box<dyn BufRead + Send>, ratio: AspectRatio, to: &mpsc::S
                 None => continue,
             },
             Err(error) => {
-                let problem = format!("line {number} and all after it could not be read: {error}");
-                let _ = to.blocking_send(Source::unreadable("", problem));
+                // Set before the channel closes, which is when it is asked for.
+                let _ = trouble.0.set(format!(
+                    "line {number} of the input and all after it cannot be read: {error}"
+                ));
                 return;
             }
         };
@@ -100,9 +122,14 @@ fn next_line(reader: &mut dyn BufRead) -> std::io::Result<Option<Vec<u8>>> {
     Ok(Some(line))
 }
 
+/// A line without the byte order mark that some editors begin a file with.
+fn body(line: &[u8], number: u64) -> &[u8] {
+    line.strip_prefix(b"\xEF\xBB\xBF").filter(|_| number == 1).unwrap_or(line)
+}
+
 /// The source on a line; none on a blank one.
 fn parse(line: &[u8], number: u64, ratio: AspectRatio) -> Option<Source> {
-    let line = line.strip_prefix(b"\xEF\xBB\xBF").filter(|_| number == 1).unwrap_or(line);
+    let line = body(line, number);
     let text = String::from_utf8_lossy(line);
     let shown = || text.trim().chars().take(SHOWN).collect::<String>();
     let bad = |problem: String| {

@@ -2,20 +2,23 @@
 
 use std::io::{IsTerminal as _, Write};
 
+use anyhow::{Context as _, bail};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 
 use crate::cli::args::{OutputArguments, ProgressKind, SourceArguments};
-use crate::cli::output::{Format, Money, Printer};
+use crate::cli::input::Trouble;
+use crate::cli::output::{Earlier, Format, Money, Printer};
 use crate::cli::progress::Progress;
-use crate::cli::resume::{self, Kept, Redo};
+use crate::cli::resume::{Redo, Results};
 use crate::cli::status::Status;
 use crate::cli::{signals, text};
 use crate::{Preflight, Run, Source};
 
-/// What is to be done, with everything opened and nothing spent.
+/// What is to be done, with everything opened and nothing changed or spent.
 pub(super) struct Job {
     sources: BoxStream<'static, Source>,
-    out: Box<dyn Write>,
+    trouble: Trouble,
+    out: Out,
     format: Format,
     progress: ProgressKind,
     exit_zero: bool,
@@ -23,8 +26,12 @@ pub(super) struct Job {
     rows_are_seen: bool,
     /// How many sources are to be done, where that is known.
     total: Option<u64>,
-    /// The worst that came of those done before.
-    kept_worst: Option<Status>,
+    earlier: Earlier,
+}
+
+enum Out {
+    Stdout,
+    Results(Results),
 }
 
 impl Job {
@@ -34,53 +41,83 @@ impl Job {
         output: &OutputArguments,
         redo: Redo,
     ) -> anyhow::Result<Self> {
+        let (all, trouble) = sources.open()?;
         let mut job = Self {
-            sources: sources.open()?.boxed(),
-            out: Box::new(std::io::stdout()),
+            sources: all.boxed(),
+            trouble,
+            out: Out::Stdout,
             format: output.format(),
             progress: output.progress,
             exit_zero: output.exit_zero,
             rows_are_seen: output.output.is_none() && std::io::stdout().is_terminal(),
             total: None,
-            kept_worst: None,
+            earlier: Earlier::default(),
         };
         if let Some(path) = &output.output {
-            if output.resume && sources.is_stdin() {
-                anyhow::bail!("--resume reads the input twice: give it as a file, not as -");
-            }
-            let (file, kept) = resume::open(path, output.resume.then_some(redo))?;
-            job.out = Box::new(file);
             job.format = Format::Json;
-            if output.resume {
-                job.go_on(sources, kept).await?;
-            }
+            let results = if output.resume {
+                let count = sources.count().context("cannot read the input")?;
+                let count = count.context(
+                    "--resume reads the input more than once: give it as a regular file",
+                )?;
+                let results = Results::resume(path, count, redo)?;
+                job.go_on(sources, &results, count).await?;
+                results
+            } else {
+                Results::fresh(path)?
+            };
+            job.out = Out::Results(results);
         }
         if job.total.is_none() && job.shows_progress() {
-            job.total = sources.count();
+            job.total = sources.count().ok().flatten();
         }
         Ok(job)
     }
 
-    async fn go_on(&mut self, sources: &SourceArguments, kept: Kept) -> anyhow::Result<()> {
-        let all = kept.verify(sources.open()?).await?;
+    async fn go_on(
+        &mut self,
+        sources: &SourceArguments,
+        results: &Results,
+        count: u64,
+    ) -> anyhow::Result<()> {
+        let kept = &results.kept;
+        let (all, trouble) = sources.open()?;
+        let found = kept.verify(all).await?;
+        if let Some(problem) = trouble.met() {
+            bail!("{problem}");
+        }
+        if found != count {
+            bail!("the input changed while it was read");
+        }
         text::tell(format_args!(
             "{} of {} done before",
-            kept.lines,
-            text::count(all, "picture", "pictures")
+            kept.earlier.lines,
+            text::count(count, "picture", "pictures")
         ));
-        self.total = Some(all.saturating_sub(kept.lines));
-        self.kept_worst = kept.worst;
-        let left = sources.open()?.enumerate().filter_map(move |(index, source)| {
-            let index = u64::try_from(index).unwrap_or(u64::MAX);
-            std::future::ready((!kept.has(index)).then(|| source.index(index)))
-        });
-        self.sources = left.boxed();
+        self.total = Some(count.saturating_sub(kept.earlier.lines));
+        self.earlier = kept.earlier;
         Ok(())
+    }
+
+    /// Makes the output ready for what is to come. Until here nothing of it has changed.
+    pub(super) fn begin(&mut self) -> anyhow::Result<()> {
+        match &mut self.out {
+            Out::Stdout => Ok(()),
+            Out::Results(results) => results.begin(),
+        }
     }
 
     /// The sources to be done, once.
     pub(super) fn sources(&mut self) -> impl Stream<Item = Source> + Send + use<> {
-        std::mem::replace(&mut self.sources, stream::empty().boxed())
+        let all = std::mem::replace(&mut self.sources, stream::empty().boxed());
+        let kept = match &mut self.out {
+            Out::Stdout => Default::default(),
+            Out::Results(results) => std::mem::take(&mut results.kept),
+        };
+        all.enumerate().filter_map(move |(index, source)| {
+            let index = u64::try_from(index).unwrap_or(u64::MAX);
+            std::future::ready((!kept.has(index)).then(|| source.index(index)))
+        })
     }
 
     /// Prints a run's reports until it ends, is stopped by a signal, or its results can no longer
@@ -93,12 +130,21 @@ impl Job {
     ) -> Status {
         let signal = signals::stop_on_signal(run.stopper());
         let progress = Progress::new(self.progress, gate, self.total, self.rows_are_seen);
-        let mut printer = Printer::new(self.out, self.format, money, progress);
+        let out: Box<dyn Write> = match self.out {
+            Out::Stdout => Box::new(std::io::stdout()),
+            Out::Results(results) => Box::new(results.file),
+        };
+        let mut printer = Printer::new(out, self.format, money, progress);
         printer.print_all(&mut run).await;
-        printer.summary();
+        let trouble = self.trouble.met();
+        if let Some(problem) = trouble {
+            text::tell(format_args!("error: {problem}"));
+        }
+        printer.summary(&self.earlier);
         match signal.received() {
             Some(signal) => Status::Signal(signal),
-            None => printer.status(self.exit_zero, self.kept_worst),
+            None if trouble.is_some() => Status::Stopped,
+            None => printer.status(self.exit_zero, &self.earlier),
         }
     }
 

@@ -13,6 +13,7 @@ mod money;
 mod output;
 mod progress;
 mod resume;
+mod screen;
 mod signals;
 mod spend;
 mod status;
@@ -28,7 +29,7 @@ use crate::cli::job::Job;
 use crate::cli::output::Money;
 use crate::cli::resume::Redo;
 use crate::cli::status::Status;
-use crate::gate::DryRun;
+use crate::dry_run::DryRun;
 use crate::{ApiKey, Ledger, LedgerError, Preflight, PreflightBuilder, Probe};
 
 /// Runs the program with the process's own arguments.
@@ -66,6 +67,7 @@ async fn probe(arguments: ProbeArguments) -> anyhow::Result<Status> {
     let probe = Probe::new(options)?;
     let redo = Redo { eligible: false, unknown: false };
     let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
+    job.begin()?;
     let run = probe.run(job.sources(), arguments.local.run_options());
     Ok(job.finish(run, Money::Nothing, None).await)
 }
@@ -86,6 +88,7 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
         Err(error) => return Ok(no_ledger(&error)),
     };
     let gate = arguments.gate(key, ledger).build().await?;
+    job.begin()?;
     let run = gate.run(job.sources(), arguments.local.run_options());
     let status = job.finish(run, Money::Costs, Some(gate.clone())).await;
     gate.close().await;
@@ -103,6 +106,7 @@ async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
         .retry_unknown(arguments.retry_unknown);
     let redo = Redo { eligible: false, unknown: arguments.retry_unknown };
     let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
+    job.begin()?;
     let run = dry.run(job.sources(), arguments.local.run_options());
     Ok(job.finish(run, Money::WouldCost, None).await)
 }
@@ -161,7 +165,7 @@ fn log_to_stderr(verbose: u8) {
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| screen::Stderr)
         .with_ansi(colours)
         // It would report a closed stderr on stderr, and panic, in whatever task was logging.
         .log_internal_errors(false)

@@ -8,7 +8,7 @@ use futures_util::stream::StreamExt as _;
 
 use crate::cli::progress::{self, Progress};
 use crate::cli::status::Status;
-use crate::cli::text;
+use crate::cli::{screen, text};
 use crate::{Certainty, Report, Run, Stopper, Verdict};
 
 /// How results are printed.
@@ -43,6 +43,8 @@ pub(super) struct Printer {
     pub(super) tally: Tally,
     progress: Progress,
     headed: bool,
+    /// Rows may meet the bar.
+    on_terminal: bool,
 }
 
 /// What has come of a run so far.
@@ -59,6 +61,24 @@ pub(super) struct Tally {
     reader_gone: bool,
 }
 
+/// What came of the parts of a run before this one.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Earlier {
+    pub(super) lines: u64,
+    pub(super) worst: Option<Status>,
+    eligible: u64,
+    rejected_local: u64,
+}
+
+impl Earlier {
+    pub(super) fn count(&mut self, report: &Report) {
+        self.lines += 1;
+        self.worst = self.worst.max(Some(Status::of(report)));
+        self.eligible += u64::from(report.verdict == Verdict::Eligible);
+        self.rejected_local += u64::from(report.verdict == Verdict::RejectedLocal);
+    }
+}
+
 impl Printer {
     pub(super) fn new(
         out: Box<dyn Write>,
@@ -67,7 +87,8 @@ impl Printer {
         progress: Progress,
     ) -> Self {
         let out = BufWriter::with_capacity(BUFFER, out);
-        Self { out, format, money, tally: Tally::default(), progress, headed: false }
+        let on_terminal = std::io::stdout().is_terminal();
+        Self { out, format, money, tally: Tally::default(), progress, headed: false, on_terminal }
     }
 
     /// Prints every report of a run. When results can no longer be written the run is stopped in
@@ -81,7 +102,9 @@ impl Printer {
             let next = match run.next().now_or_never() {
                 Some(next) => next,
                 None => {
-                    self.written(|out| out.flush(), &stopper);
+                    if !self.out.buffer().is_empty() {
+                        self.written(|out| out.flush(), &stopper);
+                    }
                     tokio::select! {
                         next = run.next() => next,
                         _ = ticks.tick() => {
@@ -138,7 +161,9 @@ impl Printer {
             return;
         }
         let out = &mut self.out;
-        if let Err(error) = self.progress.aside(|| write(out)) {
+        // The bar makes room for rows on a terminal; of a file it knows nothing.
+        let written = if self.on_terminal { screen::aside(|| write(out)) } else { write(out) };
+        if let Err(error) = written {
             text::tell(format_args!("stopping: results can no longer be written: {error}"));
             self.tally.reader_gone = true;
             stopper.stop();
@@ -163,8 +188,9 @@ impl Printer {
         }
     }
 
-    /// Counts, spending and savings, on stderr.
-    pub(super) fn summary(&self) {
+    /// Counts, spending and savings, on stderr. What calls would cost takes in the results of
+    /// `earlier` parts of the run; what was spent is this part's.
+    pub(super) fn summary(&self, earlier: &Earlier) {
         let tally = &self.tally;
         let of = |verdict: &str| tally.by_verdict.get(verdict).copied().unwrap_or(0);
         let verdicts: Vec<String> =
@@ -178,13 +204,17 @@ impl Printer {
         let rejected = of("rejected_local");
         match self.money {
             Money::Nothing => {}
-            Money::WouldCost => text::tell(format_args!(
-                "would make at most {} for at most {}; rejected for free: {rejected} \
-                 (saves up to {})",
-                text::count(of("eligible"), "call", "calls"),
-                text::cny(of("eligible")),
-                text::cny(rejected),
-            )),
+            Money::WouldCost => {
+                let calls = of("eligible") + earlier.eligible;
+                let rejected = rejected + earlier.rejected_local;
+                text::tell(format_args!(
+                    "would make at most {} for at most {}; rejected for free: {rejected} \
+                     (saves up to {})",
+                    text::count(calls, "call", "calls"),
+                    text::cny(calls),
+                    text::cny(rejected),
+                ));
+            }
             Money::Costs => {
                 let unknown = match tally.unknown {
                     0 => String::new(),
@@ -207,11 +237,11 @@ impl Printer {
     }
 
     /// How the run ended, with what came of an earlier part of it.
-    pub(super) fn status(&self, exit_zero: bool, earlier: Option<Status>) -> Status {
+    pub(super) fn status(&self, exit_zero: bool, earlier: &Earlier) -> Status {
         if self.tally.reader_gone {
             return Status::Stopped;
         }
-        match self.tally.worst.max(earlier).unwrap_or(Status::Good) {
+        match self.tally.worst.max(earlier.worst).unwrap_or(Status::Good) {
             Status::Stopped => Status::Stopped,
             _ if exit_zero => Status::Good,
             worst => worst,

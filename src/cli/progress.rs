@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cli::args::ProgressKind;
 use crate::cli::output::Tally;
-use crate::cli::text;
+use crate::cli::{screen, text};
 use crate::{Activity, Preflight};
 
 /// How a run is going.
@@ -41,6 +41,9 @@ impl Progress {
             ProgressKind::Json => Shown::Json,
             ProgressKind::Auto | ProgressKind::None => Shown::Nothing,
         };
+        if let Shown::Bar(bar) = &shown {
+            screen::share_with(Some(bar.clone()));
+        }
         Self { shown, gate, total, begun: Instant::now() }
     }
 
@@ -59,17 +62,10 @@ impl Progress {
         }
     }
 
-    /// Prints something that the bar must not be drawn into.
-    pub(super) fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
-        match &self.shown {
-            Shown::Bar(bar) => bar.suspend(print),
-            Shown::Json | Shown::Nothing => print(),
-        }
-    }
-
     pub(super) fn finish(&self, tally: &Tally) {
         self.tick(tally);
         if let Shown::Bar(bar) = &self.shown {
+            screen::share_with(None);
             bar.finish_and_clear();
         }
     }

@@ -1,5 +1,8 @@
 //! `--output` and `--resume`: a results file that ends with exactly one line an index, however
 //! often the run that fills it is broken off.
+//!
+//! Nothing of the file changes until all of it was read and held against the input: a slip in the
+//! command costs neither money nor lines.
 
 use std::fs::{self, File, TryLockError};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -9,16 +12,25 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use futures_util::stream::{Stream, StreamExt as _};
 
-use crate::cli::status::Status;
+use crate::cli::output::Earlier;
+use crate::cli::text;
 use crate::{AspectRatio, Certainty, Report, Source, Verdict};
+
+/// A results file, locked for as long as it is held.
+pub(super) struct Results {
+    pub(super) file: File,
+    pub(super) kept: Kept,
+    /// What is to take the file's place.
+    copy: Option<Rewrite>,
+    shown: String,
+}
 
 /// Results that are done with, from an earlier run.
 #[derive(Default)]
 pub(super) struct Kept {
     /// By index, a fingerprint of the line's source and ratio; 0 where there is no line.
     fingerprints: Vec<u32>,
-    pub(super) lines: u64,
-    pub(super) worst: Option<Status>,
+    pub(super) earlier: Earlier,
 }
 
 /// What the run that resumes would do over.
@@ -30,53 +42,61 @@ pub(super) struct Redo {
     pub(super) unknown: bool,
 }
 
-/// Opens a results file for writing at its end. With `resume` its lines are sorted first into
-/// those that stand and those to be done over, which are taken out.
-pub(super) fn open(path: &Path, resume: Option<Redo>) -> anyhow::Result<(File, Kept)> {
-    let shown = path.display();
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .with_context(|| format!("cannot write the output {shown}"))?;
-    lock(&file, path)?;
-    let length = file.metadata().with_context(|| format!("cannot read {shown}"))?.len();
-    match resume {
-        _ if length == 0 => Ok((file, Kept::default())),
-        None => bail!("the output {shown} is not empty: --resume goes on with it"),
-        Some(redo) => {
-            let (kept, rest) = sort_out(&file, path, redo)?;
-            let mut file = rest.unwrap_or(file);
-            file.seek(SeekFrom::End(0)).with_context(|| format!("cannot write {shown}"))?;
-            Ok((file, kept))
+impl Results {
+    /// A file that is new or empty.
+    pub(super) fn fresh(path: &Path) -> anyhow::Result<Self> {
+        let file = open(path)?;
+        let shown = path.display().to_string();
+        if length(&file, &shown)? > 0 {
+            bail!("the output {shown} is not empty: --resume goes on with it");
         }
+        Ok(Self { file, kept: Kept::default(), copy: None, shown })
+    }
+
+    /// A file with results of an input of so many sources. Its lines are sorted into those that
+    /// stand and those to be done over.
+    pub(super) fn resume(path: &Path, sources: u64, redo: Redo) -> anyhow::Result<Self> {
+        let file = open(path)?;
+        let shown = path.display().to_string();
+        if length(&file, &shown)? == 0 {
+            return Ok(Self { file, kept: Kept::default(), copy: None, shown });
+        }
+        // Of a link, the file itself is to be replaced.
+        let path = path.canonicalize().with_context(|| format!("cannot read {shown}"))?;
+        let (kept, copy) = sort_out(&file, &path, sources, redo)?;
+        Ok(Self { file, kept, copy, shown })
+    }
+
+    /// Takes out the lines that are done over, and makes ready for those that come.
+    pub(super) fn begin(&mut self) -> anyhow::Result<()> {
+        let cannot = || format!("cannot write {}", self.shown);
+        if let Some(copy) = self.copy.take() {
+            self.file = copy.replace_original().with_context(cannot)?;
+        }
+        if length(&self.file, &self.shown)? > 0 {
+            self.file.seek(SeekFrom::End(0)).with_context(cannot)?;
+        }
+        Ok(())
     }
 }
 
-/// Reads all lines; where any has to go, puts a file without them in the old one's place and
-/// returns it.
-fn sort_out(file: &File, path: &Path, redo: Redo) -> anyhow::Result<(Kept, Option<File>)> {
-    let temporary = beside(path);
-    let cannot = || format!("cannot write {}", temporary.display());
-    let copy = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&temporary)
-        .with_context(cannot)?;
-    lock(&copy, &temporary)?;
-    let mut to = BufWriter::new(copy);
+/// Reads all lines into a copy that has only those that stand; there is none where all do.
+fn sort_out(
+    file: &File,
+    path: &Path,
+    sources: u64,
+    redo: Redo,
+) -> anyhow::Result<(Kept, Option<Rewrite>)> {
+    let shown = path.display();
+    let copy = Rewrite::beside(path, file)?;
+    let mut to = BufWriter::new(&copy.file);
     let mut from = BufReader::new(file);
-    let (mut kept, mut dropped) = (Kept::default(), false);
+    let (mut kept, mut dropped) = (Kept::of(sources), false);
     let mut line = Vec::new();
     for number in 1_u64.. {
         line.clear();
-        let read = from
-            .read_until(b'\n', &mut line)
-            .with_context(|| format!("cannot read {}", path.display()))?;
+        let read =
+            from.read_until(b'\n', &mut line).with_context(|| format!("cannot read {shown}"))?;
         if read == 0 {
             break;
         }
@@ -85,24 +105,26 @@ fn sort_out(file: &File, path: &Path, redo: Redo) -> anyhow::Result<(Kept, Optio
             dropped = true;
             break;
         }
-        let report: Report = serde_json::from_slice(&line)
-            .with_context(|| format!("line {number} of {} is no result", path.display()))?;
+        let report: Report = serde_json::from_slice(&line).map_err(|error| {
+            let what = text::json_error(&error);
+            anyhow::anyhow!("line {number} of {shown} is no result: {what}")
+        })?;
+        if report.index >= sources {
+            bail!(
+                "line {number} of {shown} has the index {} and the input only {sources} sources: \
+                 the output belongs to another input",
+                report.index
+            );
+        }
         if redo.wants(&report) || !kept.keep(&report) {
             dropped = true;
         } else {
-            to.write_all(&line).with_context(cannot)?;
+            to.write_all(&line).with_context(|| copy.cannot())?;
         }
     }
-    if !dropped {
-        drop(to);
-        fs::remove_file(&temporary).with_context(cannot)?;
-        return Ok((kept, None));
-    }
-    let copy = to.into_inner().map_err(|e| e.into_error()).with_context(cannot)?;
-    copy.sync_all().with_context(cannot)?;
-    fs::rename(&temporary, path).with_context(cannot)?;
-    sync_folder(path);
-    Ok((kept, Some(copy)))
+    to.flush().with_context(|| copy.cannot())?;
+    drop(to);
+    Ok((kept, dropped.then_some(copy)))
 }
 
 impl Redo {
@@ -121,21 +143,19 @@ impl Redo {
 }
 
 impl Kept {
+    fn of(sources: u64) -> Self {
+        let fingerprints = vec![0; usize::try_from(sources).unwrap_or(0)];
+        Self { fingerprints, earlier: Earlier::default() }
+    }
+
     /// Notes a line; false when its index has one already.
     fn keep(&mut self, report: &Report) -> bool {
-        let Ok(index) = usize::try_from(report.index) else { return false };
-        if index >= MOST_LINES {
-            return false;
-        }
-        if self.fingerprints.len() <= index {
-            self.fingerprints.resize(index + 1, 0);
-        }
+        let index = usize::try_from(report.index).unwrap_or(usize::MAX);
         let Some(slot) = self.fingerprints.get_mut(index).filter(|slot| **slot == 0) else {
             return false;
         };
         *slot = fingerprint(&report.source, report.ratio);
-        self.lines += 1;
-        self.worst = self.worst.max(Some(Status::of(report)));
+        self.earlier.count(report);
         true
     }
 
@@ -160,13 +180,6 @@ impl Kept {
                 ),
             }
         }
-        if self.fingerprints.len() > sources {
-            bail!(
-                "the output has a result at index {} and the input only {sources} sources: \
-                 it belongs to another input",
-                self.fingerprints.len() - 1
-            );
-        }
         Ok(u64::try_from(sources).unwrap_or(u64::MAX))
     }
 }
@@ -176,6 +189,93 @@ fn fingerprint(source: &str, ratio: AspectRatio) -> u32 {
     let mut hasher = DefaultHasher::new();
     (source, ratio).hash(&mut hasher);
     u32::try_from(hasher.finish() >> 32).unwrap_or(0).max(1)
+}
+
+/// A file in the making beside the one whose place it is to take; gone if it never does.
+struct Rewrite {
+    file: File,
+    temporary: Option<PathBuf>,
+    original: PathBuf,
+}
+
+impl Rewrite {
+    /// `original`, which the caller holds the lock of, has one writer and so one copy.
+    fn beside(original: &Path, like: &File) -> anyhow::Result<Self> {
+        let mut temporary = original.as_os_str().to_owned();
+        temporary.push(".resuming");
+        let cannot = || format!("cannot write {}", temporary.display());
+        // One that a crash left behind is overwritten.
+        let mut options = File::options();
+        let options = options.read(true).write(true).create(true).truncate(true);
+        let file = options.open(&temporary).with_context(cannot)?;
+        let copy = Self {
+            file,
+            temporary: Some(PathBuf::from(&temporary)),
+            original: original.to_owned(),
+        };
+        lock(&copy.file, original)?;
+        // Results may hold signed URLs: who could not read them must not be able to now.
+        let permissions = like.metadata().map(|metadata| metadata.permissions());
+        permissions.and_then(|p| copy.file.set_permissions(p)).with_context(cannot)?;
+        Ok(copy)
+    }
+
+    /// Once this has returned, a power loss leaves the one file or the other, whole.
+    fn replace_original(mut self) -> std::io::Result<File> {
+        self.file.sync_all()?;
+        let file = self.file.try_clone()?;
+        if let Some(temporary) = &self.temporary {
+            fs::rename(temporary, &self.original)?;
+            self.temporary = None;
+            sync_folder(&self.original);
+        }
+        Ok(file)
+    }
+
+    fn cannot(&self) -> String {
+        format!("cannot write the copy of {}", self.original.display())
+    }
+}
+
+impl Drop for Rewrite {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            let _ = fs::remove_file(temporary);
+        }
+    }
+}
+
+/// Opens and locks the file that is at `path`.
+fn open(path: &Path) -> anyhow::Result<File> {
+    loop {
+        let mut options = File::options();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        let file = options
+            .open(path)
+            .with_context(|| format!("cannot write the output {}", path.display()))?;
+        lock(&file, path)?;
+        // Between the two another process may have put its copy there and let go of this one.
+        if is_at(&file, path) {
+            return Ok(file);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(held), Ok(there)) => id(held) == id(there),
+        (Ok(_), Err(error)) => error.kind() != std::io::ErrorKind::NotFound,
+        (Err(_), _) => true,
+    }
+}
+
+/// Elsewhere a file that is open is not replaced.
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> bool {
+    true
 }
 
 fn lock(file: &File, path: &Path) -> anyhow::Result<()> {
@@ -190,10 +290,8 @@ fn lock(file: &File, path: &Path) -> anyhow::Result<()> {
     }
 }
 
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".resuming");
-    name.into()
+fn length(file: &File, shown: &str) -> anyhow::Result<u64> {
+    Ok(file.metadata().with_context(|| format!("cannot read {shown}"))?.len())
 }
 
 /// Makes the rename itself last through a power loss, where folders can be synced.
@@ -204,5 +302,25 @@ fn sync_folder(path: &Path) {
     }
 }
 
-/// Four bytes an index: a wild index in a damaged line must not take all memory.
-const MOST_LINES: usize = 1 << 30;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who was about to lock a file that is replaced meanwhile must not take the old one for it:
+    /// two processes would then write, one of them into nothing.
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_was_replaced_is_not_the_one_at_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("results.jsonl");
+        fs::write(&path, "old").unwrap();
+        let old = File::open(&path).unwrap();
+        assert!(is_at(&old, &path));
+        fs::write(folder.path().join("new"), "new").unwrap();
+        fs::rename(folder.path().join("new"), &path).unwrap();
+        assert!(!is_at(&old, &path));
+        assert!(is_at(&File::open(&path).unwrap(), &path));
+        fs::remove_file(&path).unwrap();
+        assert!(!is_at(&old, &path));
+    }
+}

@@ -1,5 +1,6 @@
 //! SIGINT and SIGTERM: the first ends the run in order, the second at once.
 
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -26,11 +27,16 @@ pub(super) fn stop_on_signal(stopper: Stopper) -> Received {
         let Some(number) = signals.next().await else { return };
         noted.store(number, Ordering::SeqCst);
         stopper.stop();
-        text::tell(
-            "\nstopping: no new calls; waiting for those that have left (once more: stop at once)",
-        );
+        // A terminal shows ^C where the cursor is.
+        let line = if std::io::stderr().is_terminal() { "\n" } else { "" };
+        text::tell(format_args!(
+            "{line}stopping: no new calls; waiting for those that have left (once more: stop at \
+             once)"
+        ));
         if let Some(number) = signals.next().await {
-            text::tell("\nstopped at once: the bill of calls under way is unknown");
+            text::tell(format_args!(
+                "{line}stopped at once: the bill of calls under way is unknown"
+            ));
             std::process::exit(128 + i32::from(number));
         }
     });

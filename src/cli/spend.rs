@@ -1,60 +1,101 @@
 //! `spend`: what the calls have cost.
 
-use std::io::Write as _;
+use std::io::{BufWriter, Write as _};
 
 use jiff::civil::{Date, date};
 use jiff::{Timestamp, ToSpan as _, Unit};
 use serde_json::{Value, json};
 
 use crate::cli::args::SpendArguments;
+use crate::cli::books::Place;
 use crate::cli::money::Price;
 use crate::cli::status::Status;
 use crate::cli::text;
-use crate::{DaySpend, Spend, UnknownCall};
-
-/// Prints a line of data; a reader that has gone is no reason to panic.
-macro_rules! say {
-    ($($line:tt)*) => {{ let _ = writeln!(std::io::stdout(), $($line)*); }};
-}
+use crate::{DaySpend, LedgerError, Spend, UnknownCall};
 
 pub(super) async fn run(arguments: &SpendArguments) -> anyhow::Result<Status> {
+    let days = arguments.days()?;
     let place = arguments.ledger.place()?;
-    let ledger = match place.open_read_only().await {
-        Ok(Some(ledger)) => ledger,
-        Ok(None) => {
-            text::tell("no ledger yet: nothing was spent");
-            if arguments.json {
-                say!("{}", spend_json(&Spend::default(), arguments.price));
-            }
-            return Ok(Status::Good);
-        }
+    let lines = match read(&place, arguments, days).await {
+        Ok(lines) => lines,
         Err(error) => {
             text::tell(format_args!("error: {error}"));
             return Ok(Status::Stopped);
         }
     };
-    if arguments.unknown {
-        let calls = ledger.unknown_calls().await?;
-        for call in &calls {
-            say!("{}", if arguments.json { call_json(call).to_string() } else { call_row(call) });
+    let mut out = BufWriter::new(std::io::stdout());
+    let written = lines.iter().try_for_each(|line| writeln!(out, "{line}"));
+    Ok(match written.and_then(|()| out.flush()) {
+        Ok(()) => Status::Good,
+        Err(error) => {
+            text::tell(format_args!("stopping: the sums can no longer be written: {error}"));
+            Status::Stopped
         }
-        let count = u64::try_from(calls.len()).unwrap_or(u64::MAX);
-        text::tell(format_args!("{} of unknown bill", text::count(count, "call", "calls")));
-        return Ok(Status::Good);
-    }
-    let since = arguments.since.map(number_of);
-    let until = arguments.until.map(number_of);
-    let spend = ledger.spend(since, until).await?;
-    if arguments.json {
-        say!("{}", spend_json(&spend, arguments.price));
-    } else {
-        print_table(&spend, arguments.price);
-    }
-    Ok(Status::Good)
+    })
 }
 
-fn print_table(spend: &Spend, price: Price) {
-    say!(
+/// What is to be printed on stdout. The rest is said on stderr.
+async fn read(
+    place: &Place,
+    arguments: &SpendArguments,
+    (since, until): (Option<i64>, Option<i64>),
+) -> Result<Vec<String>, LedgerError> {
+    let ledger = place.open_read_only().await?;
+    if ledger.is_none() {
+        text::tell(match place {
+            Place::Memory => {
+                "the ledger is none: no books are kept, so there is nothing to sum".to_owned()
+            }
+            Place::File(path) => format!("no ledger yet at {}: nothing was spent", path.display()),
+        });
+    }
+    if arguments.unknown {
+        let mut calls = match &ledger {
+            Some(ledger) => ledger.unknown_calls().await?,
+            None => Vec::new(),
+        };
+        calls.retain(|call| {
+            let day = beijing_day(call.time_us);
+            since.is_none_or(|since| since <= day) && until.is_none_or(|until| day <= until)
+        });
+        if ledger.is_some() {
+            let count = u64::try_from(calls.len()).unwrap_or(u64::MAX);
+            text::tell(format_args!("{} of unknown bill", text::count(count, "call", "calls")));
+        }
+        let line = |call| if arguments.json { call_json(call).to_string() } else { call_row(call) };
+        return Ok(calls.iter().map(line).collect());
+    }
+    let spend = match &ledger {
+        Some(ledger) => ledger.spend(since, until).await?,
+        None => Spend::default(),
+    };
+    if arguments.json {
+        return Ok(vec![spend_json(&spend, arguments.price).to_string()]);
+    }
+    if ledger.is_none() {
+        return Ok(Vec::new());
+    }
+    text::tell(
+        "days are Beijing's; REJECTED and FAILED were billed, REFUSED were not; the vendor's count \
+         of images lies between IMAGES and AT MOST",
+    );
+    Ok(table(&spend, arguments.price))
+}
+
+impl SpendArguments {
+    /// The days to count, first and last.
+    fn days(&self) -> anyhow::Result<(Option<i64>, Option<i64>)> {
+        if let (Some(since), Some(until)) = (self.since, self.until)
+            && since > until
+        {
+            anyhow::bail!("--since is not after --until, found {since} and {until}");
+        }
+        Ok((self.since.map(number_of), self.until.map(number_of)))
+    }
+}
+
+fn table(spend: &Spend, price: Price) -> Vec<String> {
+    let mut lines = vec![format!(
         "{:<10}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>22}",
         "DAY",
         "ACCEPTED",
@@ -66,7 +107,7 @@ fn print_table(spend: &Spend, price: Price) {
         "IMAGES",
         "AT MOST",
         "CNY"
-    );
+    )];
     let total = spend.total();
     for (name, sum) in spend
         .days
@@ -75,7 +116,7 @@ fn print_table(spend: &Spend, price: Price) {
         .chain(std::iter::once(("total".to_owned(), &total)))
     {
         let (least, most) = (price.of(sum.images_certain), price.of(sum.images_at_most));
-        say!(
+        lines.push(format!(
             "{name:<10}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>22}",
             sum.accepted,
             sum.rejected_billed,
@@ -86,12 +127,9 @@ fn print_table(spend: &Spend, price: Price) {
             sum.images_certain,
             sum.images_at_most,
             if least == most { least.to_string() } else { format!("{least} to {most}") },
-        );
+        ));
     }
-    text::tell(
-        "days are Beijing's; REJECTED and FAILED were billed, REFUSED were not; the vendor's count \
-         of images lies between IMAGES and AT MOST",
-    );
+    lines
 }
 
 fn spend_json(spend: &Spend, price: Price) -> Value {
@@ -154,6 +192,11 @@ fn time_of(call: &UnknownCall) -> String {
 fn number_of(day: Date) -> i64 {
     let since = day.since((Unit::Day, EPOCH)).map_or(0, |span| span.get_days());
     i64::from(since)
+}
+
+/// The day in Beijing, eight hours ahead of UTC all year.
+fn beijing_day(time_us: i64) -> i64 {
+    time_us.saturating_add(28_800_000_000).div_euclid(86_400_000_000)
 }
 
 fn name_of(day: i64) -> String {

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use url::Url;
 
 use crate::cli::money::Price;
+use crate::cli::screen;
 use crate::header::Header;
 use crate::key::printable;
 use crate::{Billing, Certainty};
@@ -13,7 +14,9 @@ use crate::{Billing, Certainty};
 /// A line on stderr. That nobody listens there is no reason to fail, let alone to panic as
 /// `eprintln!` does: calls may be under way.
 pub(super) fn tell(line: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    screen::aside(|| {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    });
 }
 
 /// The text with what steers a terminal made visible: control characters, and those that turn the

@@ -1,0 +1,87 @@
+//! The gate without its call: what calls would there be, and what is known already?
+
+use std::time::Duration;
+
+use futures_util::stream::Stream;
+
+use crate::detect::endpoint;
+use crate::error::ConfigError;
+use crate::gate::{DEFAULT_BASE_URL, question, told};
+use crate::ledger::{Ledger, Look, Terms};
+use crate::probe::Probe;
+use crate::report::{Reason, ReasonCode, Report, Verdict};
+use crate::run::{Run, RunOptions, Stop, drive};
+use crate::source::Source;
+
+/// The local stage with a look into the books: what calls would there be? Needs no key.
+#[derive(Clone)]
+pub(crate) struct DryRun {
+    probe: Probe,
+    ledger: Option<Ledger>,
+    endpoint: String,
+    model: String,
+    terms: Terms,
+}
+
+impl DryRun {
+    pub(crate) fn new(
+        probe: Probe,
+        ledger: Option<Ledger>,
+        base_url: Option<&str>,
+        model: &str,
+    ) -> Result<Self, ConfigError> {
+        let endpoint = endpoint(base_url.unwrap_or(DEFAULT_BASE_URL))?.into();
+        let terms = Terms {
+            account: String::new(),
+            spacing: Duration::ZERO,
+            run: String::new(),
+            max_calls: None,
+            max_age: None,
+            retry_unknown_until: None,
+        };
+        Ok(Self { probe, ledger, endpoint, model: model.to_owned(), terms })
+    }
+
+    pub(crate) fn max_age(mut self, most: Option<Duration>) -> Self {
+        self.terms.max_age = most;
+        self
+    }
+
+    pub(crate) fn retry_unknown(mut self, retry: bool) -> Self {
+        self.terms.retry_unknown_until = retry.then_some(i64::MAX);
+        self
+    }
+
+    pub(crate) fn run<S>(&self, sources: S, options: RunOptions) -> Run
+    where
+        S: Stream<Item = Source> + Send + 'static,
+    {
+        let dry = self.clone();
+        drive(sources, &options, Stop::default(), move |source, stop| {
+            let dry = dry.clone();
+            async move { stop.unless_interrupted(dry.check(source)).await }
+        })
+    }
+
+    async fn check(self, source: Source) -> Report {
+        let sight = self.probe.look(&source).await;
+        if let Some(refusal) = &sight.refusal {
+            let verdict = refusal.verdict;
+            return sight.report(source, verdict);
+        }
+        let question = question(&source, &sight, &self.endpoint, &self.model);
+        let known = match &self.ledger {
+            Some(ledger) => ledger.look(&question, &self.terms).await,
+            None => Ok(Look::Free),
+        };
+        match known {
+            Ok(Look::Known(settlement)) => told(sight, source, &settlement, true),
+            Ok(Look::Free | Look::Sending(_)) => sight.report(source, Verdict::Eligible),
+            Err(error) => {
+                let mut report = sight.report(source, Verdict::Failed);
+                report.reasons = vec![Reason::new(ReasonCode::LedgerError, error.to_string())];
+                report
+            }
+        }
+    }
+}
