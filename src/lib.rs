@@ -30,6 +30,7 @@
 // The public interface is:
 pub use bbox::{AspectRatio, BBox};
 pub use emo::{EmoInput, EmoParameters, EmoRequest, HandOffError, Mismatch, StyleLevel};
+pub use fields::Fields;
 pub use limits::{Limits, Violation};
 pub use report::{Billing, Certainty, Fetch, Reason, ReasonCode, Report, Verdict};
 #[cfg(feature = "client")]
@@ -55,6 +56,7 @@ pub mod limits;
 
 // Internal modules, each with one job:
 mod emo;
+mod fields;
 mod report;
 
 #[cfg(feature = "client")]

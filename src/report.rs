@@ -5,12 +5,12 @@
 
 use std::fmt;
 
-use serde::de::Error as _;
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::bbox::{AspectRatio, BBox, BoxProblem};
+use crate::fields::Fields;
 use crate::header::{Header, HeaderError};
 use crate::limits::{Violation, one_of};
 
@@ -19,41 +19,33 @@ use crate::limits::{Violation, one_of};
 /// Serialises to the documented JSON object and reads it back, so a results file is a list of
 /// these.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Row")]
 #[non_exhaustive]
 pub struct Report {
-    #[serde(rename = "v", deserialize_with = "version_1")]
-    pub(crate) version: u8,
     /// Position in the input, from 0.
     pub index: u64,
     /// The source, verbatim.
     pub source: String,
     /// The caller's own identity for the picture, when one was given.
-    #[serde(default)]
     pub image_id: Option<String>,
     /// The aspect ratio asked for.
     pub ratio: AspectRatio,
     /// The verdict, with the boxes where it has any.
-    #[serde(flatten)]
     pub verdict: Verdict,
     /// What the header says; absent when it was not read.
-    #[serde(default)]
     pub image: Option<Header>,
     /// Why the verdict is what it is; empty when there is nothing to say.
     pub reasons: Vec<Reason>,
     /// What the local stage took from the network; absent when it took nothing.
-    #[serde(default)]
     pub fetch: Option<Fetch>,
     /// What this picture's call cost.
     pub billing: Billing,
     /// The service's id of the answer.
-    #[serde(default)]
     pub request_id: Option<String>,
     /// The verdict was known: `billing` repeats the original bill and nothing was paid now.
-    #[serde(default)]
     pub from_ledger: bool,
     /// The input's other fields, untouched.
-    #[serde(default)]
-    pub input: Option<Map<String, Value>>,
+    pub input: Option<Fields>,
 }
 
 impl Report {
@@ -61,7 +53,6 @@ impl Report {
     #[must_use]
     pub fn new(source: impl Into<String>, ratio: AspectRatio, verdict: Verdict) -> Self {
         Self {
-            version: VERSION,
             index: 0,
             source: source.into(),
             image_id: None,
@@ -82,7 +73,7 @@ impl Serialize for Report {
     // By hand for the documented order of the fields, which a flattened enum would break up.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("v", &self.version)?;
+        map.serialize_entry("v", &VERSION)?;
         map.serialize_entry("index", &self.index)?;
         map.serialize_entry("source", &self.source)?;
         if let Some(image_id) = &self.image_id {
@@ -113,9 +104,66 @@ impl Serialize for Report {
     }
 }
 
+/// The JSON object as it is read.
+#[derive(Deserialize)]
+struct Row {
+    v: u64,
+    index: u64,
+    source: String,
+    image_id: Option<String>,
+    ratio: AspectRatio,
+    verdict: String,
+    image: Option<Header>,
+    reasons: Vec<Reason>,
+    fetch: Option<Fetch>,
+    face_bbox: Option<BBox>,
+    ext_bbox: Option<BBox>,
+    billing: Billing,
+    request_id: Option<String>,
+    #[serde(default)]
+    from_ledger: bool,
+    input: Option<Fields>,
+}
+
+impl TryFrom<Row> for Report {
+    type Error = String;
+
+    fn try_from(row: Row) -> Result<Self, String> {
+        if row.v != VERSION {
+            return Err(format!("result version is {VERSION}, found {}", row.v));
+        }
+        let boxes = row.face_bbox.zip(row.ext_bbox);
+        let boxed = || boxes.ok_or_else(|| format!("{} comes with two boxes", row.verdict));
+        let verdict = match row.verdict.as_str() {
+            "eligible" => Verdict::Eligible,
+            "accepted" => boxed().map(|(face, ext)| Verdict::Accepted { face, ext })?,
+            "rejected_local" => Verdict::RejectedLocal,
+            "rejected_remote" => Verdict::RejectedRemote,
+            "box_mismatch" => boxed().map(|(face, ext)| Verdict::BoxMismatch { face, ext })?,
+            "undetermined" => Verdict::Undetermined,
+            "failed" => Verdict::Failed,
+            "skipped" => Verdict::Skipped,
+            other => return Err(format!("unknown verdict {other:?}")),
+        };
+        Ok(Self {
+            index: row.index,
+            source: row.source,
+            image_id: row.image_id,
+            ratio: row.ratio,
+            verdict,
+            image: row.image,
+            reasons: row.reasons,
+            fetch: row.fetch,
+            billing: row.billing,
+            request_id: row.request_id,
+            from_ledger: row.from_ledger,
+            input: row.input,
+        })
+    }
+}
+
 /// What is said of a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(tag = "verdict", rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Verdict {
     /// The local stage passed and no call was asked for.
@@ -123,10 +171,8 @@ pub enum Verdict {
     /// The service can animate it, and the boxes hold.
     Accepted {
         /// The face's box, in pixels.
-        #[serde(rename = "face_bbox")]
         face: BBox,
         /// The dynamic area's box, in pixels.
-        #[serde(rename = "ext_bbox")]
         ext: BBox,
     },
     /// Refused here; no call was made.
@@ -136,10 +182,8 @@ pub enum Verdict {
     /// The service passed it, but the boxes do not hold: see the reasons.
     BoxMismatch {
         /// The face's box as answered, in pixels.
-        #[serde(rename = "face_bbox")]
         face: BBox,
         /// The dynamic area's box as answered, in pixels.
-        #[serde(rename = "ext_bbox")]
         ext: BBox,
     },
     /// The local stage could not tell; no call was made.
@@ -447,11 +491,4 @@ pub enum Certainty {
     Unknown,
 }
 
-fn version_1<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
-    match u8::deserialize(deserializer)? {
-        VERSION => Ok(VERSION),
-        other => Err(D::Error::custom(format_args!("result version is {VERSION}, found {other}"))),
-    }
-}
-
-const VERSION: u8 = 1;
+const VERSION: u64 = 1;

@@ -1,9 +1,9 @@
 //! What the caller asks about: a picture's URL and how it is to be asked.
 
-use serde_json::{Map, Value};
 use url::Url;
 
 use crate::bbox::AspectRatio;
+use crate::fields::Fields;
 use crate::header::Header;
 use crate::report::{Reason, ReasonCode};
 
@@ -14,7 +14,7 @@ pub struct Source {
     pub(crate) ratio: AspectRatio,
     pub(crate) image_id: Option<String>,
     pub(crate) known_header: Option<Header>,
-    pub(crate) input: Option<Map<String, Value>>,
+    pub(crate) input: Option<Fields>,
     pub(crate) problem: Option<String>,
     pub(crate) index: Option<u64>,
 }
@@ -59,8 +59,8 @@ impl Source {
 
     /// Fields that come back untouched in the report.
     #[must_use]
-    pub fn input(mut self, fields: Map<String, Value>) -> Self {
-        self.input = Some(fields);
+    pub fn input(mut self, fields: impl Into<Fields>) -> Self {
+        self.input = Some(fields.into());
         self
     }
 

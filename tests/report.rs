@@ -24,7 +24,7 @@ fn the_contracts_example_is_read_and_written_back() {
     assert_eq!(report.billing, Billing::certain(1));
     assert_eq!(report.request_id.as_deref(), Some("c56f…"));
     assert!(!report.from_ledger);
-    assert_eq!(report.input, Some(Map::new()));
+    assert_eq!(report.input, Some(emo_preflight::Fields::default()));
 }
 
 #[test]
@@ -368,3 +368,14 @@ const EXAMPLE: &str = r#"{"v":1,"index":0,"source":"https://…/a.jpg","ratio":"
 "face_bbox":[302,286,610,593],"ext_bbox":[71,9,840,778],
 "billing":{"images":1,"certainty":"certain"},
 "request_id":"c56f…","from_ledger":false,"input":{}}"#;
+
+/// Numbers beyond a float, repeated zeroes, an order of keys of their own: nothing is rewritten.
+#[test]
+fn the_callers_fields_come_back_as_they_were_written() {
+    let input = r#"{"id":123456789012345678901234567890,"n":{"z":1.10,"a":1E400},"t":"\u0041"}"#;
+    let line = format!(
+        r#"{{"v":1,"index":0,"source":"s","ratio":"1:1","verdict":"eligible","reasons":[],"billing":{{"images":0,"certainty":"none"}},"from_ledger":false,"input":{input}}}"#
+    );
+    let report: Report = serde_json::from_str(&line).unwrap();
+    assert_eq!(serde_json::to_string(&report).unwrap(), line);
+}

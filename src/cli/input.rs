@@ -7,12 +7,12 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use futures_util::stream::{self, Stream, StreamExt as _};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::cli::args::SourceArguments;
 use crate::cli::text;
-use crate::{AspectRatio, Source};
+use crate::{AspectRatio, Fields, Source};
 
 /// Why an input ended before its end, where it did. What could be read of it is not all there is,
 /// and a run of that must not look like a run of all.
@@ -148,7 +148,7 @@ fn parse(line: &[u8], number: u64, ratio: AspectRatio) -> Option<Source> {
     if !text.starts_with('{') {
         return Some(Source::url(text).ratio(ratio));
     }
-    match serde_json::from_str::<Map<String, Value>>(text) {
+    match serde_json::from_str::<Fields>(text) {
         Ok(fields) => Some(object(fields, number, shown, ratio)),
         Err(error) => {
             let error = text::json_error(&error);
@@ -160,24 +160,24 @@ fn parse(line: &[u8], number: u64, ratio: AspectRatio) -> Option<Source> {
 /// The source of an object. One that cannot be asked about keeps what could be understood of it,
 /// the caller's own fields above all: they are how its result is found again.
 fn object(
-    mut fields: Map<String, Value>,
+    mut fields: Fields,
     number: u64,
     shown: impl FnOnce() -> String,
     default: AspectRatio,
 ) -> Source {
-    let url = match fields.remove("image_url") {
+    let url = match fields.take("image_url") {
         Some(Value::String(url)) => Ok(url),
         Some(other) => Err(format!("image_url is a string, found {}", kind(&other))),
         None => Err("an object has image_url, found none".to_owned()),
     };
-    let ratio = match fields.remove("ratio") {
+    let ratio = match fields.take("ratio") {
         None | Some(Value::Null) => Ok(default),
         Some(Value::String(text)) => {
             text.parse().map_err(|e: crate::bbox::UnknownRatio| e.to_string())
         }
         Some(other) => Err(format!("ratio is \"1:1\" or \"3:4\", found {}", kind(&other))),
     };
-    let image_id = match fields.remove("image_id") {
+    let image_id = match fields.take("image_id") {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(id)) => Ok(Some(id)),
         // Beyond 64 bits, and with a fraction, two different numbers may read as the same one, and

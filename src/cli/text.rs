@@ -85,7 +85,11 @@ fn scrubbed(text: &str) -> String {
 pub(super) fn json_error(error: &serde_json::Error) -> String {
     let whole = error.to_string();
     let what = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(what, _)| what);
-    format!("{what}, at column {}", error.column())
+    match error.column() {
+        // What is wrong with the whole has no column.
+        0 => what.to_owned(),
+        column => format!("{what}, at column {column}"),
+    }
 }
 
 pub(super) fn size(image: Option<&Header>) -> String {

@@ -96,7 +96,7 @@ fn what_is_no_results_file_is_said_with_its_line() {
         (format!("{good}\ngarbage\n"), "line 2 is no result of check: expected value, at column 1"),
         (format!("{good}\n\n{{}}\n"), "line 3 is no result of check: missing field"),
         (good.replace("\"v\":1", "\"v\":2"), "result version is 1, found 2"),
-        (good.replace("eligible", "fine"), "unknown variant `fine`"),
+        (good.replace("eligible", "fine"), "unknown verdict"),
     ] {
         let mut command = program_with(["emo-body", "-", "--audio-url", "u"]);
         let done = run_fed(&mut command, text.as_bytes());

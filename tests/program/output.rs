@@ -67,7 +67,7 @@ fn diagnostics_go_to_stderr_and_uncoloured_into_a_pipe() {
     let good = rig.emu.serve("/good.png", Picture::png(400, 400));
     rig.emu.script(&good, [Fate::throttled()]);
     let done = run(&mut rig.check(["-vvv", good.url()]));
-    done.assert_status(0).says("repeating a call that was not billed");
+    done.assert_status(0).says("call_repeats");
     assert_eq!(done.rows().len(), 1);
     assert!(!done.stderr.contains('\u{1b}'), "{}", done.stderr);
 }
