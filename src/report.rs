@@ -133,7 +133,8 @@ impl TryFrom<Row> for Report {
             return Err(format!("result version is {VERSION}, found {}", row.v));
         }
         let boxes = row.face_bbox.zip(row.ext_bbox);
-        let boxed = || boxes.ok_or_else(|| format!("{} comes with two boxes", row.verdict));
+        let boxed =
+            || boxes.ok_or_else(|| format!("{} comes with face_bbox and ext_bbox", row.verdict));
         let verdict = match row.verdict.as_str() {
             "eligible" => Verdict::Eligible,
             "accepted" => boxed().map(|(face, ext)| Verdict::Accepted { face, ext })?,
