@@ -382,6 +382,22 @@ async fn no_call_leaves_on_a_failed_intent() {
     }
 }
 
+/// Books that cannot be read any more end a run like books that cannot be written.
+#[tokio::test]
+async fn no_call_leaves_when_the_books_cannot_be_read() {
+    let scene = Scene::new().await;
+    let pictures = scene.portraits(6);
+    let gate = scene.gate().await;
+    scene.sql("ALTER TABLE question RENAME TO elsewhere").await;
+    let mut options = RunOptions::default();
+    options.concurrency = 2;
+    let reports: Vec<Report> = gate.run(sources(&pictures), options).collect().await;
+    assert_eq!(reports.len(), 6);
+    assert!(reports.iter().all(|report| code(report) == Some("ledger_error")), "{reports:?}");
+    assert!(reports.iter().any(|report| report.verdict == Verdict::Skipped));
+    assert_eq!(scene.emulator.calls(), 0);
+}
+
 /// A fault at each write of an answer that passes: the answer waits, nothing else leaves.
 #[tokio::test]
 async fn an_answer_that_cannot_be_written_holds_everything_until_it_is() {

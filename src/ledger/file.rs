@@ -8,6 +8,8 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 
+use sqlx::Connection as _;
+
 use super::sql;
 use crate::error::LedgerError;
 
@@ -50,11 +52,13 @@ pub(super) async fn open_read_only(path: &Path) -> Result<Option<SqlitePool>, Le
     Ok(Some(reader))
 }
 
-/// The folder of the locks beside the books.
-pub(super) fn owners_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
+/// The folder of the locks beside the books: the same one whatever links lead to the file, for a
+/// lock that is looked for elsewhere would seem gone.
+pub(super) fn owners_of(path: &Path) -> Result<PathBuf, LedgerError> {
+    let real = path.canonicalize().map_err(|e| cannot_open(path, e.to_string()))?;
+    let mut name = real.into_os_string();
     name.push("-owners");
-    name.into()
+    Ok(name.into())
 }
 
 pub(super) fn cannot_open(path: &Path, why: String) -> LedgerError {
@@ -79,6 +83,15 @@ async fn connect(
     SqlitePoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(TURN)
+        // A full disk makes SQLite roll back on its own; the driver's own rollback then fails and
+        // the connection counts as within a transaction for ever. Such a one is closed.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // The answer comes after a rollback that is still queued.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
         .connect_with(options)
         .await
 }
@@ -136,13 +149,20 @@ fn make_private_file(path: &Path) -> std::io::Result<()> {
 #[cfg(target_os = "linux")]
 fn refuse_network(path: &Path) -> Result<(), String> {
     let found = rustix::fs::statfs(path).map_err(|e| e.to_string())?;
-    let kind = u64::try_from(found.f_type).unwrap_or(0) & 0xFFFF_FFFF;
-    match NETWORK_FILE_SYSTEMS.iter().find(|(magic, _)| *magic == kind) {
-        Some((_, name)) => Err(format!(
+    match network_name(u64::try_from(found.f_type).unwrap_or(0)) {
+        Some(name) => Err(format!(
             "it lies on a network file system ({name}), where locks do not hold: use a local disk"
         )),
         None => Ok(()),
     }
+}
+
+/// The name of a network file system, by the number statfs(2) gives it.
+#[cfg(target_os = "linux")]
+fn network_name(magic: u64) -> Option<&'static str> {
+    // Some architectures give the number sign-extended.
+    let magic = magic & 0xFFFF_FFFF;
+    NETWORK_FILE_SYSTEMS.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -180,3 +200,25 @@ const NETWORK_FILE_SYSTEMS: [(u64, &str); 7] = [
     (0x00C3_6400, "Ceph"),
     (0x5346_414F, "AFS"),
 ];
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_file_systems_are_known_by_their_numbers() {
+        for (magic, name) in [
+            (0x6969, Some("NFS")),
+            (0xFF53_4D42, Some("CIFS")),
+            (0xFFFF_FFFF_FF53_4D42, Some("CIFS")),
+            (0xEF53, None),
+            (0x0102_1994, None),
+            (0x9123_683E, None),
+            (0x5846_5342, None),
+            (0x794C_7630, None),
+        ] {
+            assert_eq!(network_name(magic), name, "{magic:x}");
+        }
+        assert_eq!(refuse_network(Path::new("/")), Ok(()));
+    }
+}

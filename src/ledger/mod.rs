@@ -185,6 +185,15 @@ impl Ledger {
             Engine::Sqlite(engine) => engine.is_held(elsewhere).await,
         }
     }
+
+    /// Writes down as unknown what processes hold that are gone.
+    pub(crate) async fn abandon_the_dead(&self) -> Result<(), LedgerError> {
+        match &*self.0 {
+            Engine::Memory(_) => Ok(()),
+            #[cfg(feature = "ledger")]
+            Engine::Sqlite(engine) => engine.abandon_the_dead().await,
+        }
+    }
 }
 
 impl std::fmt::Debug for Ledger {

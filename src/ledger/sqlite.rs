@@ -5,6 +5,7 @@
 //! commit's error. WAL with synchronous=FULL: a commit that returned survives power loss.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
@@ -30,6 +31,8 @@ pub(super) struct Sqlite {
     owner: Option<Owner>,
     owners: PathBuf,
     clock: fn() -> i64,
+    /// How long the last booking took to reach the disk, in microseconds.
+    booking_us: AtomicU64,
 }
 
 /// A question's row with its deciding attempt's.
@@ -51,18 +54,20 @@ type Row = (
 impl Sqlite {
     pub(super) async fn open(path: &Path, clock: fn() -> i64) -> Result<Self, LedgerError> {
         let Pools { reader, writer } = file::open(path).await?;
-        let owners = file::owners_of(path);
+        let owners = file::owners_of(path)?;
         let owner = Owner::take(&owners)
             .map_err(|e| file::cannot_open(path, format!("{}: {e}", owners.display())))?;
-        let books = Self { reader, writer, owner: Some(owner), owners, clock };
+        let (owner, booking_us) = (Some(owner), AtomicU64::new(0));
+        let books = Self { reader, writer, owner, owners, clock, booking_us };
         books.abandon_the_dead().await?;
         Ok(books)
     }
 
     pub(super) async fn open_read_only(path: &Path) -> Result<Option<Self>, LedgerError> {
         let Some(reader) = file::open_read_only(path).await? else { return Ok(None) };
-        let (writer, owners) = (reader.clone(), file::owners_of(path));
-        Ok(Some(Self { reader, writer, owner: None, owners, clock: wall_clock }))
+        let (writer, owners) = (reader.clone(), file::owners_of(path)?);
+        let (clock, booking_us) = (wall_clock, AtomicU64::new(0));
+        Ok(Some(Self { reader, writer, owner: None, owners, clock, booking_us }))
     }
 
     pub(super) fn now(&self) -> i64 {
@@ -117,8 +122,10 @@ impl Sqlite {
                 return Ok(Intent::CapTaken);
             }
         }
-        let (now, here) = (self.now(), Instant::now());
-        let slot = book_slot(&mut books, terms, now).await?;
+        // In this order: stopped between the two, a process finds its slot over, not yet to come.
+        let here = Instant::now();
+        let now = self.now();
+        let slot = book_slot(&mut books, terms, now, self.ahead()).await?;
         let last: i64 = sqlx::query_scalar(sql::READ_LAST_ATTEMPT)
             .fetch_one(&mut *books)
             .await
@@ -150,6 +157,8 @@ impl Sqlite {
             .await
             .map_err(unwritten)?;
         books.commit().await.map_err(unwritten)?;
+        let took = u64::try_from(here.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.booking_us.store(took, Ordering::Relaxed);
         // From here on the monotonic clock counts, whatever happens to the other.
         let wait = Duration::from_micros(u64::try_from(slot.saturating_sub(now)).unwrap_or(0));
         let attempt = Booked { identity: question.identity, id };
@@ -216,7 +225,7 @@ impl Sqlite {
     }
 
     /// What processes left behind that ended without a word has an unknown bill.
-    async fn abandon_the_dead(&self) -> Result<(), LedgerError> {
+    pub(super) async fn abandon_the_dead(&self) -> Result<(), LedgerError> {
         let sending: Vec<(i64, String, String)> =
             sqlx::query_as(sql::READ_SENDING).fetch_all(&self.reader).await.map_err(unread)?;
         for (attempt, identity, owner) in sending {
@@ -254,6 +263,13 @@ impl Sqlite {
 
     async fn begin(&self) -> Result<Transaction<'static, Engine>, LedgerError> {
         self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(unwritten)
+    }
+
+    /// How far ahead the next slot is to lie at least. On a disk on which 50 ms are not enough,
+    /// every call would come too late for its slot, and none would ever leave.
+    fn ahead(&self) -> Duration {
+        let took = Duration::from_micros(self.booking_us.load(Ordering::Relaxed));
+        took.saturating_mul(2).clamp(AHEAD, MOST_AHEAD)
     }
 
     fn owner_name(&self) -> &str {
@@ -340,13 +356,16 @@ async fn book_slot(
     books: &mut SqliteConnection,
     terms: &Terms,
     now: i64,
+    ahead: Duration,
 ) -> Result<i64, LedgerError> {
-    // A slot further ahead than any pause was booked on a clock that has since been set back.
+    // A slot further ahead than any pause was booked on a clock that has since been set back. What
+    // is written down is the time of the slot after the last, which a slow pace alone puts far off.
+    let furthest = span(LONGEST_PUSH.saturating_add(terms.spacing));
     let next = read_pace(books, terms)
         .await?
-        .filter(|next| next.saturating_sub(now) <= span(LONGEST_PUSH))
+        .filter(|next| next.saturating_sub(now) <= furthest)
         .unwrap_or(now);
-    let slot = next.max(now.saturating_add(span(AHEAD)));
+    let slot = next.max(now.saturating_add(span(ahead)));
     write_pace(books, terms, slot.saturating_add(span(terms.spacing))).await?;
     Ok(slot)
 }
@@ -421,6 +440,9 @@ fn unwritten(error: sqlx::Error) -> LedgerError {
 
 /// A slot lies at least so far ahead that its commit reaches the disk before it.
 const AHEAD: Duration = Duration::from_millis(50);
+
+/// However long a booking took: the process may have been stopped meanwhile.
+const MOST_AHEAD: Duration = Duration::from_secs(10);
 
 /// The service's 429 pushes slots back by at most this; what is further ahead is a clock's doing.
 const LONGEST_PUSH: Duration = Duration::from_secs(60);

@@ -208,7 +208,7 @@ async fn compare(steps: &[Step]) {
             }
             Step::LoseLock { owner } => {
                 let name = owners[owner].books.owner_name().to_owned();
-                let _ = std::fs::remove_file(file::owners_of(&path).join(name));
+                let _ = std::fs::remove_file(file::owners_of(&path).unwrap().join(name));
                 owners[owner].has_lock = false;
             }
             Step::Watch { owner, question: q } => {
@@ -292,6 +292,20 @@ fn a_clock_set_back_freezes_nothing_and_one_set_forward_lets_nothing_burst() {
 }
 
 #[test]
+fn a_pace_of_minutes_is_kept() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let slow = Terms { spacing: super::super::spacing(0.01), ..terms() };
+        for (number, least) in [(1, 0), (2, 103), (3, 103)] {
+            let slot = slot_of(books.intend(&question(number), &slow).await.unwrap());
+            assert!(slot.as_secs() >= least, "{slot:?}");
+            advance(i64::try_from(slot.as_micros()).unwrap());
+        }
+    });
+}
+
+#[test]
 fn a_push_back_holds_everyone_and_at_most_a_minute() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
@@ -322,7 +336,7 @@ fn a_process_that_slept_finds_its_question_gone_and_frees_nothing() {
             Intent::Send { attempt, .. } => attempt,
             _ => panic!("sent"),
         };
-        std::fs::remove_file(file::owners_of(&path).join(sleeper.owner_name())).unwrap();
+        std::fs::remove_file(file::owners_of(&path).unwrap().join(sleeper.owner_name())).unwrap();
         advance(1_000_000);
         let other = Sqlite::open(&path, test_clock).await.unwrap();
         let retrying = Terms { retry_unknown_until: Some(NOW.get()), ..terms() };
@@ -351,5 +365,85 @@ fn a_lock_held_for_too_long_is_an_error_and_no_call() {
         }
         drop(held);
         assert!(matches!(books.intend(&question(1), &terms()).await, Ok(Intent::Send { .. })));
+    });
+}
+
+/// SQLite itself made to say what it says on a full or read-only disk.
+#[test]
+fn a_full_or_read_only_disk_is_an_error_and_no_call() {
+    block_on(async {
+        for (makes, mends, says) in [
+            (
+                "PRAGMA max_page_count = 1",
+                "PRAGMA max_page_count = 1000000",
+                "database or disk is full",
+            ),
+            ("PRAGMA query_only = 1", "PRAGMA query_only = 0", "readonly database"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("ledger.db");
+            let books = Sqlite::open(&path, test_clock).await.unwrap();
+            let pragma = async |text: &'static str| {
+                let mut writer = books.writer.acquire().await.unwrap();
+                sqlx::raw_sql(text).execute(&mut *writer).await.unwrap();
+            };
+            pragma(makes).await;
+            // A page may have room for a few rows yet; none of what fits is lost or half-written.
+            let mut sent = 0;
+            let error = loop {
+                match books.intend(&question(sent), &terms()).await {
+                    Ok(Intent::Send { .. }) => sent += 1,
+                    Ok(_) => panic!("sent or an error"),
+                    Err(error) => break error,
+                }
+            };
+            assert!(error.to_string().contains(says), "{error}");
+            pragma(mends).await;
+            let attempts: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM attempt")
+                .fetch_one(&books.reader)
+                .await
+                .unwrap();
+            assert_eq!(attempts, i64::try_from(sent).unwrap());
+            if let Err(error) = books.intend(&question(sent), &terms()).await {
+                panic!("{says}: not mended: {error}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_cannot_be_given_up_is_not_taken_over() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let dead = Sqlite::open(&path, test_clock).await.unwrap();
+        let intent = dead.intend(&question(1), &terms()).await;
+        assert!(matches!(intent, Ok(Intent::Send { .. })));
+        let other = Sqlite::open(&path, test_clock).await.unwrap();
+        let name = dead.owner_name().to_owned();
+        drop(dead);
+        for table in ["attempt", "question"] {
+            let trigger = format!(
+                "CREATE TRIGGER fault BEFORE UPDATE ON {table} \
+                 BEGIN SELECT RAISE(ABORT, 'fault'); END"
+            );
+            let mut writer = other.writer.acquire().await.unwrap();
+            sqlx::raw_sql(sqlx::AssertSqlSafe(trigger)).execute(&mut *writer).await.unwrap();
+            drop(writer);
+            let Ok(Intent::Sending(elsewhere)) = other.intend(&question(1), &terms()).await else {
+                panic!("being sent");
+            };
+            assert_eq!(elsewhere.owner, name);
+            assert!(other.is_held(&elsewhere).await.is_err());
+            assert!(Sqlite::open(&path, test_clock).await.is_err());
+            let mut writer = other.writer.acquire().await.unwrap();
+            sqlx::raw_sql("DROP TRIGGER fault").execute(&mut *writer).await.unwrap();
+        }
+        let Ok(Intent::Sending(elsewhere)) = other.intend(&question(1), &terms()).await else {
+            panic!("being sent");
+        };
+        assert!(!other.is_held(&elsewhere).await.unwrap());
+        let known = other.intend(&question(1), &terms()).await;
+        assert!(matches!(known, Ok(Intent::Known(_))));
     });
 }
