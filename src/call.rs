@@ -163,7 +163,11 @@ impl Caller {
                     }
                 }
                 Ok(Intent::CapTaken) => {
-                    drop(turnstile);
+                    // One looks for all: the others stay at the turnstile. A place that is held by
+                    // a process that is gone would otherwise be waited for without end.
+                    if let Err(error) = self.ledger.abandon_the_dead().await {
+                        return Ok(Turn::Told(no_books(error, stop)));
+                    }
                     self.unless_ended(stop, tokio::time::sleep(LOOK_AGAIN)).await?;
                 }
                 Ok(Intent::CapReached) => {

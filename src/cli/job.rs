@@ -1,6 +1,7 @@
 //! One run of the program: where its sources come from, where its results go, how it ends.
 
 use std::io::{IsTerminal as _, Write};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
@@ -41,6 +42,8 @@ impl Job {
         output: &OutputArguments,
         redo: Redo,
     ) -> anyhow::Result<Self> {
+        // Before it is opened, which a named pipe may answer with a wait.
+        let count = if output.resume { Some(count_twice_readable(sources)?) } else { None };
         let (all, trouble) = sources.open()?;
         let mut job = Self {
             sources: all.boxed(),
@@ -54,12 +57,11 @@ impl Job {
             earlier: Earlier::default(),
         };
         if let Some(path) = &output.output {
+            if path == Path::new("-") {
+                bail!("--output is a file; without it results go to stdout");
+            }
             job.format = Format::Json;
-            let results = if output.resume {
-                let count = sources.count().context("cannot read the input")?;
-                let count = count.context(
-                    "--resume reads the input more than once: give it as a regular file",
-                )?;
+            let results = if let Some(count) = count {
                 let results = Results::resume(path, count, redo)?;
                 job.go_on(sources, &results, count).await?;
                 results
@@ -123,29 +125,42 @@ impl Job {
     /// Prints a run's reports until it ends, is stopped by a signal, or its results can no longer
     /// be written.
     pub(super) async fn finish(
-        self,
+        mut self,
         mut run: Run,
         money: Money,
         gate: Option<Preflight>,
     ) -> Status {
         let signal = signals::stop_on_signal(run.stopper());
         let progress = Progress::new(self.progress, gate, self.total, self.rows_are_seen);
-        let out: Box<dyn Write> = match self.out {
+        let out: Box<dyn Write> = match std::mem::replace(&mut self.out, Out::Stdout) {
             Out::Stdout => Box::new(std::io::stdout()),
             Out::Results(results) => Box::new(results.file),
         };
         let mut printer = Printer::new(out, self.format, money, progress);
         printer.print_all(&mut run).await;
-        let trouble = self.trouble.met();
-        if let Some(problem) = trouble {
-            text::tell(format_args!("error: {problem}"));
-        }
+        let ended_early = signal.received().is_some() || printer.is_unread();
+        let is_short = !ended_early && self.tell_if_short(printer.tally.pictures);
         printer.summary(&self.earlier);
         match signal.received() {
             Some(signal) => Status::Signal(signal),
-            None if trouble.is_some() => Status::Stopped,
+            None if is_short => Status::Stopped,
             None => printer.status(self.exit_zero, &self.earlier),
         }
+    }
+
+    /// Says so when the input ended before its end.
+    fn tell_if_short(&self, done: u64) -> bool {
+        if let Some(problem) = self.trouble.met() {
+            text::tell(format_args!("error: {problem}"));
+            return true;
+        }
+        let Some(total) = self.total.filter(|total| done < *total) else { return false };
+        text::tell(format_args!(
+            "error: the input had {} sources and ended after {}",
+            self.earlier.lines + total,
+            self.earlier.lines + done
+        ));
+        true
     }
 
     fn shows_progress(&self) -> bool {
@@ -155,4 +170,12 @@ impl Job {
             ProgressKind::None => false,
         }
     }
+}
+
+/// How many sources there are in an input that can be read again.
+fn count_twice_readable(sources: &SourceArguments) -> anyhow::Result<u64> {
+    sources
+        .count()
+        .context("cannot read the input")?
+        .context("--resume reads the input more than once: give it as a regular file")
 }

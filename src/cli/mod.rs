@@ -25,6 +25,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::cli::args::{Arguments, CheckArguments, Command, ProbeArguments};
+use crate::cli::books::Place;
 use crate::cli::job::Job;
 use crate::cli::output::Money;
 use crate::cli::resume::Redo;
@@ -97,10 +98,19 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
 
 async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
     let probe = Probe::new(arguments.local.probe_options())?;
-    let ledger = match arguments.ledger.place()?.open_read_only().await {
+    let place = arguments.ledger.place()?;
+    let ledger = match place.open_read_only().await {
         Ok(ledger) => ledger,
         Err(error) => return Ok(no_ledger(&error)),
     };
+    // What it comes to depends on what these books know.
+    match (&place, &ledger) {
+        (Place::Memory, _) => text::tell("ledger: none"),
+        (Place::File(path), None) => {
+            text::tell(format_args!("ledger: {} (not there yet)", path.display()));
+        }
+        (Place::File(path), Some(_)) => text::tell(format_args!("ledger: {}", path.display())),
+    }
     let dry = DryRun::new(probe, ledger, arguments.base_url.as_deref(), &arguments.model)?
         .max_age(arguments.ledger_max_age)
         .retry_unknown(arguments.retry_unknown);

@@ -1,0 +1,97 @@
+//! `--output`: results in a file, whatever stdout is, and an end in order where it cannot be
+//! written.
+
+use std::time::Duration;
+
+use emo_preflight::emulator::{Fate, Picture};
+
+use crate::desk::{Desk, INPUT, RESULTS, on_a_terminal};
+use crate::rig::{by_index, fixture, gists, run};
+
+#[test]
+fn results_go_to_the_file_and_nothing_to_stdout() {
+    let desk = Desk::new();
+    let pictures = desk.pictures(2);
+    let small = desk.rig.emu.serve("/small.png", Picture::png(399, 400));
+    desk.list(&[pictures[0].clone(), small, pictures[1].clone()]);
+    let done = run(&mut desk.batch([]));
+    done.assert_status(1).says("3 pictures: 2 accepted, 1 rejected_local");
+    assert_eq!(done.stdout, "");
+    let in_file = desk.results();
+    // As they would have come on stdout, but for how long it took and who paid.
+    let mut on_stdout = by_index(run(&mut desk.check(["--input", &desk.at(INPUT)])).rows());
+    for (row, other) in on_stdout.iter_mut().zip(&in_file) {
+        row["fetch"]["elapsed_ms"] = other["fetch"]["elapsed_ms"].clone();
+        row["from_ledger"] = other["from_ledger"].clone();
+    }
+    assert_eq!(on_stdout, in_file);
+    desk.rig.emu.finish();
+}
+
+#[test]
+fn a_file_gets_json_lines_on_a_terminal_too() {
+    let desk = Desk::new();
+    desk.put(INPUT, fixture("plain.png"));
+    let Some((status, shown)) = on_a_terminal(&desk.probe([])) else { return };
+    assert_eq!(status, Some(1), "{shown}");
+    assert_eq!(gists(&desk.results()), ["rejected_local shortest_side_below_min"]);
+    assert!(!shown.contains("VERDICT"), "{shown}");
+}
+
+#[test]
+fn a_probe_writes_and_goes_on_too() {
+    let desk = Desk::new();
+    let pictures = desk.pictures(1);
+    let list = [pictures[0].url(), &fixture("plain.png"), "no/such.jpg"].join("\n");
+    desk.put(INPUT, &list);
+    let done = run(&mut desk.probe([]));
+    done.assert_status(1);
+    assert_eq!(done.stdout, "");
+    let gist = ["eligible", "rejected_local shortest_side_below_min", "rejected_local not_found"];
+    assert_eq!(gists(&desk.results()), gist);
+    desk.put(INPUT, list + "\nno/other.jpg");
+    run(&mut desk.probe(["--resume"])).assert_status(1).says("3 of 4 pictures done before");
+    assert_eq!(desk.results().len(), 4);
+    assert_eq!(desk.fetches(&pictures), 1, "what stands is not fetched again");
+    // A check goes on with what a probe found out: only the eligible is worth its while.
+    run(&mut desk.resume([])).assert_status(1).says("3 of 4 pictures done before");
+    assert_eq!(gists(&desk.results())[0], "accepted");
+    assert_eq!(desk.rig.emu.billed(), 1);
+    desk.rig.emu.finish();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_ends_the_run_in_order() {
+    let desk = Desk::new();
+    let pictures = desk.listed(40);
+    for picture in &pictures {
+        desk.rig.emu.script(picture, [Fate::judge().late(Duration::from_millis(50))]);
+    }
+    let mut command = desk.check(["--input", &desk.at(INPUT), "--output", "/dev/full"]);
+    let done = run(command.args(["--concurrency", "3"]));
+    done.assert_status(4).says("stopping: results can no longer be written: No space left");
+    assert_eq!(done.stderr.matches("can no longer be written").count(), 1, "{}", done.stderr);
+    assert!(desk.rig.emu.calls() < 40, "no new calls");
+    // What had left was awaited and booked: the file can be made anew for nothing.
+    done.says(&format!("spent 0.{:03} CNY", desk.rig.emu.billed() * 4));
+    let billed = desk.rig.emu.billed();
+    run(&mut desk.batch([])).assert_status(0);
+    let known = desk.results().iter().filter(|row| row["from_ledger"] == true).count();
+    assert_eq!(known as u64, billed);
+    assert_eq!(desk.rig.emu.billed(), 40);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stdout_that_nobody_reads_does_not_matter_to_a_file() {
+    let desk = Desk::new();
+    desk.listed(3);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = desk.batch([]).stdout(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(desk.results().len(), 3);
+    assert!(desk.get(RESULTS).ends_with('\n'));
+    desk.rig.emu.finish();
+}

@@ -1,0 +1,154 @@
+//! `--progress`: how a run is going, without harm to anything else.
+
+use std::time::Duration;
+
+use emo_preflight::emulator::{Fate, Picture};
+use serde_json::Value;
+
+use crate::desk::{Desk, INPUT, RESULTS, line, lines, on_a_terminal, screen};
+use crate::rig::{fixture, program_with, run};
+
+#[test]
+fn json_says_how_it_goes_and_how_it_ended() {
+    let desk = Desk::new();
+    let pictures = desk.listed(6);
+    let small = desk.rig.emu.serve("/5.png", Picture::png(399, 400));
+    desk.rig.emu.script(&pictures[0], [Fate::judge().late(Duration::from_millis(10_500))]);
+    desk.rig.emu.script(&pictures[1], [Fate::throttled()]);
+    desk.rig.emu.script(&pictures[2], [Fate::judge().reset()]);
+    // One was done before: it is not among what is to be done.
+    desk.put(RESULTS, lines(&[line(3, pictures[3].url(), "accepted", "certain")]));
+    let done = run(&mut desk.resume(["--progress", "json"]));
+    done.assert_status(3);
+    let (objects, others): (Vec<&str>, Vec<&str>) =
+        done.stderr.lines().partition(|line| line.starts_with('{'));
+    let objects: Vec<Value> =
+        objects.into_iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(objects.len(), 2, "after ten seconds and at the end: {}", done.stderr);
+    for object in &objects {
+        let mut keys: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        assert_eq!(
+            keys,
+            [
+                "calls",
+                "calls_per_second",
+                "done",
+                "elapsed_s",
+                "eta_s",
+                "images_certain",
+                "images_unknown",
+                "in_flight",
+                "progress",
+                "quota_waited_s",
+                "throttled",
+                "total",
+                "verdicts"
+            ]
+        );
+        assert_eq!((&object["progress"], &object["total"]), (&1.into(), &5.into()));
+        assert_eq!(object["throttled"], 1);
+        assert_eq!(object["images_unknown"], 1);
+    }
+    let [during, end] = &objects[..] else { unreachable!() };
+    assert_eq!((&during["done"], &during["in_flight"]), (&4.into(), &1.into()), "{during}");
+    // Calls that are answered: a 429 and its repeat, a lost one, and picture 4's.
+    assert_eq!((&during["calls"], &during["images_certain"]), (&4.into(), &2.into()), "{during}");
+    assert!((9.9..10.4).contains(&during["elapsed_s"].as_f64().unwrap()), "{during}");
+    // 4 of 5 in 10 s: 2.5 s more, one would think.
+    assert!((2.0..=3.0).contains(&during["eta_s"].as_f64().unwrap()), "{during}");
+    assert_eq!(
+        (&end["done"], &end["in_flight"], &end["eta_s"]),
+        (&5.into(), &0.into(), &0.0.into())
+    );
+    assert_eq!((&end["calls"], &end["images_certain"]), (&5.into(), &3.into()), "{end}");
+    assert!((0.4..=0.5).contains(&end["calls_per_second"].as_f64().unwrap()), "{end}");
+    let verdicts = serde_json::json!({"accepted": 3, "failed": 1, "rejected_local": 1});
+    assert_eq!(end["verdicts"], verdicts);
+    // All else on stderr is as without it.
+    assert_eq!(others.len(), 4, "{others:?}");
+    assert_eq!(others[0], "1 of 6 pictures done before");
+    assert!(others[1].starts_with("ledger: "));
+    assert!(others[2].starts_with("5 pictures: 3 accepted, 1 failed, 1 rejected_local"));
+    assert_eq!(desk.rig.emu.calls_for(&small), 0);
+    desk.rig.emu.finish();
+}
+
+#[test]
+fn where_the_end_is_not_known_it_is_not_guessed() {
+    let mut command = program_with(["probe", "--json", "--progress", "json", "--input", "-"]);
+    let done = crate::rig::run_fed(&mut command, b"no/such.jpg\n");
+    let object = done.stderr.lines().find(|line| line.starts_with('{')).unwrap();
+    let object: Value = serde_json::from_str(object).unwrap();
+    assert_eq!((&object["total"], &object["eta_s"]), (&Value::Null, &Value::Null));
+    assert_eq!((&object["done"], &object["calls"]), (&1.into(), &0.into()));
+}
+
+#[test]
+fn nothing_is_shown_where_nobody_looks_or_nobody_wants() {
+    for how in ["none", "auto", "bar"] {
+        let command = ["probe", "--json", "--progress", how, &fixture("plain.png")];
+        let done = run(&mut program_with(command));
+        assert_eq!(done.stderr, "1 picture: 1 rejected_local\n", "{how}");
+    }
+}
+
+#[test]
+fn a_bar_is_drawn_beside_a_file_and_gone_at_the_end() {
+    let desk = Desk::new();
+    for picture in desk.listed(5) {
+        desk.rig.emu.script(&picture, [Fate::judge().late(Duration::from_millis(300))]);
+    }
+    for (how, drawn) in [("auto", true), ("bar", true), ("none", false)] {
+        std::fs::remove_file(desk.path(RESULTS)).unwrap_or_default();
+        // Each line of the log is one too: it must not end up in the bar.
+        let mut command = desk.batch(["--concurrency", "2", "--progress", how, "-vv"]);
+        // Without books each is called for anew.
+        command.args(["--ledger", "none"]).env("NO_COLOR", "1");
+        let Some((status, written)) = on_a_terminal(&command) else { return };
+        assert_eq!(status, Some(0), "{written}");
+        assert_eq!(written.contains("/5 "), drawn, "{how}: {written}");
+        let screen = screen(&written);
+        let (log, said): (Vec<&String>, Vec<&String>) =
+            screen.iter().filter(|line| !line.is_empty()).partition(|line| line.starts_with("20"));
+        assert!(
+            log.iter().any(|line| line.contains("source_done") || line.contains("emo_preflight"))
+        );
+        assert_eq!(said.len(), 3, "{how}: {screen:#?}");
+        assert!(said[0].starts_with("ledger: none"), "{said:?}");
+        assert_eq!(said[1], "5 pictures: 5 accepted");
+        assert!(said[2].starts_with("rejected for free: 0; 5 pictures called for; spent 0.020"));
+        assert_eq!(desk.results().len(), 5);
+        for picture in desk.pictures(5) {
+            desk.rig.emu.script(&picture, [Fate::judge().late(Duration::from_millis(300))]);
+        }
+    }
+}
+
+#[test]
+fn rows_and_a_bar_share_a_terminal() {
+    let desk = Desk::new();
+    let pictures = desk.listed(6);
+    for picture in &pictures {
+        desk.rig.emu.script(picture, [Fate::judge().late(Duration::from_millis(200))]);
+    }
+    let mut command = program_with(["check", "--allow-private-network", "--progress", "bar"]);
+    command.args(["--base-url", &desk.rig.emu.base_url(), "--input", &desk.at(INPUT)]);
+    command.args(["--concurrency", "2", "--rps", "1000"]);
+    let Some((status, written)) = on_a_terminal(command.env("DASHSCOPE_API_KEY", crate::rig::KEY))
+    else {
+        return;
+    };
+    assert_eq!(status, Some(0), "{written}");
+    assert!(written.contains("/6 "), "a bar was there: {written}");
+    let screen = screen(&written);
+    let shown: Vec<&String> = screen.iter().filter(|line| !line.is_empty()).collect();
+    assert_eq!(shown.len(), 1 + 1 + 6 + 2, "{screen:#?}");
+    assert!(shown[1].starts_with("VERDICT"), "{shown:#?}");
+    for row in &shown[2..8] {
+        let picture = pictures.iter().find(|picture| row.ends_with(picture.url())).unwrap();
+        let whole = format!("accepted        PNG 400×400      0.004 CNY  {}", picture.url());
+        assert_eq!(**row, whole);
+    }
+    assert_eq!(shown[8], "6 pictures: 6 accepted");
+}

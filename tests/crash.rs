@@ -1,0 +1,28 @@
+//! The program never pays twice, whatever happens to its processes: the built binary is killed,
+//! stopped and run several times over on one ledger, against the stand-in service, which counts
+//! what it bills.
+//!
+//! The kill test is short by default. The long one, 200 kills in a batch of 600 pictures:
+//!
+//! ```sh
+//! EMO_PREFLIGHT_KILLS=200 cargo test --release --all-features --test crash -- --nocapture
+//! ```
+//!
+//! `EMO_PREFLIGHT_SEED` repeats a run whose seed a failure printed, as far as the machine lets it.
+
+#![cfg(all(feature = "cli", unix))]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "crash/kill.rs"]
+mod kill;
+#[allow(dead_code, reason = "shared with the tests of the program, which use all of it")]
+#[path = "program/rig.rs"]
+mod rig;
+#[path = "crash/scene.rs"]
+mod scene;
+#[path = "crash/share.rs"]
+mod share;
+#[path = "crash/start.rs"]
+mod start;
+#[path = "crash/stop.rs"]
+mod stop;
