@@ -93,6 +93,11 @@ pub(super) fn le32(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 #[inline]
+pub(super) fn be16(bytes: &[u8], at: usize) -> Option<u16> {
+    array(bytes, at).map(u16::from_be_bytes)
+}
+
+#[inline]
 pub(super) fn be32(bytes: &[u8], at: usize) -> Option<u32> {
     array(bytes, at).map(u32::from_be_bytes)
 }

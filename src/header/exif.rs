@@ -27,6 +27,13 @@ impl Exif {
         }
     }
 
+    /// Segments were jumped over, any of which may have been one.
+    pub(super) fn jump(&mut self) {
+        if !matches!(self, Self::Known(_)) {
+            *self = Self::Unknown;
+        }
+    }
+
     /// An APP1 segment begins, with `len` bytes of payload from `at` on.
     #[inline]
     pub(super) fn segment(&mut self, at: u64, len: usize) {

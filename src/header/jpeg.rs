@@ -1,8 +1,9 @@
 //! JPEG: from marker to marker until the frame header (ITU T.81, Annex B).
 
+use super::chain::Chain;
 use super::cursor::{Carry, Cursor};
 use super::exif::Exif;
-use super::{Format, Header, HeaderError, Problem, Step};
+use super::{Format, Header, HeaderError, Problem, Shortcut, Step};
 
 /// Walks the segments after SOI. Only the outermost level is seen: pictures inside APPn
 /// segments are skipped with them.
@@ -13,12 +14,38 @@ pub(super) struct Walker {
     part: Part,
     carry: Carry<FRAME_LEN>,
     exif: Exif,
+    chain: Option<Chain>,
 }
 
 impl Walker {
     #[inline]
     pub(super) const fn new() -> Self {
-        Self { at: SOI_LEN, part: Part::Marker, carry: Carry::new(), exif: Exif::Unseen }
+        Self {
+            at: SOI_LEN,
+            part: Part::Marker,
+            carry: Carry::new(),
+            exif: Exif::Unseen,
+            chain: None,
+        }
+    }
+
+    /// A jump that the last chain met announces, if it still leads forward.
+    pub(super) fn shortcut(&self) -> Option<Shortcut> {
+        let shortcut = self.chain.as_ref()?.shortcut();
+        (shortcut.at > self.at).then_some(shortcut)
+    }
+
+    /// Goes on at the end of a chain, if `bytes` are its last segment.
+    pub(super) fn land(&mut self, bytes: &[u8]) -> bool {
+        let Some(shortcut) = self.shortcut() else { return false };
+        if !self.chain.take().is_some_and(|chain| chain.ends_with(bytes)) {
+            return false;
+        }
+        self.at = shortcut.at;
+        self.part = Part::Marker;
+        self.carry = Carry::new();
+        self.exif.jump();
+        true
     }
 
     pub(super) fn at(&self) -> u64 {
@@ -95,6 +122,12 @@ impl Walker {
                         self.exif.segment(cursor.at(), rest);
                         self.exif.feed(fed);
                     }
+                    // What is at hand to its end needs no jump.
+                    if matches!(code, APP1 | APP2) && cursor.bytes().len() < rest {
+                        let begin = at.saturating_sub(2);
+                        let segment = fed.from(begin).map_or(&[][..], |c| c.bytes());
+                        self.chain = Chain::announced(begin, segment);
+                    }
                     cursor.skip(rest);
                     self.part = Part::Marker;
                 }
@@ -149,7 +182,7 @@ enum Part {
 /// Goes over segments that need no second look, as most do: a fifth off the time of a file.
 #[inline]
 fn skip_plain(cursor: &mut Cursor<'_>) {
-    while let Some(&[0xff, DQT | DHT | APP0 | APP2..=APP15, length_0, length_1]) =
+    while let Some(&[0xff, DQT | DHT | APP0 | APP3..=APP15, length_0, length_1]) =
         cursor.bytes().first_chunk()
     {
         let length = usize::from(u16::from_be_bytes([length_0, length_1]));
@@ -174,6 +207,7 @@ const DQT: u8 = 0xdb;
 const APP0: u8 = 0xe0;
 const APP1: u8 = 0xe1;
 const APP2: u8 = 0xe2;
+const APP3: u8 = 0xe3;
 const APP15: u8 = 0xef;
 const LENGTH_LEN: usize = 2;
 /// A frame header without its component parameters.

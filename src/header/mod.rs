@@ -7,6 +7,7 @@
 //! allocates nothing, whatever a header claims.
 
 mod bmp;
+mod chain;
 mod cursor;
 mod error;
 mod exif;
@@ -36,6 +37,15 @@ pub enum Step {
         /// How many bytes bring the reader on, at least 1. More are welcome.
         len: usize,
     },
+}
+
+/// A jump over a chain of segments that announces its own end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortcut {
+    /// Offset in the file of the first byte wanted at the landing.
+    pub at: u64,
+    /// How many bytes tell whether the landing is good.
+    pub len: usize,
 }
 
 /// Reads a header from bytes fed in any split.
@@ -83,6 +93,31 @@ impl HeaderReader {
             State::Jpeg(walker) => walker.need(),
             State::End(end) => Step::Done(end.clone()?),
         })
+    }
+
+    /// A jump ahead of the [wish](Step::Need), for a caller that can seek: a JPEG's ICC profile of
+    /// many segments, or its extended XMP, says where its last segment must begin. Whoever takes
+    /// it reads `len` bytes at `at` and [lands](Self::land); whoever does not goes on with the
+    /// wish. Offered only where the chain's first bytes came in one feed.
+    #[must_use]
+    pub fn shortcut(&self) -> Option<Shortcut> {
+        match &self.state {
+            State::Jpeg(walker) => walker.shortcut(),
+            State::Head { .. } | State::End(_) => None,
+        }
+    }
+
+    /// Offers the bytes at a [shortcut](Self::shortcut)'s landing. True when they are the chain's
+    /// last segment: the wish then lies there, and these very bytes are to be
+    /// [fed](Self::feed) next. False when the announcement was wrong: nothing has changed, and the
+    /// shortcut is not offered again.
+    pub fn land(&mut self, at: u64, bytes: &[u8]) -> bool {
+        match &mut self.state {
+            State::Jpeg(walker) if walker.shortcut().is_some_and(|s| s.at == at) => {
+                walker.land(bytes)
+            }
+            _ => false,
+        }
     }
 
     /// Takes `bytes`, the first of which lies at offset `at` of the file.

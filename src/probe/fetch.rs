@@ -14,9 +14,12 @@ use url::Url;
 
 use super::guard::PrivateAddress;
 use super::range::{ByteRange, ContentRange};
+use super::trouble::{
+    Trouble, broken, causes, cut_short, private, refused_by_status, undetermined, unusable,
+};
 use super::version::{Version, VersionBuilder};
 use super::{Refusal, Shared};
-use crate::header::{Header, HeaderError, HeaderReader, Step};
+use crate::header::{Header, HeaderError, HeaderReader, Shortcut, Step};
 use crate::key::printable;
 use crate::report::{Fetch, Reason, ReasonCode};
 
@@ -85,20 +88,6 @@ enum Hop {
     Again,
 }
 
-/// Why one request failed.
-enum Trouble {
-    /// A repeat may help; after `wait`, if the origin said so.
-    Passing { refusal: Refusal, wait: Option<Duration> },
-    /// It will not.
-    Final(Refusal),
-}
-
-impl From<Refusal> for Trouble {
-    fn from(refusal: Refusal) -> Self {
-        Self::Final(refusal)
-    }
-}
-
 impl Transfer<'_> {
     async fn run(
         &mut self,
@@ -143,6 +132,7 @@ impl Transfer<'_> {
     async fn hop(&mut self) -> Result<Hop, Trouble> {
         self.shared.options.addresses.judge_literal(&self.url).map_err(|e| private(&e))?;
         let asked = self.ranges.then(|| self.next_range()).transpose()?;
+        let jump = self.jump().filter(|jump| asked.is_some_and(|asked| asked.first == jump.at));
         let mut request =
             self.shared.http.get(self.url.clone()).header(ACCEPT_ENCODING, "identity");
         if let Some(asked) = asked {
@@ -157,7 +147,7 @@ impl Transfer<'_> {
         match response.status() {
             StatusCode::OK => self.whole(response).await,
             StatusCode::PARTIAL_CONTENT => match asked {
-                Some(asked) => self.part(response, asked).await,
+                Some(asked) => self.part(response, asked, jump).await,
                 None => Err(unusable("206 although no range was asked for").into()),
             },
             StatusCode::RANGE_NOT_SATISFIABLE => {
@@ -190,7 +180,12 @@ impl Transfer<'_> {
     }
 
     /// A 206: exactly the part asked for, of the file met before.
-    async fn part(&mut self, response: Response, asked: ByteRange) -> Result<Hop, Trouble> {
+    async fn part(
+        &mut self,
+        response: Response,
+        asked: ByteRange,
+        jump: Option<Shortcut>,
+    ) -> Result<Hop, Trouble> {
         identity_only(response.headers())?;
         let claimed = text_of(response.headers(), CONTENT_RANGE);
         let range = claimed.as_deref().and_then(ContentRange::parse);
@@ -205,7 +200,46 @@ impl Transfer<'_> {
             return Ok(Hop::Again);
         }
         self.next_length = self.next_length.saturating_mul(2).min(LONGEST_RANGE);
-        self.read(response, part.first, Some(part)).await
+        match jump {
+            Some(jump) => self.land(response, jump, part).await,
+            None => self.read(response, part.first, Some(part)).await,
+        }
+    }
+
+    /// Reads the part behind a jump whole: only together do its first bytes show whether the
+    /// landing is good. If it is not, the walk goes on from where it was.
+    async fn land(
+        &mut self,
+        mut response: Response,
+        jump: Shortcut,
+        part: ByteRange,
+    ) -> Result<Hop, Trouble> {
+        let most = part.last.saturating_sub(part.first).saturating_add(1);
+        let mut landing = Vec::new();
+        while let Some(bytes) = response.chunk().await.map_err(|e| broken(&e))? {
+            landing.extend_from_slice(&bytes);
+            self.spent.bytes = self.spent.bytes.saturating_add(length(&bytes));
+            if length(&landing) > most {
+                return Err(unusable(MORE_THAN_SAID).into());
+            }
+        }
+        if length(&landing) < most {
+            return Err(cut_short(most, length(&landing)));
+        }
+        if self.reader.land(jump.at, &landing) {
+            let _ = self.reader.feed(jump.at, &landing);
+        } else {
+            tracing::debug!(url = %printable(&self.url), "a chain of segments ends elsewhere");
+        }
+        Ok(self.answer().map_or(Hop::Again, Hop::Known))
+    }
+
+    /// A jump worth taking: within the file, and nothing wanted before it.
+    fn jump(&self) -> Option<Shortcut> {
+        let jump = self.reader.shortcut()?;
+        let end = jump.at.saturating_add(u64::try_from(jump.len).ok()?);
+        let is_inside = self.version.total().is_some_and(|total| end <= total);
+        (is_inside && self.version.is_complete()).then_some(jump)
     }
 
     /// Feeds a body to the reader. A stream is hung up on as soon as the answer is known; a part
@@ -232,10 +266,10 @@ impl Transfer<'_> {
                 }
                 Err(error) => break Some(broken(&error)),
             };
-            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            let length = length(&bytes);
             self.spent.bytes = self.spent.bytes.saturating_add(length);
             if part.is_some_and(|part| at.saturating_add(length) > part.last.saturating_add(1)) {
-                return Err(unusable("206 with more bytes than its Content-Range says").into());
+                return Err(unusable(MORE_THAN_SAID).into());
             }
             self.version.feed(at, &bytes);
             // An error is sticky in the reader: it is read off below, after the body.
@@ -283,6 +317,8 @@ impl Transfer<'_> {
             Ok(Step::Need { at, len }) => Some((at, u64::try_from(len).unwrap_or(u64::MAX))),
             _ => None,
         };
+        let jump = self.jump().map(|j| (j.at, u64::try_from(j.len).unwrap_or(u64::MAX)));
+        let wish = jump.or(wish);
         // The version may lack bytes that the reader does not want: of a tiny file whose length
         // nobody said, or behind a first transfer that broke off early.
         let missing = self.version.missing_from();
@@ -390,6 +426,10 @@ fn host_of(url: &Url) -> &str {
     url.host_str().unwrap_or_default()
 }
 
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
 /// Reads the rest of a short body nobody wants, so that its connection can serve again. Nobody
 /// waits long for it either.
 async fn drain(mut response: Response) {
@@ -412,22 +452,6 @@ fn identity_only(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn refused_by_status(status: StatusCode, wait: Option<Duration>) -> Trouble {
-    if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
-        let reason =
-            Reason::new(ReasonCode::NotFound, format!("origin has the picture, found {status}"));
-        return Trouble::Final(Refusal::rejected(reason.found(status.as_u16())));
-    }
-    let reason =
-        Reason::new(ReasonCode::HttpStatus, format!("origin answers 200 or 206, found {status}"));
-    let refusal = Refusal::undetermined(reason.found(status.as_u16()));
-    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        Trouble::Passing { refusal, wait }
-    } else {
-        Trouble::Final(refusal)
-    }
-}
-
 /// Retry-After in seconds or as a date (RFC 9110, section 10.2.3).
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     crate::retry_after::parse(&text_of(headers, RETRY_AFTER)?, std::time::SystemTime::now())
@@ -437,43 +461,7 @@ fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-fn broken(error: &reqwest::Error) -> Trouble {
-    let message = format!("origin answers, found: {}", describe(error));
-    Trouble::Passing { refusal: undetermined(ReasonCode::Network, message), wait: None }
-}
-
-fn cut_short(expected: u64, found: u64) -> Trouble {
-    let message = format!("transfer of {expected} bytes is complete, found {found}");
-    Trouble::Passing { refusal: undetermined(ReasonCode::Network, message), wait: None }
-}
-
-fn private(refused: &PrivateAddress) -> Refusal {
-    Refusal::rejected(Reason::new(ReasonCode::PrivateAddress, refused.to_string()))
-}
-
-fn unusable(what: &str) -> Refusal {
-    undetermined(ReasonCode::HttpStatus, format!("origin's answer fits the request, found {what}"))
-}
-
-fn undetermined(code: ReasonCode, message: impl Into<String>) -> Refusal {
-    Refusal::undetermined(Reason::new(code, message))
-}
-
-/// An HTTP error with its causes and without its URL, which may carry a signature.
-pub(crate) fn describe(error: &reqwest::Error) -> String {
-    // The first text names the URL; what follows says what happened.
-    let texts: Vec<String> = causes(error).skip(1).map(ToString::to_string).collect();
-    match texts.as_slice() {
-        [] if error.is_timeout() => "time-out".to_owned(),
-        [] => "the request could not be made".to_owned(),
-        texts => texts.join(": "),
-    }
-}
-
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    let first: &(dyn std::error::Error + 'static) = error;
-    std::iter::successors(Some(first), |e| e.source())
-}
+const MORE_THAN_SAID: &str = "206 with more bytes than its Content-Range says";
 
 /// Most headers end within it, the version's 1,024 bytes lie in it, and with its headers it
 /// arrives in TCP's first window.

@@ -4,6 +4,7 @@ mod fetch;
 mod guard;
 mod hosts;
 mod range;
+mod trouble;
 mod version;
 
 use std::fs::File;
@@ -12,8 +13,8 @@ use std::time::Duration;
 
 use futures_util::stream::Stream;
 
-pub(crate) use fetch::describe;
 pub use guard::AddressPolicy;
+pub(crate) use trouble::describe;
 pub(crate) use version::Version;
 
 use crate::error::ConfigError;

@@ -1,0 +1,86 @@
+//! What goes wrong with a fetch, and what it says of the picture.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+
+use super::Refusal;
+use super::guard::PrivateAddress;
+use crate::report::{Reason, ReasonCode};
+
+/// Why one request failed.
+pub(super) enum Trouble {
+    /// A repeat may help; after `wait`, if the origin said so.
+    Passing { refusal: Refusal, wait: Option<Duration> },
+    /// It will not.
+    Final(Refusal),
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Self {
+        Self::Final(refusal)
+    }
+}
+
+/// A status that brings no picture.
+pub(super) fn refused_by_status(status: StatusCode, wait: Option<Duration>) -> Trouble {
+    if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
+        let reason =
+            Reason::new(ReasonCode::NotFound, format!("origin has the picture, found {status}"));
+        return Trouble::Final(Refusal::rejected(reason.found(status.as_u16())));
+    }
+    let reason =
+        Reason::new(ReasonCode::HttpStatus, format!("origin answers 200 or 206, found {status}"));
+    let refusal = Refusal::undetermined(reason.found(status.as_u16()));
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        Trouble::Passing { refusal, wait }
+    } else {
+        Trouble::Final(refusal)
+    }
+}
+
+/// A connection that failed or broke off.
+pub(super) fn broken(error: &reqwest::Error) -> Trouble {
+    let message = format!("origin answers, found: {}", describe(error));
+    Trouble::Passing { refusal: undetermined(ReasonCode::Network, message), wait: None }
+}
+
+/// A body that ended before its time.
+pub(super) fn cut_short(expected: u64, found: u64) -> Trouble {
+    let message = format!("transfer of {expected} bytes is complete, found {found}");
+    Trouble::Passing { refusal: undetermined(ReasonCode::Network, message), wait: None }
+}
+
+/// An address that may not be connected to.
+pub(super) fn private(refused: &PrivateAddress) -> Refusal {
+    Refusal::rejected(Reason::new(ReasonCode::PrivateAddress, refused.to_string()))
+}
+
+/// An answer that does not fit what was asked.
+pub(super) fn unusable(what: &str) -> Refusal {
+    undetermined(ReasonCode::HttpStatus, format!("origin's answer fits the request, found {what}"))
+}
+
+/// Nothing can be said of the picture.
+pub(super) fn undetermined(code: ReasonCode, message: impl Into<String>) -> Refusal {
+    Refusal::undetermined(Reason::new(code, message))
+}
+
+/// An HTTP error with its causes and without its URL, which may carry a signature.
+pub(crate) fn describe(error: &reqwest::Error) -> String {
+    // The first text names the URL; what follows says what happened.
+    let texts: Vec<String> = causes(error).skip(1).map(ToString::to_string).collect();
+    match texts.as_slice() {
+        [] if error.is_timeout() => "time-out".to_owned(),
+        [] => "the request could not be made".to_owned(),
+        texts => texts.join(": "),
+    }
+}
+
+/// An error, what caused it, and so on.
+pub(super) fn causes(
+    error: &reqwest::Error,
+) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |e| e.source())
+}
