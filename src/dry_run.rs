@@ -7,7 +7,7 @@ use futures_util::stream::Stream;
 use crate::detect::endpoint;
 use crate::error::ConfigError;
 use crate::gate::{DEFAULT_BASE_URL, question, told};
-use crate::ledger::{Ledger, Look, Terms};
+use crate::ledger::{Ledger, Look, Moment, Terms};
 use crate::probe::Probe;
 use crate::report::{Reason, ReasonCode, Report, Verdict};
 use crate::run::{Run, RunOptions, Stop, drive};
@@ -37,7 +37,7 @@ impl DryRun {
             run: String::new(),
             max_calls: None,
             max_age: None,
-            retry_unknown_until: None,
+            retry_unknown: None,
         };
         Ok(Self { probe, ledger, endpoint, model: model.to_owned(), terms })
     }
@@ -48,7 +48,8 @@ impl DryRun {
     }
 
     pub(crate) fn retry_unknown(mut self, retry: bool) -> Self {
-        self.terms.retry_unknown_until = retry.then_some(i64::MAX);
+        let always = Moment { time: i64::MAX, attempt: i64::MAX };
+        self.terms.retry_unknown = retry.then_some(always);
         self
     }
 

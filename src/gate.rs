@@ -154,7 +154,7 @@ impl PreflightBuilder {
         self
     }
 
-    /// The most paid calls in any second, at most 1,000. Default 5, the account's quota.
+    /// The most paid calls in any second, from 0.0001 to 1,000. Default 5, the account's quota.
     pub fn calls_per_second(mut self, rate: f64) -> Self {
         self.calls_per_second = rate;
         self
@@ -211,20 +211,25 @@ impl PreflightBuilder {
     /// [`GateError::Config`] when a setting is out of its range.
     pub async fn build(self) -> Result<Preflight, GateError> {
         let rate = self.calls_per_second;
-        if !(rate > 0.0 && rate <= MOST_CALLS_PER_SECOND) {
+        if !(LEAST_CALLS_PER_SECOND..=MOST_CALLS_PER_SECOND).contains(&rate) {
             return Err(ConfigError::Option(format!(
-                "calls per second are above 0 and at most {MOST_CALLS_PER_SECOND}, found {rate}"
+                "calls per second are from {LEAST_CALLS_PER_SECOND} to {MOST_CALLS_PER_SECOND}, \
+                 found {rate}"
             ))
             .into());
         }
         let call_timeout = self.detect.timeout;
+        let retry_unknown = match self.retry_unknown {
+            true => Some(self.ledger.moment().await?),
+            false => None,
+        };
         let terms = Terms {
             account: self.account.unwrap_or_else(|| self.key.digest()),
             spacing: spacing(rate),
             run: self.run.unwrap_or_else(|| format!("{:016x}", fastrand::u64(..))),
             max_calls: self.max_calls,
             max_age: self.max_age,
-            retry_unknown_until: self.retry_unknown.then(|| self.ledger.now()),
+            retry_unknown,
         };
         let paid = PaidClient::new(&self.key, self.detect)?;
         Ok(Preflight(Arc::new(Gate {
@@ -376,3 +381,5 @@ fn unasked(source: Source, verdict: Verdict) -> Report {
 pub(crate) const DEFAULT_BASE_URL: &str = "https://dashscope.aliyuncs.com/api/v1";
 const DEFAULT_MODEL: &str = "emo-detect-v1";
 const MOST_CALLS_PER_SECOND: f64 = 1_000.0;
+/// One call in a little less than three hours.
+const LEAST_CALLS_PER_SECOND: f64 = 0.000_1;

@@ -387,7 +387,7 @@ async fn a_check_dropped_at_any_point_loses_no_call() {
         }
     }
     // Both kinds of points were met: before a call and during one.
-    assert!(points.contains(&0) && points.iter().filter(|calls| **calls == 1).count() > 3);
+    assert!(points.contains(&0) && points.contains(&1), "{points:?}");
 }
 
 #[tokio::test]
@@ -450,6 +450,29 @@ async fn a_changed_picture_is_asked_anew_unless_its_bill_is_unknown() {
     let again = check().await;
     assert_eq!((first_code(&again), emulator.calls()), (Some("billing_unknown"), 2));
     assert!(again.from_ledger);
+}
+
+/// Books in memory that two gates share are one ledger too.
+#[tokio::test]
+async fn an_unknown_bill_in_shared_memory_is_asked_again_only_by_a_later_gate_told_to() {
+    let (emulator, portrait) = one_portrait().await;
+    emulator.script(&portrait, [Fate::judge().reset(), Fate::judge().reset()]);
+    let ledger = emo_preflight::Ledger::in_memory();
+    let check = async |retry: bool| {
+        let gate = gate_on(&emulator).ledger(ledger.clone()).retry_unknown(retry);
+        let gate = gate.build().await.unwrap();
+        let first = gate.check(Source::url(portrait.url())).await.unwrap();
+        let again = gate.check(Source::url(portrait.url())).await.unwrap();
+        assert!(again.from_ledger);
+        first
+    };
+    assert_eq!(first_code(&check(false).await), Some("billing_unknown"));
+    assert!(check(false).await.from_ledger);
+    assert_eq!(emulator.calls(), 1);
+    assert_eq!(first_code(&check(true).await), Some("billing_unknown"));
+    assert_eq!(emulator.calls(), 2);
+    assert_eq!(check(true).await.verdict.as_str(), "accepted");
+    assert_eq!(emulator.calls(), 3);
 }
 
 #[tokio::test]
@@ -608,6 +631,7 @@ async fn settings_out_of_range_are_refused_with_what_was_found() {
         (gate().calls_per_second(f64::NAN), "NaN"),
         (gate().calls_per_second(-1.0), "-1"),
         (gate().calls_per_second(1_001.0), "1001"),
+        (gate().calls_per_second(1e-300), "from 0.0001"),
         (gate().probe(no_host_places), "at least 1"),
     ] {
         match builder.build().await.map(|_| ()) {

@@ -63,6 +63,43 @@ async fn metadata_is_jumped_over_not_read() {
     assert_eq!(outcome.seen.requests[1].range().unwrap().0, 2 + 60_000);
 }
 
+/// A JPEG behind an ICC profile of twenty segments, of lengths by their number.
+fn icc_jpeg(length: impl Fn(u8) -> u16) -> Vec<u8> {
+    let mut file = b"\xff\xd8".to_vec();
+    for number in 1..=20 {
+        let length = length(number);
+        file.extend([0xff, 0xe2]);
+        file.extend(length.to_be_bytes());
+        file.extend(b"ICC_PROFILE\0");
+        file.extend([number, 20]);
+        file.resize(file.len() + usize::from(length) - 16, number);
+    }
+    let frame = [0xff, 0xc0, 0, 11, 8, 3, 32, 2, 128, 1, 1, 0x11, 0];
+    file.extend(frame);
+    file.resize(file.len() + 50_000, 0);
+    file
+}
+
+#[tokio::test]
+async fn an_announced_profile_is_jumped_over_in_one_go() {
+    let even = icc_jpeg(|_| 65_000);
+    let once = icc_jpeg(|number| if number == 2 { 64_993 } else { 65_000 });
+    let never = icc_jpeg(|number| 65_000 - 7 * u16::from(number));
+    let short = icc_jpeg(|_| 65_000)[..700_000].to_vec();
+    check([
+        row("1.3 MB of profile", move |r| ranged(r, &even))
+            .requests(3)
+            .bytes(0..=32 * KIB)
+            .size(640, 800),
+        row("uneven once", move |r| ranged(r, &once)).requests(6).size(640, 800),
+        // Three bad landings, then ranges that soon hold a whole segment each.
+        row("uneven throughout", move |r| ranged(r, &never)).requests(15).size(640, 800),
+        row("beyond the end of the file", move |r| ranged(r, &short))
+            .says("rejected_local/corrupt_header"),
+    ])
+    .await;
+}
+
 #[tokio::test]
 async fn one_connection_serves_many_pictures() {
     let file = jpeg(640, 800, 60_000, 100_000);

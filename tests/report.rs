@@ -5,7 +5,7 @@
 use emo_preflight::header::{Format, Header, Orientation};
 use emo_preflight::{AspectRatio, BBox, Billing, Reason, ReasonCode, Report, Verdict};
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 #[test]
 fn the_contracts_example_is_read_and_written_back() {

@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
 use super::quota::Gcra;
-use super::{Booked, Disposition, Ending, Identity, Intent, Look, Question, Settlement, Terms};
+use super::{
+    Booked, Disposition, Ending, Identity, Intent, Look, Moment, Question, Settlement, Terms,
+    micros,
+};
 use crate::probe::Version;
 use crate::report::Certainty;
 
@@ -26,10 +29,20 @@ struct Books {
 
 enum State {
     Sending(Option<Version>),
-    Known { settlement: Settlement, version: Option<Version>, since: Instant },
+    Known {
+        settlement: Settlement,
+        version: Option<Version>,
+        since: Instant,
+        attempt: i64,
+        ended: i64,
+    },
 }
 
 impl Memory {
+    pub(super) fn moment(&self) -> Moment {
+        Moment { time: micros(SystemTime::now()), attempt: self.lock().attempts }
+    }
+
     pub(super) fn look(&self, question: &Question, terms: &Terms) -> Look {
         self.lock().look(question, terms)
     }
@@ -71,7 +84,8 @@ impl Memory {
         if matches!(settlement.disposition, Disposition::Settled(_) | Disposition::Unknown(_)) {
             let settlement = Settlement { recalled: true, ..settlement.clone() };
             let since = Instant::now();
-            let known = State::Known { settlement, version, since };
+            let ended = micros(SystemTime::now());
+            let known = State::Known { settlement, version, since, attempt: attempt.id, ended };
             books.questions.insert(attempt.identity, known);
         }
         if let (Some(pause), Some((zero, slots))) = (ending.push_back, &mut books.slots) {
@@ -89,12 +103,15 @@ impl Books {
     fn look(&self, question: &Question, terms: &Terms) -> Look {
         match self.questions.get(&question.identity) {
             None | Some(State::Sending(_)) => Look::Free,
-            Some(State::Known { settlement, version, since }) => {
-                let settled = matches!(settlement.disposition, Disposition::Settled(_));
-                let stale = settled
-                    && (changed(version.as_ref(), question.version.as_ref())
-                        || terms.max_age.is_some_and(|most: Duration| since.elapsed() > most));
-                if stale { Look::Free } else { Look::Known(settlement.clone()) }
+            Some(State::Known { settlement, version, since, attempt, ended }) => {
+                let may_be_asked = match settlement.disposition {
+                    Disposition::Settled(_) => {
+                        changed(version.as_ref(), question.version.as_ref())
+                            || terms.max_age.is_some_and(|most: Duration| since.elapsed() > most)
+                    }
+                    _ => terms.retry_unknown.is_some_and(|m| m.is_after(*attempt, Some(*ended))),
+                };
+                if may_be_asked { Look::Free } else { Look::Known(settlement.clone()) }
             }
         }
     }

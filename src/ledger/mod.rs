@@ -122,12 +122,12 @@ impl Ledger {
         }
     }
 
-    /// Microseconds since 1970 on the books' clock.
-    pub(crate) fn now(&self) -> i64 {
+    /// This moment, on the books' clock.
+    pub(crate) async fn moment(&self) -> Result<Moment, LedgerError> {
         match &*self.0 {
-            Engine::Memory(_) => micros(SystemTime::now()),
+            Engine::Memory(engine) => Ok(engine.moment()),
             #[cfg(feature = "ledger")]
-            Engine::Sqlite(engine) => engine.now(),
+            Engine::Sqlite(engine) => engine.moment().await,
         }
     }
 
@@ -231,8 +231,25 @@ pub(crate) struct Terms {
     pub(crate) max_calls: Option<u64>,
     /// Verdicts older than this are not reused.
     pub(crate) max_age: Option<Duration>,
-    /// What was unknown by this time (µs since 1970) may be asked once more.
-    pub(crate) retry_unknown_until: Option<i64>,
+    /// What was unknown by then may be asked once more.
+    pub(crate) retry_unknown: Option<Moment>,
+}
+
+/// A moment in the books' life, told by two marks: the time alone would run backwards with the
+/// clock, the attempts alone would take one that was under way for one that had ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// Microseconds since 1970.
+    pub(crate) time: i64,
+    /// The last attempt booked.
+    pub(crate) attempt: i64,
+}
+
+impl Moment {
+    /// Whether an attempt had been booked and had ended by then.
+    pub(crate) fn is_after(self, attempt: i64, ended: Option<i64>) -> bool {
+        attempt <= self.attempt && ended.is_some_and(|ended| ended <= self.time)
+    }
 }
 
 /// What the books know of a question.

@@ -16,8 +16,8 @@ use super::file::{self, Pools, said};
 use super::memory::changed;
 use super::owner::{self, Owner};
 use super::{
-    Booked, Disposition, Elsewhere, Ending, Identity, Intent, Look, Question, Settlement, Terms,
-    micros, sql,
+    Booked, Disposition, Elsewhere, Ending, Identity, Intent, Look, Moment, Question, Settlement,
+    Terms, micros, sql,
 };
 use crate::detect::{Answer, Attempt, End, Outcome, decide};
 use crate::error::LedgerError;
@@ -70,8 +70,16 @@ impl Sqlite {
         Ok(Some(Self { reader, writer, owner: None, owners, clock, booking_us }))
     }
 
-    pub(super) fn now(&self) -> i64 {
+    fn now(&self) -> i64 {
         (self.clock)()
+    }
+
+    pub(super) async fn moment(&self) -> Result<Moment, LedgerError> {
+        let attempt = sqlx::query_scalar(sql::READ_LAST_ATTEMPT)
+            .fetch_one(&self.reader)
+            .await
+            .map_err(unread)?;
+        Ok(Moment { time: self.now(), attempt })
     }
 
     pub(super) async fn look(
@@ -310,8 +318,8 @@ fn judge(row: Row, question: &Question, terms: &Terms, now: i64) -> Look {
                 || terms.max_age.is_some_and(|most| age > span(most));
             if stale { Look::Free } else { Look::Known(recalled()) }
         }
-        "unknown" => match terms.retry_unknown_until {
-            Some(until) if ended.is_some_and(|ended| ended <= until) => Look::Free,
+        "unknown" => match terms.retry_unknown {
+            Some(moment) if moment.is_after(attempt, ended) => Look::Free,
             _ => Look::Known(recalled()),
         },
         _ => Look::Free,

@@ -40,7 +40,7 @@ fn terms() -> Terms {
         run: "run".to_owned(),
         max_calls: None,
         max_age: None,
-        retry_unknown_until: None,
+        retry_unknown: None,
     }
 }
 
@@ -120,14 +120,15 @@ enum Model {
 struct Owned {
     books: Sqlite,
     has_lock: bool,
-    began: i64,
+    began: Moment,
     /// Attempts not ended yet, by question.
     open: HashMap<usize, Booked>,
 }
 
 async fn start(path: &Path) -> Owned {
     let books = Sqlite::open(path, test_clock).await.unwrap();
-    Owned { books, has_lock: true, began: NOW.get(), open: HashMap::new() }
+    let began = books.moment().await.unwrap();
+    Owned { books, has_lock: true, began, open: HashMap::new() }
 }
 
 /// Runs the steps against the books and the model side by side.
@@ -146,10 +147,14 @@ async fn compare(steps: &[Step]) {
         match *step {
             Step::Intend { owner, question: q, retry } => {
                 let mut terms = terms();
-                terms.retry_unknown_until = retry.then_some(owners[owner].began);
+                terms.retry_unknown = retry.then_some(owners[owner].began);
                 let may = match model[q] {
                     Model::Free => true,
-                    Model::Unknown(_, since) => retry && since <= owners[owner].began,
+                    Model::Unknown(id, since) => {
+                        retry
+                            && since <= owners[owner].began.time
+                            && id <= owners[owner].began.attempt
+                    }
                     _ => false,
                 };
                 match owners[owner].books.intend(&question(q), &terms).await.unwrap() {
@@ -197,7 +202,7 @@ async fn compare(steps: &[Step]) {
                 // by the next who starts or watches.
                 drop(old);
                 owners[owner].books.abandon_the_dead().await.unwrap();
-                owners[owner].began = NOW.get();
+                owners[owner].began = owners[owner].books.moment().await.unwrap();
                 abandon(&mut model, &mut holders, |holder| holder == owner);
                 for (id, holder) in &holders {
                     // Those without a lock are found at the same time.
@@ -339,7 +344,7 @@ fn a_process_that_slept_finds_its_question_gone_and_frees_nothing() {
         std::fs::remove_file(file::owners_of(&path).unwrap().join(sleeper.owner_name())).unwrap();
         advance(1_000_000);
         let other = Sqlite::open(&path, test_clock).await.unwrap();
-        let retrying = Terms { retry_unknown_until: Some(NOW.get()), ..terms() };
+        let retrying = Terms { retry_unknown: Some(other.moment().await.unwrap()), ..terms() };
         let again = other.intend(&question(1), &retrying).await.unwrap();
         assert!(matches!(again, Intent::Send { .. }));
         // The sleeper wakes late: nothing was sent, and the question is the other's now.

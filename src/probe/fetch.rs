@@ -45,6 +45,7 @@ pub(super) async fn fetch(shared: &Shared, url: Url) -> (Result<Fetched, Refusal
         ranges: true,
         next_length: FIRST_RANGE,
         restarts: 0,
+        bad_landings: 0,
         spent: Fetch::default(),
     };
     let limit = shared.options.timeout;
@@ -77,6 +78,7 @@ struct Transfer<'a> {
     ranges: bool,
     next_length: u64,
     restarts: u32,
+    bad_landings: u32,
     spent: Fetch,
 }
 
@@ -229,14 +231,14 @@ impl Transfer<'_> {
         if self.reader.land(jump.at, &landing) {
             let _ = self.reader.feed(jump.at, &landing);
         } else {
-            tracing::debug!(url = %printable(&self.url), "a chain of segments ends elsewhere");
+            self.bad_landings += 1;
         }
         Ok(self.answer().map_or(Hop::Again, Hop::Known))
     }
 
-    /// A jump worth taking: within the file, and nothing wanted before it.
+    /// A jump worth taking: not announced by a proven liar, within the file, and nothing wanted before it.
     fn jump(&self) -> Option<Shortcut> {
-        let jump = self.reader.shortcut()?;
+        let jump = self.reader.shortcut().filter(|_| self.bad_landings < MOST_BAD_LANDINGS)?;
         let end = jump.at.saturating_add(u64::try_from(jump.len).ok()?);
         let is_inside = self.version.total().is_some_and(|total| end <= total);
         (is_inside && self.version.is_complete()).then_some(jump)
@@ -472,6 +474,9 @@ const LONGEST_RANGE: u64 = 64 * 1_024;
 
 const MOST_REDIRECTS: u32 = 5;
 const MOST_RESTARTS: u32 = 1;
+
+/// Each costs a request; a chain that is uneven once needs the third.
+const MOST_BAD_LANDINGS: u32 = 3;
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 const WORTH_DRAINING: u64 = 16 * 1_024;
 const WORTH_WAITING: Duration = Duration::from_millis(200);
