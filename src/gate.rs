@@ -24,7 +24,7 @@ use crate::tally::{Activity, Spent};
 /// The gate in front of the paid call. Cheap to clone; clones share everything.
 ///
 /// Equal questions share one call, and a question that was answered, or that may have been billed,
-/// is not asked again: within this process, for as long as the gate lives.
+/// is not asked again by anyone who shares the gate's [`Ledger`].
 #[derive(Clone)]
 pub struct Preflight(Arc<Gate>);
 

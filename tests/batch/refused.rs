@@ -101,7 +101,7 @@ fn settings_that_are_refused_late_lose_no_line_either() {
     let content = lines(&[line(0, pictures[0].url(), "undetermined", "none")]);
     desk.put(RESULTS, &content);
     for (arguments, status, why) in [
-        (["--rps", "100000"], 2, "calls per second are above 0 and at most 1000"),
+        (["--rps", "100000"], 2, "calls per second are from 0.0001 to 1000"),
         (["--ledger", env!("CARGO_TARGET_TMPDIR")], 4, "cannot open the ledger"),
     ] {
         // By hand: the rig has a pace of its own.
