@@ -4,7 +4,7 @@
 //! Each figure is the median of several rounds; an answer that is wrong is marked, and a wrong one
 //! of ours ends the run.
 
-#![allow(clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::hint::black_box;
 use std::io::Cursor;
