@@ -147,7 +147,7 @@ fn wrong_usage_is_2_and_says_what_would_be_right() {
         (vec!["check", "--rps", "-5", "a"], "above 0, found \"-5\""),
         (vec!["check", "--rps", "nan", "a"], "above 0"),
         (vec!["check", "--rps", "0", "--dry-run", "a"], "above 0"),
-        (vec!["check", "--rps", "1001", "a"], "at most 1000"),
+        (vec!["check", "--rps", "1001", "a"], "to 1000"),
         (vec!["check", "--model", "", "a"], "the model has a name"),
         (vec!["check", "--base-url", "", "a"], "the base URL"),
         (vec!["check", "--base-url", "ftp://h/", "a"], "https, found the scheme \"ftp\""),
