@@ -623,6 +623,7 @@ async fn settings_out_of_range_are_refused_with_what_was_found() {
         (gate().base_url("ftp://h/"), "ftp"),
         (gate().base_url("dashscope"), "is a URL"),
         (gate().base_url("https://user:secret@h/"), "no userinfo"),
+        (gate().base_url("https://:secret@h/"), "no userinfo"),
         (gate().base_url("https://h/api/v1?key=1"), "query"),
         (gate().model(" "), "model"),
         (gate().workspace("a\nb"), "workspace"),

@@ -186,6 +186,35 @@ async fn an_unknown_bill_is_asked_again_once_and_only_when_told_to() {
     scene.emulator.finish();
 }
 
+/// What an attempt that came to nothing finds, it leaves: a verdict stays known and an unknown bill
+/// unknown.
+#[tokio::test]
+async fn a_refused_attempt_leaves_what_was_known_before() {
+    let scene = Scene::new().await;
+    let (settled, unknown) = (scene.portrait("settled.png"), scene.portrait("unknown.png"));
+    scene.emulator.script(&settled, [Fate::judge(), Fate::error(403, "AccessDenied")]);
+    scene.emulator.script(&unknown, [Fate::judge().reset(), Fate::error(403, "AccessDenied")]);
+    let gate = scene.gate().await;
+    check(&gate, &settled).await;
+    check(&gate, &unknown).await;
+    let again = |builder: PreflightBuilder| {
+        builder.ledger_max_age(Duration::from_millis(1)).retry_unknown(true)
+    };
+    for picture in [&settled, &unknown] {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let refused = check(&scene.gate_with(again).await, picture).await;
+        assert_eq!((code(&refused), refused.from_ledger), (Some("AccessDenied"), false));
+    }
+    assert_eq!(scene.emulator.calls(), 4);
+    let plain = scene.gate().await;
+    let report = check(&plain, &settled).await;
+    assert_eq!((report.verdict.as_str(), report.from_ledger), ("accepted", true));
+    let report = check(&plain, &unknown).await;
+    assert_eq!((code(&report), report.from_ledger), (Some("billing_unknown"), true));
+    assert_eq!(scene.emulator.calls(), 4, "nothing was asked again");
+    scene.emulator.finish();
+}
+
 #[tokio::test]
 async fn what_makes_a_new_question() {
     let scene = Scene::new().await;

@@ -180,10 +180,10 @@ impl Printer {
             Verdict::Eligible | Verdict::RejectedLocal | Verdict::Undetermined | Verdict::Skipped
         );
         if report.from_ledger {
-            tally.known += report.billing.images;
+            tally.known = tally.known.saturating_add(report.billing.images);
         } else if called {
             tally.called += 1;
-            tally.images += report.billing.images;
+            tally.images = tally.images.saturating_add(report.billing.images);
             tally.unknown += u64::from(report.billing.certainty == Certainty::Unknown);
         }
     }
@@ -252,7 +252,7 @@ impl Printer {
 /// A result for people: verdict, size, money and source, and a line for each reason.
 pub(super) fn row(report: &Report) -> String {
     let mut row = format!(
-        "{:<14}  {:<15}  {:>9}  {}",
+        "{:<15}  {:<15}  {:>9}  {}",
         report.verdict.as_str(),
         text::size(report.image.as_ref()),
         text::bill(report.billing, report.from_ledger),
@@ -270,7 +270,7 @@ pub(super) fn row(report: &Report) -> String {
 }
 
 pub(super) fn heading_row() -> String {
-    format!("{:<14}  {:<15}  {:>9}  {}", "VERDICT", "SIZE", "MONEY", "SOURCE and reasons")
+    format!("{:<15}  {:<15}  {:>9}  {}", "VERDICT", "SIZE", "MONEY", "SOURCE and reasons")
 }
 
 const BUFFER: usize = 64 * 1_024;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 
-use super::wire::Answer;
+use super::wire::{Answer, Count};
 use crate::bbox::BBox;
 use crate::report::{Billing, Certainty, Reason, ReasonCode};
 
@@ -114,7 +114,10 @@ fn answered(status: u16, wait: Option<Duration>, answer: &Answer, attempt: Attem
     let billing = bill(answer);
     // Something between us and the service spoke, whoever wrote the body: only a bill counts.
     if (300..400).contains(&status) || matches!(status, 502 | 504) {
-        let billing = answer.image_count.map_or(Billing::UNKNOWN, Billing::certain);
+        let billing = match answer.image_count {
+            Count::Images(images) => Billing::certain(images),
+            Count::Absent | Count::Unreadable => Billing::UNKNOWN,
+        };
         return unknown(Some(status), "not a status of the service's own", billing);
     }
     let is_success = (200..300).contains(&status);
@@ -123,6 +126,10 @@ fn answered(status: u16, wait: Option<Duration>, answer: &Answer, attempt: Attem
             (Some(face), Some(ext)) => settled(Judgement::Passed { face, ext }, billing),
             _ => unusable("check_pass comes with two boxes of four finite numbers", billing),
         },
+        // An account that may not call is no verdict on a picture, wherever it is said.
+        (_, Some(code)) if class_of(code) == Class::StopsRun => {
+            coded(status, code, wait, answer, attempt, billing)
+        }
         (Some(false), code) if is_success => {
             let code = code.clone().map_or(ReasonCode::CheckPassFalse, ReasonCode::Service);
             settled(Judgement::Rejected(said(code, answer)), billing)
@@ -132,7 +139,9 @@ fn answered(status: u16, wait: Option<Duration>, answer: &Answer, attempt: Attem
             settled(Judgement::Rejected(said(ReasonCode::CheckPassFalse, answer)), billing)
         }
         _ => unusable(
-            &format!("answer has a verdict or a code, found neither (HTTP {status})"),
+            &format!(
+                "answer is a verdict with HTTP 200 or has a code, found neither (HTTP {status})"
+            ),
             billing,
         ),
     }
@@ -169,9 +178,9 @@ fn coded(
 
 fn bill(answer: &Answer) -> Billing {
     match answer.image_count {
-        Some(images) => Billing::certain(images),
-        None if answer.check_pass.is_none() && answer.code.is_some() => Billing::NONE,
-        None => Billing::UNKNOWN,
+        Count::Images(images) => Billing::certain(images),
+        Count::Absent if answer.check_pass.is_none() && answer.code.is_some() => Billing::NONE,
+        Count::Absent | Count::Unreadable => Billing::UNKNOWN,
     }
 }
 

@@ -179,6 +179,27 @@ fn what_was_billed_and_what_follows() {
         ),
         (
             500,
+            r#"{"code":"InternalError","usage":{"image_count":"1"}}"#,
+            Unknown,
+            UNKNOWN,
+            Some("InternalError"),
+        ),
+        (
+            500,
+            r#"{"code":"InternalError","usage":{"image_count":1.5}}"#,
+            Unknown,
+            UNKNOWN,
+            Some("InternalError"),
+        ),
+        (
+            200,
+            r#"{"output":{"check_pass":false,"code":"A.NotAuthorised"},"usage":{"image_count":1}}"#,
+            StopsRun,
+            ONE,
+            Some("A.NotAuthorised"),
+        ),
+        (
+            500,
             r#"{"code":"InternalError","usage":{"image_count":0}}"#,
             Repeat,
             (0, Certainty::Certain),

@@ -197,7 +197,8 @@ pub(crate) fn endpoint(base_url: &str) -> Result<Url, ConfigError> {
         }
         other => return Err(invalid(format!("is https, found the scheme {other:?}"))),
     }
-    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+    let has_userinfo = !url.username().is_empty() || url.password().is_some();
+    if url.query().is_some() || url.fragment().is_some() || has_userinfo {
         return Err(invalid("has no userinfo, query or fragment".to_owned()));
     }
     url.path_segments_mut()

@@ -35,14 +35,28 @@ pub(crate) struct Answer {
     /// Absent unless it is four finite numbers.
     pub(crate) ext: Option<BBox>,
     /// `usage.image_count`: what was billed.
-    pub(crate) image_count: Option<u64>,
+    pub(crate) image_count: Count,
     pub(crate) request_id: Option<String>,
+}
+
+/// What an answer says of its bill.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Count {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// So many images.
+    Images(u64),
+    /// Something that is no number of images: it was billed, who knows how much.
+    Unreadable,
 }
 
 impl Answer {
     /// Reads a complete body. `None` when it is not the service's JSON: an object with an
     /// `output` object or a non-empty `code`. A gateway's own error page is none.
     pub(crate) fn parse(body: &[u8]) -> Option<Self> {
+        // Some gateways put a byte order mark before it.
+        let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
         let whole: Value = serde_json::from_slice(body).ok()?;
         let output = whole.get("output").filter(|output| output.is_object());
         let top_code = text(&whole, "code");
@@ -56,7 +70,7 @@ impl Answer {
             code: top_code.or_else(|| text(output, "code")),
             face: bounding_box(output.get("face_bbox")),
             ext: bounding_box(output.get("ext_bbox")),
-            image_count: whole.get("usage").and_then(|usage| count(usage.get("image_count"))),
+            image_count: whole.get("usage").map_or(Count::Absent, |u| count(u.get("image_count"))),
             request_id: text(&whole, "request_id"),
         })
     }
@@ -74,9 +88,12 @@ fn bounding_box(value: Option<&Value>) -> Option<BBox> {
     (all_numbers && sides.iter().all(|side| side.is_finite())).then(|| sides.into())
 }
 
-fn count(value: Option<&Value>) -> Option<u64> {
-    let value = value?;
-    value.as_u64().or_else(|| {
+fn count(value: Option<&Value>) -> Count {
+    let value = match value {
+        None | Some(Value::Null) => return Count::Absent,
+        Some(value) => value,
+    };
+    let whole = value.as_u64().or_else(|| {
         let number = value.as_f64().filter(|n| n.fract() == 0.0 && (0.0..1e9).contains(n))?;
         #[expect(
             clippy::cast_possible_truncation,
@@ -84,8 +101,12 @@ fn count(value: Option<&Value>) -> Option<u64> {
             reason = "whole, not negative and small"
         )]
         Some(number as u64)
-    })
+    });
+    // One request is about one picture: a bill of a million is none that can be believed.
+    whole.filter(|images| *images <= MOST_IMAGES).map_or(Count::Unreadable, Count::Images)
 }
+
+const MOST_IMAGES: u64 = 1_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -135,13 +156,15 @@ mod tests {
     #[test]
     fn a_bill_is_a_whole_number() {
         for (count, is) in [
-            ("0", Some(0)),
-            ("1", Some(1)),
-            ("2.0", Some(2)),
-            ("1.5", None),
-            ("-1", None),
-            (r#""1""#, None),
-            ("null", None),
+            ("0", Count::Images(0)),
+            ("1", Count::Images(1)),
+            ("2.0", Count::Images(2)),
+            ("1.5", Count::Unreadable),
+            ("-1", Count::Unreadable),
+            ("18446744073709551615", Count::Unreadable),
+            (r#""1""#, Count::Unreadable),
+            ("[1]", Count::Unreadable),
+            ("null", Count::Absent),
         ] {
             let body = format!(r#"{{"code":"X","usage":{{"image_count":{count}}}}}"#);
             assert_eq!(Answer::parse(body.as_bytes()).unwrap().image_count, is, "{count}");

@@ -27,15 +27,19 @@ struct Books {
     used: u64,
 }
 
-enum State {
-    Sending(Option<Version>),
-    Known {
-        settlement: Settlement,
-        version: Option<Version>,
-        since: Instant,
-        attempt: i64,
-        ended: i64,
-    },
+/// One question: what it came to last, and the picture it is being asked about, if it is.
+#[derive(Default)]
+struct State {
+    known: Option<Known>,
+    asking: Option<Option<Version>>,
+}
+
+struct Known {
+    settlement: Settlement,
+    version: Option<Version>,
+    since: Instant,
+    attempt: i64,
+    ended: i64,
 }
 
 impl Memory {
@@ -50,7 +54,7 @@ impl Memory {
     pub(super) fn intend(&self, question: &Question, terms: &Terms) -> Intent {
         let mut books = self.lock();
         // Equal questions share a flight, so the task that held this one has ended without a word.
-        if let Some(State::Sending(_)) = books.questions.get(&question.identity) {
+        if books.questions.get(&question.identity).is_some_and(|state| state.asking.is_some()) {
             return Intent::Known(Settlement::lost());
         }
         if let Look::Known(settlement) = books.look(question, terms) {
@@ -63,7 +67,8 @@ impl Memory {
         }
         books.sending += 1;
         books.attempts += 1;
-        books.questions.insert(question.identity, State::Sending(question.version.clone()));
+        let state = books.questions.entry(question.identity).or_default();
+        state.asking = Some(question.version.clone());
         let (zero, slots) =
             books.slots.get_or_insert_with(|| (Instant::now(), Gcra::new(terms.spacing)));
         let slot = *zero + slots.book(zero.elapsed());
@@ -77,16 +82,18 @@ impl Memory {
         books.sending = books.sending.saturating_sub(1);
         let may_be_billed = settlement.billing.certainty == Certainty::Unknown;
         books.used += u64::from(may_be_billed || settlement.billing.images > 0);
-        let version = match books.questions.remove(&attempt.identity) {
-            Some(State::Sending(version) | State::Known { version, .. }) => version,
-            None => None,
-        };
+        let state = books.questions.entry(attempt.identity).or_default();
+        let version = state.asking.take().flatten();
         if matches!(settlement.disposition, Disposition::Settled(_) | Disposition::Unknown(_)) {
-            let settlement = Settlement { recalled: true, ..settlement.clone() };
-            let since = Instant::now();
-            let ended = micros(SystemTime::now());
-            let known = State::Known { settlement, version, since, attempt: attempt.id, ended };
-            books.questions.insert(attempt.identity, known);
+            state.known = Some(Known {
+                settlement: Settlement { recalled: true, ..settlement.clone() },
+                version,
+                since: Instant::now(),
+                attempt: attempt.id,
+                ended: micros(SystemTime::now()),
+            });
+        } else if state.known.is_none() {
+            books.questions.remove(&attempt.identity);
         }
         if let (Some(pause), Some((zero, slots))) = (ending.push_back, &mut books.slots) {
             let now = zero.elapsed();
@@ -101,19 +108,18 @@ impl Memory {
 
 impl Books {
     fn look(&self, question: &Question, terms: &Terms) -> Look {
-        match self.questions.get(&question.identity) {
-            None | Some(State::Sending(_)) => Look::Free,
-            Some(State::Known { settlement, version, since, attempt, ended }) => {
-                let may_be_asked = match settlement.disposition {
-                    Disposition::Settled(_) => {
-                        changed(version.as_ref(), question.version.as_ref())
-                            || terms.max_age.is_some_and(|most: Duration| since.elapsed() > most)
-                    }
-                    _ => terms.retry_unknown.is_some_and(|m| m.is_after(*attempt, Some(*ended))),
-                };
-                if may_be_asked { Look::Free } else { Look::Known(settlement.clone()) }
+        let known = match self.questions.get(&question.identity) {
+            Some(State { known: Some(known), asking: None }) => known,
+            _ => return Look::Free,
+        };
+        let may_be_asked = match known.settlement.disposition {
+            Disposition::Settled(_) => {
+                changed(known.version.as_ref(), question.version.as_ref())
+                    || terms.max_age.is_some_and(|most: Duration| known.since.elapsed() > most)
             }
-        }
+            _ => terms.retry_unknown.is_some_and(|m| m.is_after(known.attempt, Some(known.ended))),
+        };
+        if may_be_asked { Look::Free } else { Look::Known(known.settlement.clone()) }
     }
 }
 

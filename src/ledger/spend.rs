@@ -134,14 +134,13 @@ impl DaySpend {
             // Without a bill that is known, these are among the unknown.
             _ if is_unknown => {}
             "rejected_remote" => {
-                self.rejected_billed += billed;
-                self.refused += calls.saturating_sub(billed);
+                self.rejected_billed = self.rejected_billed.saturating_add(billed);
+                self.refused = self.refused.saturating_add(calls.saturating_sub(billed));
             }
-            "failed" => {
-                self.failed_billed += billed;
-                self.refused += calls.saturating_sub(billed);
+            _ => {
+                self.failed_billed = self.failed_billed.saturating_add(billed);
+                self.refused = self.refused.saturating_add(calls.saturating_sub(billed));
             }
-            _ => self.refused += calls,
         }
     }
 }

@@ -5,13 +5,20 @@
 /// Makes version 1 of the schema, statement by statement.
 pub(super) const SCHEMA_1: [&str; 6] = [
     "CREATE TABLE ledger_schema (version BIGINT NOT NULL)",
+    // `state`, `attempt` and the picture are what the question came to last; `asking` is the attempt
+    // that is being sent, if one is, and the asked picture its own. So an attempt that comes to
+    // nothing leaves what was known before.
     "CREATE TABLE question (
         identity TEXT NOT NULL PRIMARY KEY,
-        state TEXT NOT NULL CHECK (state IN ('free', 'sending', 'settled', 'unknown')),
-        attempt BIGINT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('free', 'settled', 'unknown')),
+        attempt BIGINT,
         picture_length BIGINT,
         picture_start TEXT,
-        picture_etag TEXT
+        picture_etag TEXT,
+        asking BIGINT,
+        asked_length BIGINT,
+        asked_start TEXT,
+        asked_etag TEXT
     )",
     "CREATE TABLE attempt (
         id BIGINT NOT NULL PRIMARY KEY,
@@ -43,11 +50,13 @@ pub(super) const SCHEMA_1: [&str; 6] = [
 pub(super) const READ_SCHEMA_VERSION: &str = "SELECT version FROM ledger_schema";
 pub(super) const WRITE_SCHEMA_VERSION: &str = "INSERT INTO ledger_schema (version) VALUES ($1)";
 
-/// A question with its deciding attempt.
+/// A question with the attempt that decides: the one being sent, else the last that came to
+/// something. No row for one that is free.
 pub(super) const READ_QUESTION: &str = "
-    SELECT q.state, q.attempt, q.picture_length, q.picture_start, q.picture_etag,
+    SELECT CASE WHEN q.asking IS NULL THEN q.state ELSE 'sending' END, a.id,
+           q.picture_length, q.picture_start, q.picture_etag,
            a.owner, a.ended_us, a.http_status, a.request_id, a.images, a.certainty, a.answer
-    FROM question q JOIN attempt a ON a.id = q.attempt
+    FROM question q JOIN attempt a ON a.id = COALESCE(q.asking, q.attempt)
     WHERE q.identity = $1";
 
 /// Of a run's attempts: how many may yet turn out unbilled, and how many were or may have been
@@ -68,29 +77,42 @@ pub(super) const WRITE_ATTEMPT: &str = "
     INSERT INTO attempt (id, identity, account, run, owner, source, ratio, model, state, slot_us)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'sending', $9)";
 pub(super) const WRITE_QUESTION: &str = "
-    INSERT INTO question (identity, state, attempt, picture_length, picture_start, picture_etag)
-    VALUES ($1, 'sending', $2, $3, $4, $5)
+    INSERT INTO question (identity, state, asking, asked_length, asked_start, asked_etag)
+    VALUES ($1, 'free', $2, $3, $4, $5)
     ON CONFLICT (identity) DO UPDATE SET
-        state = excluded.state, attempt = excluded.attempt,
-        picture_length = excluded.picture_length, picture_start = excluded.picture_start,
-        picture_etag = excluded.picture_etag";
+        asking = excluded.asking, asked_length = excluded.asked_length,
+        asked_start = excluded.asked_start, asked_etag = excluded.asked_etag";
 
 /// An attempt's own holder always knows best how it ended, however late it says so.
 pub(super) const END_ATTEMPT: &str = "
     UPDATE attempt SET state = $2, ended_us = $3, verdict = $4, http_status = $5,
         request_id = $6, images = $7, certainty = $8, answer = $9
     WHERE id = $1";
-/// Only a question that is still this attempt's takes its end.
-pub(super) const END_QUESTION: &str = "
-    UPDATE question SET state = $3
-    WHERE identity = $1 AND attempt = $2 AND state IN ('sending', 'unknown')";
+/// An attempt that came to something decides its question, if that is still its own: being sent by
+/// it, or given up as unknown while it was.
+pub(super) const DECIDE_QUESTION: &str = "
+    UPDATE question SET state = $3, attempt = $2,
+        picture_length = CASE WHEN asking = $2 THEN asked_length ELSE picture_length END,
+        picture_start = CASE WHEN asking = $2 THEN asked_start ELSE picture_start END,
+        picture_etag = CASE WHEN asking = $2 THEN asked_etag ELSE picture_etag END,
+        asking = CASE WHEN asking = $2 THEN NULL ELSE asking END
+    WHERE identity = $1 AND (asking = $2 OR (attempt = $2 AND state = 'unknown'))";
+/// One that came to nothing leaves its question as it was before.
+pub(super) const RELEASE_QUESTION: &str = "
+    UPDATE question SET
+        state = CASE WHEN asking = $2 THEN state ELSE 'free' END,
+        attempt = CASE WHEN asking = $2 THEN attempt ELSE NULL END,
+        asking = CASE WHEN asking = $2 THEN NULL ELSE asking END
+    WHERE identity = $1 AND (asking = $2 OR (attempt = $2 AND state = 'unknown'))";
 
 /// Gives up an attempt whose owner is gone.
 pub(super) const ABANDON_ATTEMPT: &str = "
     UPDATE attempt SET state = 'unknown', verdict = 'unknown', certainty = 'unknown', ended_us = $2
     WHERE id = $1 AND state = 'sending'";
 pub(super) const ABANDON_QUESTION: &str = "
-    UPDATE question SET state = 'unknown' WHERE attempt = $1 AND identity = $2 AND state = 'sending'";
+    UPDATE question SET state = 'unknown', attempt = asking, picture_length = asked_length,
+        picture_start = asked_start, picture_etag = asked_etag, asking = NULL
+    WHERE asking = $1 AND identity = $2";
 pub(super) const READ_SENDING: &str =
     "SELECT id, identity, owner FROM attempt WHERE state = 'sending'";
 
@@ -105,4 +127,4 @@ pub(super) const READ_SPEND: &str = "
     GROUP BY 1, 2, 3 ORDER BY 1";
 pub(super) const READ_UNKNOWN: &str = "
     SELECT slot_us, request_id, source, state FROM attempt
-    WHERE certainty = 'unknown' OR state IN ('sending', 'unknown') ORDER BY id";
+    WHERE certainty = 'unknown' OR state = 'sending' ORDER BY id";

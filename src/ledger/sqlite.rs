@@ -133,11 +133,12 @@ impl Sqlite {
         // In this order: stopped between the two, a process finds its slot over, not yet to come.
         let here = Instant::now();
         let now = self.now();
-        let slot = book_slot(&mut books, terms, now, self.ahead()).await?;
         let last: i64 = sqlx::query_scalar(sql::READ_LAST_ATTEMPT)
             .fetch_one(&mut *books)
             .await
             .map_err(unread)?;
+        let was_set_back = last > now.saturating_add(span(CLOCKS_AGREE));
+        let slot = book_slot(&mut books, terms, now, self.ahead(), was_set_back).await?;
         // About the time of booking, and always a new one, whatever the clock does.
         let id = now.max(last.saturating_add(1));
         let identity = question.identity.to_string();
@@ -180,17 +181,17 @@ impl Sqlite {
         terms: &Terms,
     ) -> Result<(), LedgerError> {
         let settlement = &ending.settlement;
-        let (attempt_state, question_state) = match settlement.disposition {
-            _ if !ending.was_sent => ("not_sent", "free"),
-            Disposition::Settled(_) => ("settled", "settled"),
-            Disposition::Unknown(_) => ("unknown", "unknown"),
-            _ => ("refused", "free"),
+        let state = match settlement.disposition {
+            _ if !ending.was_sent => "not_sent",
+            Disposition::Settled(_) => "settled",
+            Disposition::Unknown(_) => "unknown",
+            _ => "refused",
         };
         let now = self.now();
         let mut books = self.begin().await?;
         sqlx::query(sql::END_ATTEMPT)
             .bind(attempt.id)
-            .bind(attempt_state)
+            .bind(state)
             .bind(now)
             .bind(ending.verdict)
             .bind(ending.status.map(i64::from))
@@ -201,13 +202,14 @@ impl Sqlite {
             .execute(&mut *books)
             .await
             .map_err(unwritten)?;
-        sqlx::query(sql::END_QUESTION)
-            .bind(attempt.identity.to_string())
-            .bind(attempt.id)
-            .bind(question_state)
-            .execute(&mut *books)
-            .await
-            .map_err(unwritten)?;
+        let identity = attempt.identity.to_string();
+        let question = match state {
+            "settled" | "unknown" => {
+                sqlx::query(sql::DECIDE_QUESTION).bind(identity).bind(attempt.id).bind(state)
+            }
+            _ => sqlx::query(sql::RELEASE_QUESTION).bind(identity).bind(attempt.id),
+        };
+        question.execute(&mut *books).await.map_err(unwritten)?;
         if let Some(pause) = ending.push_back {
             let next = read_pace(&mut books, terms).await?.unwrap_or(0);
             let until = now.saturating_add(span(pause.min(LONGEST_PUSH)));
@@ -365,13 +367,14 @@ async fn book_slot(
     terms: &Terms,
     now: i64,
     ahead: Duration,
+    was_set_back: bool,
 ) -> Result<i64, LedgerError> {
-    // A slot further ahead than any pause was booked on a clock that has since been set back. What
-    // is written down is the time of the slot after the last, which a slow pace alone puts far off.
+    // A clock that was set back leaves slots far ahead, and so does a long queue: only where the
+    // books show that they were booked later than now is it the clock.
     let furthest = span(LONGEST_PUSH.saturating_add(terms.spacing));
     let next = read_pace(books, terms)
         .await?
-        .filter(|next| next.saturating_sub(now) <= furthest)
+        .filter(|next| !was_set_back || next.saturating_sub(now) <= furthest)
         .unwrap_or(now);
     let slot = next.max(now.saturating_add(span(ahead)));
     write_pace(books, terms, slot.saturating_add(span(terms.spacing))).await?;
@@ -451,6 +454,10 @@ const AHEAD: Duration = Duration::from_millis(50);
 
 /// However long a booking took: the process may have been stopped meanwhile.
 const MOST_AHEAD: Duration = Duration::from_secs(10);
+
+/// Processes of one machine read one clock; what was booked later than this from now was booked on
+/// another time.
+const CLOCKS_AGREE: Duration = Duration::from_secs(1);
 
 /// The service's 429 pushes slots back by at most this; what is further ahead is a clock's doing.
 const LONGEST_PUSH: Duration = Duration::from_secs(60);

@@ -108,13 +108,24 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a question is, in the simplest terms that say it.
+/// What a question is, in the simplest terms that say it: what it came to last, and who asks.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Model {
-    Free,
-    Sending(i64),
-    Settled(i64),
-    Unknown(i64, i64),
+struct Model {
+    known: Known,
+    asking: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Known {
+    Nothing,
+    Settled,
+    Unknown { attempt: i64, since: i64 },
+}
+
+impl Model {
+    fn give_up(&mut self, attempt: i64) {
+        *self = Self { known: Known::Unknown { attempt, since: NOW.get() }, asking: None };
+    }
 }
 
 struct Owned {
@@ -139,7 +150,7 @@ async fn compare(steps: &[Step]) {
     for _ in 0..OWNERS {
         owners.push(start(&path).await);
     }
-    let mut model = vec![Model::Free; QUESTIONS];
+    let mut model = vec![Model { known: Known::Nothing, asking: None }; QUESTIONS];
     // Which owner, in which life, holds an attempt.
     let mut holders: HashMap<i64, usize> = HashMap::new();
     for step in steps {
@@ -148,34 +159,30 @@ async fn compare(steps: &[Step]) {
             Step::Intend { owner, question: q, retry } => {
                 let mut terms = terms();
                 terms.retry_unknown = retry.then_some(owners[owner].began);
-                let may = match model[q] {
-                    Model::Free => true,
-                    Model::Unknown(id, since) => {
-                        retry
-                            && since <= owners[owner].began.time
-                            && id <= owners[owner].began.attempt
-                    }
-                    _ => false,
-                };
+                let may = model[q].asking.is_none()
+                    && match model[q].known {
+                        Known::Nothing => true,
+                        Known::Settled => false,
+                        Known::Unknown { attempt, since } => {
+                            let began = owners[owner].began;
+                            retry && since <= began.time && attempt <= began.attempt
+                        }
+                    };
                 match owners[owner].books.intend(&question(q), &terms).await.unwrap() {
                     Intent::Send { attempt, .. } => {
                         assert!(may, "{step:?}: sent although {:?}", model[q]);
-                        model[q] = Model::Sending(attempt.id);
+                        model[q].asking = Some(attempt.id);
                         owners[owner].open.insert(q, attempt);
                         holders.insert(attempt.id, owner);
                     }
-                    Intent::Known(settlement) => match model[q] {
-                        Model::Settled(_) => {
-                            assert!(matches!(settlement.disposition, Disposition::Settled(_)));
-                        }
-                        Model::Unknown(..) => {
-                            assert!(!may);
-                            assert!(matches!(settlement.disposition, Disposition::Unknown(_)));
-                        }
-                        other => panic!("{step:?}: known although {other:?}"),
-                    },
+                    Intent::Known(settlement) => {
+                        assert!(!may && model[q].asking.is_none(), "{step:?}");
+                        let is_settled = matches!(settlement.disposition, Disposition::Settled(_));
+                        assert_eq!(is_settled, model[q].known == Known::Settled, "{step:?}");
+                        assert_ne!(model[q].known, Known::Nothing);
+                    }
                     Intent::Sending(elsewhere) => {
-                        assert_eq!(model[q], Model::Sending(elsewhere.attempt.id), "{step:?}");
+                        assert_eq!(model[q].asking, Some(elsewhere.attempt.id), "{step:?}");
                     }
                     Intent::CapTaken | Intent::CapReached => panic!("no cap was set"),
                 }
@@ -185,14 +192,22 @@ async fn compare(steps: &[Step]) {
                 owners[owner].books.end(&attempt, &ending(how), &terms()).await.unwrap();
                 holders.remove(&attempt.id);
                 // Only a question that is still this attempt's takes its end.
-                let is_its = matches!(model[q],
-                    Model::Sending(id) | Model::Unknown(id, _) if id == attempt.id);
-                if is_its {
-                    model[q] = match how {
-                        How::Settled => Model::Settled(attempt.id),
-                        How::Unknown => Model::Unknown(attempt.id, NOW.get()),
-                        How::Refused | How::NotSent => Model::Free,
-                    };
+                let asks = model[q].asking == Some(attempt.id);
+                let given_up = matches!(model[q].known, Known::Unknown { attempt: id, .. } if id == attempt.id);
+                if !asks && !given_up {
+                    continue;
+                }
+                match how {
+                    How::Settled => model[q].known = Known::Settled,
+                    How::Unknown => {
+                        model[q].known = Known::Unknown { attempt: attempt.id, since: NOW.get() };
+                    }
+                    // What came to nothing leaves what was known before.
+                    How::Refused | How::NotSent if asks => {}
+                    How::Refused | How::NotSent => model[q].known = Known::Nothing,
+                }
+                if asks {
+                    model[q].asking = None;
                 }
             }
             Step::Crash { owner } => {
@@ -217,7 +232,7 @@ async fn compare(steps: &[Step]) {
                 owners[owner].has_lock = false;
             }
             Step::Watch { owner, question: q } => {
-                let Model::Sending(id) = model[q] else { continue };
+                let Some(id) = model[q].asking else { continue };
                 let holder = holders[&id];
                 let elsewhere = Elsewhere {
                     attempt: Booked { identity: question(q).identity, id },
@@ -226,7 +241,7 @@ async fn compare(steps: &[Step]) {
                 let held = owners[owner].books.is_held(&elsewhere).await.unwrap();
                 assert_eq!(held, owners[holder].has_lock, "{step:?}");
                 if !held {
-                    model[q] = Model::Unknown(id, NOW.get());
+                    model[q].give_up(id);
                 }
             }
         }
@@ -241,10 +256,10 @@ fn abandon(
     is_gone: impl Fn(usize) -> bool,
 ) {
     for state in model.iter_mut() {
-        if let Model::Sending(id) = *state
+        if let Some(id) = state.asking
             && holders.get(&id).is_some_and(|holder| is_gone(*holder))
         {
-            *state = Model::Unknown(id, NOW.get());
+            state.give_up(id);
         }
     }
     holders.retain(|_, holder| !is_gone(*holder));
@@ -450,5 +465,21 @@ fn what_cannot_be_given_up_is_not_taken_over() {
         assert!(!other.is_held(&elsewhere).await.unwrap());
         let known = other.intend(&question(1), &terms()).await;
         assert!(matches!(known, Ok(Intent::Known(_))));
+    });
+}
+
+/// Many processes may wait in line for longer than any pause: that is no clock set back.
+#[test]
+fn a_long_queue_is_not_taken_for_a_clock_set_back() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let slow = Terms { spacing: Duration::from_secs(10), ..terms() };
+        for number in 0_u64..12 {
+            let slot = slot_of(books.intend(&question(number as usize), &slow).await.unwrap());
+            let expected = Duration::from_secs(10 * number);
+            assert!(slot <= expected + Duration::from_millis(60), "{number}: {slot:?}");
+            assert!(slot + Duration::from_secs(1) >= expected, "{number}: {slot:?}");
+        }
     });
 }
