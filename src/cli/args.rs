@@ -92,7 +92,7 @@ pub(super) struct CheckArguments {
     #[command(flatten)]
     pub(super) ledger: LedgerArguments,
     /// Do not reuse verdicts older than this (30d, 12h)
-    #[arg(long, value_name = "D", value_parser = age)]
+    #[arg(long, value_name = "D", value_parser = age, allow_hyphen_values = true)]
     pub(super) ledger_max_age: Option<Duration>,
     /// Ask again, once, what was of unknown bill before now; this may pay twice
     #[arg(long)]

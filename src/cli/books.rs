@@ -18,6 +18,9 @@ impl LedgerArguments {
     pub(super) fn place(&self) -> anyhow::Result<Place> {
         match self.ledger.as_deref() {
             Some("none") => Ok(Place::Memory),
+            Some(":memory:") => {
+                anyhow::bail!("the ledger is a path or none, found :memory: (none is in memory)")
+            }
             Some("") => anyhow::bail!("the ledger is a path or none, found an empty text"),
             // Not repeated: it may have a password in it.
             Some(url) if url.contains("://") => {

@@ -143,7 +143,7 @@ pub(super) async fn serve(listen: SocketAddr) -> anyhow::Result<Status> {
     if let Some(first) = exhibits.first() {
         text::tell(format_args!(
             "  DASHSCOPE_API_KEY=sk-any DASHSCOPE_HTTP_BASE_URL={base} \\\n    \
-             emo-preflight check --allow-private-network {}",
+             emo-preflight check --allow-private-network --ledger none {}",
             first.served.url()
         ));
     }

@@ -9,7 +9,7 @@ use futures_util::stream::StreamExt as _;
 use crate::cli::progress::{self, Progress};
 use crate::cli::status::Status;
 use crate::cli::{screen, text};
-use crate::{Certainty, Report, Run, Stopper, Verdict};
+use crate::{Certainty, ReasonCode, Report, Run, Stopper, Verdict};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,10 +175,15 @@ impl Printer {
         tally.pictures += 1;
         *tally.by_verdict.entry(report.verdict.as_str()).or_default() += 1;
         tally.worst = tally.worst.max(Some(Status::of(report)));
-        let called = !matches!(
-            report.verdict,
-            Verdict::Eligible | Verdict::RejectedLocal | Verdict::Undetermined | Verdict::Skipped
-        );
+        let sent_nothing = |reason: &crate::Reason| reason.code == ReasonCode::Network;
+        let called = match report.verdict {
+            Verdict::Eligible
+            | Verdict::RejectedLocal
+            | Verdict::Undetermined
+            | Verdict::Skipped => false,
+            Verdict::Failed => !report.reasons.iter().any(sent_nothing),
+            _ => true,
+        };
         if report.from_ledger {
             tally.known = tally.known.saturating_add(report.billing.images);
         } else if called {

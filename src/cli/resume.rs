@@ -14,7 +14,7 @@ use futures_util::stream::{Stream, StreamExt as _};
 
 use crate::cli::output::Earlier;
 use crate::cli::text;
-use crate::{AspectRatio, Certainty, Report, Source, Verdict};
+use crate::{AspectRatio, Certainty, Reason, ReasonCode, Report, Source, Verdict};
 
 /// A results file, locked for as long as it is held.
 pub(super) struct Results {
@@ -129,12 +129,14 @@ fn sort_out(
 
 impl Redo {
     fn wants(self, report: &Report) -> bool {
+        let is_unknown = |reason: &Reason| reason.code == ReasonCode::BillingUnknown;
         match report.verdict {
             Verdict::Skipped | Verdict::Undetermined => true,
             Verdict::Failed => match report.billing.certainty {
                 Certainty::None => true,
                 Certainty::Unknown => self.unknown,
-                Certainty::Certain => false,
+                // A gateway's page may carry a bill and still no verdict.
+                Certainty::Certain => self.unknown && report.reasons.iter().any(is_unknown),
             },
             Verdict::Eligible => self.eligible,
             _ => false,

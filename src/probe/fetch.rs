@@ -46,6 +46,7 @@ pub(super) async fn fetch(shared: &Shared, url: Url) -> (Result<Fetched, Refusal
         next_length: FIRST_RANGE,
         restarts: 0,
         bad_landings: 0,
+        waiting_after: None,
         spent: Fetch::default(),
     };
     let limit = shared.options.timeout;
@@ -54,13 +55,12 @@ pub(super) async fn fetch(shared: &Shared, url: Url) -> (Result<Fetched, Refusal
         Err(_) => match transfer.answer() {
             // What stalled was the rest of a part, which nobody needs.
             Some(answer) => transfer.conclude(answer),
-            None => Err(undetermined(
-                ReasonCode::Timeout,
-                format!(
-                    "header arrives within {limit:?}, found {} bytes by then",
-                    transfer.spent.bytes
-                ),
-            )),
+            None => Err(transfer.waiting_after.take().unwrap_or_else(|| {
+                let bytes = transfer.spent.bytes;
+                let message =
+                    format!("header arrives within {limit:?}, found {bytes} bytes by then");
+                undetermined(ReasonCode::Timeout, message)
+            })),
         },
     };
     let elapsed = transfer.begun.elapsed();
@@ -79,6 +79,8 @@ struct Transfer<'a> {
     next_length: u64,
     restarts: u32,
     bad_landings: u32,
+    /// Why a repeat is being waited for: should the time run out meanwhile, that says more.
+    waiting_after: Option<Refusal>,
     spent: Fetch,
 }
 
@@ -103,6 +105,7 @@ impl Transfer<'_> {
                 Some(place) => Some(place),
                 None => self.shared.hosts.enter(host_of(&self.url)).await,
             };
+            self.waiting_after = None;
             let hop = self.hop().await;
             if let Err(Trouble::Passing { wait: Some(wait), .. }) = &hop {
                 // Before the place is free: whoever gets it next is to know.
@@ -125,6 +128,7 @@ impl Transfer<'_> {
                         self.forget();
                     }
                     tracing::debug!(url = %printable(&self.url), ?pause, "repeating an image fetch");
+                    self.waiting_after = Some(refusal);
                     tokio::time::sleep(pause).await;
                 }
             }

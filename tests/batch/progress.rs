@@ -147,7 +147,7 @@ fn rows_and_a_bar_share_a_terminal() {
     assert!(shown[1].starts_with("VERDICT"), "{shown:#?}");
     for row in &shown[2..8] {
         let picture = pictures.iter().find(|picture| row.ends_with(picture.url())).unwrap();
-        let whole = format!("accepted        PNG 400×400      0.004 CNY  {}", picture.url());
+        let whole = format!("accepted         PNG 400×400      0.004 CNY  {}", picture.url());
         assert_eq!(**row, whole);
     }
     assert_eq!(shown[8], "6 pictures: 6 accepted");

@@ -87,12 +87,12 @@ fn a_terminal_gets_a_table() {
     done.assert_status(3);
     // The first line, on stderr, says where the books are.
     let lines: Vec<&str> = done.stdout.lines().skip(1).collect();
-    assert_eq!(lines[0], "VERDICT         SIZE                 MONEY  SOURCE and reasons");
+    assert_eq!(lines[0], "VERDICT          SIZE                 MONEY  SOURCE and reasons");
     for (at, start, source) in [
-        (1, "accepted        PNG 400×400      0.004 CNY  ", good.url()),
-        (2, "box_mismatch    PNG 400×400      0.004 CNY  ", boxes.url()),
-        (5, "failed          PNG 400×400        unknown  ", lost.url()),
-        (7, "rejected_local  -                     free  ", "a\\u{202e}.jpg"),
+        (1, "accepted         PNG 400×400      0.004 CNY  ", good.url()),
+        (2, "box_mismatch     PNG 400×400      0.004 CNY  ", boxes.url()),
+        (5, "failed           PNG 400×400        unknown  ", lost.url()),
+        (7, "rejected_local   -                     free  ", "a\\u{202e}.jpg"),
     ] {
         assert_eq!(lines[at], format!("{start}{source}"), "{}", done.stdout);
     }
