@@ -2,7 +2,8 @@
 //!
 //! A question is free, being sent, settled, or unknown. [`Ledger::intend`] is the compare-and-set
 //! that turns a free question into one being sent, books a slot of the quota and takes one call
-//! off the cap, all or nothing; without it nothing is sent. [`Ledger::end`] writes down what came.
+//! off the cap, all or nothing; without it nothing is sent. [`Ledger::end`] writes down what came;
+//! an attempt that came to nothing leaves its question as it was before.
 //!
 //! Books are kept in memory, for one process, or (feature `ledger`) in an SQLite file that any
 //! number of processes on one machine share.
@@ -57,7 +58,8 @@ enum Engine {
 }
 
 impl Ledger {
-    /// Books in memory: what they promise ends with the process.
+    /// Books in memory: what they promise ends with the process. Gates that share them share one
+    /// pace, the first one's, and one cap.
     #[must_use]
     pub fn in_memory() -> Self {
         Self(Arc::new(Engine::Memory(memory::Memory::default())))
