@@ -4,7 +4,7 @@
 use super::cursor::{le16, le32};
 use super::{Format, Header, HeaderError, Look, Orientation, Problem};
 
-#[inline]
+#[inline(always)]
 pub(super) fn look(head: &[u8]) -> Result<Look, HeaderError> {
     let Some(size) = le32(head, 14) else {
         return Ok(Look::More(18));

@@ -34,6 +34,16 @@ impl Exif {
         }
     }
 
+    /// An APP1 segment with all of its payload at hand.
+    #[inline]
+    pub(super) fn whole(&mut self, payload: &[u8]) {
+        if let Self::Unseen = self
+            && let Some(tiff) = payload.strip_prefix(&ID)
+        {
+            *self = in_tiff(tiff).unwrap_or(Self::Unknown);
+        }
+    }
+
     /// An APP1 segment begins, with `len` bytes of payload from `at` on.
     #[inline]
     pub(super) fn segment(&mut self, at: u64, len: usize) {
@@ -95,16 +105,9 @@ impl Peek {
                     }
                 }
                 Part::Tiff => {
-                    let [o_0, o_1, m_0, m_1, i_0, i_1, i_2, i_3] = self.carry.take(cursor)?;
-                    let order = match [o_0, o_1] {
-                        [b'I', b'I'] => Order::Little,
-                        [b'M', b'M'] => Order::Big,
-                        _ => return Some(Exif::Unknown),
-                    };
-                    let ifd = order.u32([i_0, i_1, i_2, i_3]);
-                    if order.u16([m_0, m_1]) != 42 || (ifd as usize) < TIFF_LEN {
+                    let Some((order, ifd)) = tiff_header(self.carry.take(cursor)?) else {
                         return Some(Exif::Unknown);
-                    }
+                    };
                     let tiff = self.start.saturating_add(ID.len() as u64);
                     let ifd = tiff.saturating_add(ifd.into());
                     self.part = Part::Count(order);
@@ -124,16 +127,8 @@ impl Peek {
                     if self.carry.len() == 0 && !self.fits(cursor, ENTRY_LEN) {
                         return Some(Exif::Unknown);
                     }
-                    let entry: [u8; ENTRY_LEN] = self.carry.take(cursor)?;
-                    let [t_0, t_1, k_0, k_1, n_0, n_1, n_2, n_3, v_0, v_1, _, _] = entry;
-                    if order.u16([t_0, t_1]) == ORIENTATION {
-                        let single = order.u32([n_0, n_1, n_2, n_3]) == 1;
-                        let short = order.u16([k_0, k_1]) == SHORT;
-                        let value = u8::try_from(order.u16([v_0, v_1])).ok();
-                        return Some(match value.and_then(Orientation::new) {
-                            Some(orientation) if single && short => Exif::Known(orientation),
-                            _ => Exif::Unknown,
-                        });
+                    if let Some(exif) = in_entry(order, self.carry.take(cursor)?) {
+                        return Some(exif);
                     }
                     self.part = Part::Entry { order, left: left.saturating_sub(1) };
                 }
@@ -144,6 +139,50 @@ impl Peek {
     fn fits(&self, cursor: &Cursor<'_>, len: usize) -> bool {
         cursor.at().saturating_add(len as u64) <= self.end
     }
+}
+
+/// The same of a TIFF structure that is all at hand; `None` when it is malformed.
+#[inline]
+fn in_tiff(tiff: &[u8]) -> Option<Exif> {
+    let (order, ifd) = tiff_header(*tiff.first_chunk()?)?;
+    let (count, mut entries) = tiff.get(ifd as usize..)?.split_first_chunk()?;
+    for _ in 0..order.u16(*count) {
+        let (entry, others) = entries.split_first_chunk()?;
+        if let Some(exif) = in_entry(order, *entry) {
+            return Some(exif);
+        }
+        entries = others;
+    }
+    Some(Exif::Known(Orientation::NORMAL))
+}
+
+/// The byte order, and where IFD0 lies.
+#[inline]
+fn tiff_header(bytes: [u8; TIFF_LEN]) -> Option<(Order, u32)> {
+    let [o_0, o_1, m_0, m_1, i_0, i_1, i_2, i_3] = bytes;
+    let order = match [o_0, o_1] {
+        [b'I', b'I'] => Order::Little,
+        [b'M', b'M'] => Order::Big,
+        _ => return None,
+    };
+    let ifd = order.u32([i_0, i_1, i_2, i_3]);
+    (order.u16([m_0, m_1]) == 42 && ifd as usize >= TIFF_LEN).then_some((order, ifd))
+}
+
+/// What an entry of IFD0 tells; `None` when it is about something else.
+#[inline]
+fn in_entry(order: Order, entry: [u8; ENTRY_LEN]) -> Option<Exif> {
+    let [t_0, t_1, k_0, k_1, n_0, n_1, n_2, n_3, v_0, v_1, _, _] = entry;
+    if order.u16([t_0, t_1]) != ORIENTATION {
+        return None;
+    }
+    let single = order.u32([n_0, n_1, n_2, n_3]) == 1;
+    let short = order.u16([k_0, k_1]) == SHORT;
+    let value = u8::try_from(order.u16([v_0, v_1])).ok();
+    Some(match value.and_then(Orientation::new) {
+        Some(orientation) if single && short => Exif::Known(orientation),
+        _ => Exif::Unknown,
+    })
 }
 
 /// What comes next of the segment.
@@ -162,6 +201,7 @@ enum Order {
 }
 
 impl Order {
+    #[inline]
     fn u16(self, bytes: [u8; 2]) -> u16 {
         match self {
             Self::Little => u16::from_le_bytes(bytes),
@@ -169,6 +209,7 @@ impl Order {
         }
     }
 
+    #[inline]
     fn u32(self, bytes: [u8; 4]) -> u32 {
         match self {
             Self::Little => u32::from_le_bytes(bytes),

@@ -155,11 +155,10 @@ impl HeaderReader {
             State::End(end) => return end.clone(),
             State::Jpeg(walker) => truncated(Some(Format::Jpeg), walker.at()),
             State::Head { wanted } if *wanted < sniff::WINDOW && !self.head.is_empty() => {
-                match Signature::of(&self.head) {
-                    Signature::Whole(format) => truncated(Some(format), seen),
-                    Signature::Part => truncated(None, seen),
-                    Signature::None if total > seen => truncated(None, seen),
-                    Signature::None => sniff::name(&self.head),
+                match format_of(&self.head) {
+                    Some(format) => truncated(Some(format), seen),
+                    None if is_part(&self.head) || total > seen => truncated(None, seen),
+                    None => sniff::name(&self.head),
                 }
             }
             State::Head { .. } if total > seen => truncated(None, seen),
@@ -224,13 +223,10 @@ impl Default for HeaderReader {
 /// # Errors
 /// Any [`HeaderError`].
 pub fn from_slice(bytes: &[u8]) -> Result<Header, HeaderError> {
-    // Keeping no state for later feeds halves the time.
-    let header = match look(bytes)? {
-        Look::Header(header) => Some(header),
-        Look::Jpeg => jpeg::Walker::new().feed(Cursor::new(0, bytes))?,
-        Look::More(_) | Look::Other => None,
-    };
-    header.map_or_else(|| without_header(bytes), Ok)
+    match look(bytes) {
+        Ok(Look::Header(header)) => Ok(header),
+        _ => step_by_step(bytes),
+    }
 }
 
 /// The header of a file that begins at the current position of `source`.
@@ -270,10 +266,12 @@ pub fn from_reader<R: Read + Seek>(mut source: R) -> Result<Header, ReadError> {
 }
 
 #[cold]
-fn without_header(bytes: &[u8]) -> Result<Header, HeaderError> {
+fn step_by_step(bytes: &[u8]) -> Result<Header, HeaderError> {
     let mut reader = HeaderReader::new();
-    reader.feed(0, bytes)?;
-    reader.eof(bytes.len() as u64)
+    match reader.feed(0, bytes)? {
+        Step::Done(header) => Ok(header),
+        Step::Need { .. } => reader.eof(bytes.len() as u64),
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -291,23 +289,23 @@ enum Look {
     Header(Header),
     /// So many bytes, counted from the file's start, are needed to tell.
     More(usize),
-    /// A JPEG, whose size can lie anywhere.
+    /// A JPEG, to be walked through.
     Jpeg,
     /// None of the four formats.
     Other,
 }
 
-#[inline]
+#[inline(always)]
 fn look(head: &[u8]) -> Result<Look, HeaderError> {
     if head.len() < SIGNATURE_LEN {
         return Ok(Look::More(SIGNATURE_LEN));
     }
-    let look = match Signature::of(head) {
-        Signature::Whole(Format::Jpeg) => Look::Jpeg,
-        Signature::Whole(Format::Png) => png::look(head)?,
-        Signature::Whole(Format::Bmp) => bmp::look(head)?,
-        Signature::Whole(Format::WebP) => webp::look(head)?,
-        Signature::Part | Signature::None => Look::Other,
+    let look = match format_of(head) {
+        Some(Format::Jpeg) => jpeg::look(head),
+        Some(Format::Png) => png::look(head)?,
+        Some(Format::Bmp) => bmp::look(head)?,
+        Some(Format::WebP) => webp::look(head)?,
+        None => Look::Other,
     };
     Ok(match look {
         // A name must not depend on how many bytes came at once.
@@ -316,33 +314,27 @@ fn look(head: &[u8]) -> Result<Look, HeaderError> {
     })
 }
 
-enum Signature {
-    Whole(Format),
-    /// The head is too short to tell.
-    Part,
-    None,
+/// The format whose signature a head begins with.
+#[inline]
+fn format_of(head: &[u8]) -> Option<Format> {
+    match head {
+        [0xff, ..] if head.starts_with(JPEG) => Some(Format::Jpeg),
+        [0x89, ..] if head.starts_with(PNG) => Some(Format::Png),
+        [b'B', ..] if head.starts_with(BMP) => Some(Format::Bmp),
+        [b'R', ..] if head.starts_with(RIFF) && has_form(head) => Some(Format::WebP),
+        _ => None,
+    }
 }
 
-impl Signature {
-    #[inline]
-    fn of(head: &[u8]) -> Self {
-        let form = head.get(8..).unwrap_or_default();
-        if head.starts_with(JPEG) {
-            Self::Whole(Format::Jpeg)
-        } else if head.starts_with(PNG) {
-            Self::Whole(Format::Png)
-        } else if head.starts_with(BMP) {
-            Self::Whole(Format::Bmp)
-        } else if head.starts_with(RIFF) && form.starts_with(WEBP) {
-            Self::Whole(Format::WebP)
-        } else if [JPEG, PNG, BMP, RIFF].iter().any(|whole| whole.starts_with(head))
-            || (head.starts_with(RIFF) && WEBP.starts_with(form))
-        {
-            Self::Part
-        } else {
-            Self::None
-        }
-    }
+fn has_form(head: &[u8]) -> bool {
+    head.get(FORM_AT..).is_some_and(|form| form.starts_with(WEBP))
+}
+
+/// Whether a head is too short to tell, being the start of a signature.
+fn is_part(head: &[u8]) -> bool {
+    let form = head.get(FORM_AT..).unwrap_or_default();
+    [JPEG, PNG, BMP, RIFF].iter().any(|whole| whole.starts_with(head))
+        || (head.starts_with(RIFF) && WEBP.starts_with(form))
 }
 
 fn keep(head: &mut ArrayVec<u8, { sniff::WINDOW }>, bytes: &[u8]) {
@@ -358,6 +350,7 @@ const BMP: &[u8] = b"BM";
 /// RFC 9649, 2.4, with the file's size between the two.
 const RIFF: &[u8] = b"RIFF";
 const WEBP: &[u8] = b"WEBP";
+const FORM_AT: usize = 8;
 
 /// The longest signature.
 const SIGNATURE_LEN: usize = 12;

@@ -3,10 +3,10 @@
 use super::cursor::{array, be32};
 use super::{Format, Header, HeaderError, Look, Problem};
 
-#[inline]
+#[inline(always)]
 pub(super) fn look(head: &[u8]) -> Result<Look, HeaderError> {
     let (Some(length), Some(kind), Some(covered), Some(found)) =
-        (be32(head, 8), array::<4>(head, 12), array::<17>(head, 12), be32(head, 29))
+        (be32(head, 8), array::<4>(head, 12), head.get(12..29), be32(head, 29))
     else {
         return Ok(Look::More(HEAD_LEN));
     };
@@ -19,7 +19,7 @@ pub(super) fn look(head: &[u8]) -> Result<Look, HeaderError> {
     if length != IHDR_LEN {
         return Err(corrupt(8, Problem::ChunkLength { expected: IHDR_LEN, found: length }));
     }
-    let expected = crc32fast::hash(&covered);
+    let expected = crc32fast::hash(covered);
     if found != expected {
         return Err(corrupt(29, Problem::Checksum { expected, found }));
     }
@@ -35,6 +35,7 @@ fn side(head: &[u8], at: usize) -> Result<u32, HeaderError> {
     }
 }
 
+#[cold]
 fn corrupt(at: usize, problem: Problem) -> HeaderError {
     HeaderError::Corrupt { format: Format::Png, at: at as u64, problem }
 }

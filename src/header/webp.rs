@@ -3,7 +3,7 @@
 use super::cursor::{array, le16, le32};
 use super::{Format, Header, HeaderError, Look, Orientation, Problem};
 
-#[inline]
+#[inline(always)]
 pub(super) fn look(head: &[u8]) -> Result<Look, HeaderError> {
     let (Some(kind), Some(length)) = (array::<4>(head, 12), le32(head, 16)) else {
         return Ok(Look::More(DATA_AT));
@@ -87,6 +87,7 @@ fn header(width: u32, height: u32, orientation: Option<Orientation>) -> Header {
     Header::new(Format::WebP, width, height, orientation)
 }
 
+#[cold]
 fn corrupt(at: u64, problem: Problem) -> HeaderError {
     HeaderError::Corrupt { format: Format::WebP, at, problem }
 }
