@@ -1,11 +1,16 @@
 //! The local stage: is this picture worth a call? Free, a few KB, no key.
 
+mod answer;
+mod body;
 mod fetch;
 mod guard;
+mod head;
 mod hosts;
 mod range;
+mod redirect;
 mod trouble;
 mod version;
+mod walk;
 
 use std::fs::File;
 use std::sync::Arc;

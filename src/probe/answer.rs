@@ -1,0 +1,152 @@
+//! What an answer about the picture brings: the file (200), a part of it (206), or that it ends
+//! sooner (416).
+
+use reqwest::Response;
+use reqwest::header::{CONTENT_RANGE, ETAG};
+
+use super::fetch::{Hop, Transfer};
+use super::head::{identity_only, text_of};
+use super::range::{ByteRange, ContentRange};
+use super::trouble::{Trouble, broken, cut_short, unusable};
+use crate::header::Shortcut;
+
+impl Transfer<'_> {
+    /// A 200: the file from its first byte, whatever was asked.
+    pub(super) async fn whole(&mut self, response: Response) -> Result<Hop, Trouble> {
+        identity_only(response.headers())?;
+        if self.walk.version.has_bytes() {
+            // Either the file changed (If-Range) or this origin forgot its ranges: begin anew.
+            self.restart()?;
+        }
+        self.ranges = false;
+        self.walk.version.note(text_of(response.headers(), ETAG), response.content_length());
+        self.read(response, 0, None).await
+    }
+
+    /// A 206: exactly the part asked for, of the file met before.
+    pub(super) async fn part(
+        &mut self,
+        response: Response,
+        asked: ByteRange,
+        jump: Option<Shortcut>,
+    ) -> Result<Hop, Trouble> {
+        identity_only(response.headers())?;
+        let claimed = text_of(response.headers(), CONTENT_RANGE);
+        let range = claimed.as_deref().and_then(ContentRange::parse);
+        let Some((range, part)) = range.and_then(|r| r.answers(asked).map(|part| (r, part))) else {
+            let claimed = claimed.unwrap_or_else(|| "no Content-Range".to_owned());
+            return Err(
+                unusable(&format!("206 with {claimed:?} where {asked} was asked for")).into()
+            );
+        };
+        if !self.walk.version.note(text_of(response.headers(), ETAG), range.total) {
+            self.restart()?;
+            return Ok(Hop::Again);
+        }
+        self.walk.lengthen();
+        match jump {
+            Some(jump) => self.land(response, jump, part).await,
+            None => self.read(response, part.first, Some(part)).await,
+        }
+    }
+
+    /// Reads the part behind a jump whole: only together do its first bytes show whether the
+    /// landing is good. If it is not, the walk goes on from where it was.
+    async fn land(
+        &mut self,
+        mut response: Response,
+        jump: Shortcut,
+        part: ByteRange,
+    ) -> Result<Hop, Trouble> {
+        let most = part.last.saturating_sub(part.first).saturating_add(1);
+        let mut landing = Vec::new();
+        while let Some(bytes) = response.chunk().await.map_err(|e| broken(&e))? {
+            landing.extend_from_slice(&bytes);
+            self.spent.bytes = self.spent.bytes.saturating_add(length(&bytes));
+            if length(&landing) > most {
+                return Err(unusable(MORE_THAN_SAID).into());
+            }
+        }
+        if length(&landing) < most {
+            return Err(cut_short(most, length(&landing)));
+        }
+        self.walk.land(jump, &landing);
+        Ok(self.walk.answer().map_or(Hop::Again, Hop::Known))
+    }
+
+    /// Feeds a body to the reader. A stream is hung up on as soon as the answer is known; a part
+    /// is read to its end, so that its connection can serve again.
+    async fn read(
+        &mut self,
+        mut response: Response,
+        from: u64,
+        part: Option<ByteRange>,
+    ) -> Result<Hop, Trouble> {
+        let mut at = from;
+        let broke_off = loop {
+            if part.is_none()
+                && let Some(answer) = self.walk.answer()
+            {
+                return Ok(Hop::Known(answer));
+            }
+            let bytes = match response.chunk().await {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => {
+                    break part
+                        .filter(|part| at <= part.last)
+                        .map(|part| cut_short(part.last + 1 - from, at - from));
+                }
+                Err(error) => break Some(broken(&error)),
+            };
+            let length = length(&bytes);
+            self.spent.bytes = self.spent.bytes.saturating_add(length);
+            if part.is_some_and(|part| at.saturating_add(length) > part.last.saturating_add(1)) {
+                return Err(unusable(MORE_THAN_SAID).into());
+            }
+            self.walk.feed(at, &bytes);
+            at = at.saturating_add(length);
+            if part.is_none() && self.walk.answer().is_none() {
+                self.refuse_if_too_long()?;
+            }
+        };
+        if let Some(trouble) = broke_off {
+            // What is known stays known, whatever became of the bytes behind it.
+            return self.walk.answer().map(Hop::Known).ok_or(trouble);
+        }
+        if part.is_none() || self.walk.version.total().is_some_and(|total| at >= total) {
+            return Ok(Hop::Known(self.walk.end(at)));
+        }
+        Ok(self.walk.answer().map_or(Hop::Again, Hop::Known))
+    }
+
+    pub(super) fn beyond_the_end(
+        &mut self,
+        response: &Response,
+        first: u64,
+    ) -> Result<Hop, Trouble> {
+        let total = text_of(response.headers(), CONTENT_RANGE)
+            .as_deref()
+            .and_then(ContentRange::parse)
+            .and_then(|range| range.total);
+        match total {
+            Some(total) if !self.walk.version.note(None, Some(total)) => {
+                self.restart()?;
+                Ok(Hop::Again)
+            }
+            Some(total) if total <= first => Ok(Hop::Known(self.walk.end(total))),
+            // Some origins refuse a range that is longer than a tiny file: take it whole.
+            _ if self.ranges => {
+                self.restart()?;
+                self.ranges = false;
+                Ok(Hop::Again)
+            }
+            _ => Err(unusable("416 although no range was asked for").into()),
+        }
+    }
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+const MORE_THAN_SAID: &str = "206 with more bytes than its Content-Range says";

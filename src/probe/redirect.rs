@@ -1,0 +1,29 @@
+//! Where a redirect may lead.
+
+use reqwest::StatusCode;
+use url::Url;
+
+use super::Refusal;
+use super::trouble::undetermined;
+use crate::report::ReasonCode;
+
+/// Whether a status is a redirect that a GET follows.
+pub(super) fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// The URL that an answer from `from` leads to with this Location.
+pub(super) fn target(from: &Url, location: Option<&str>) -> Result<Url, Refusal> {
+    let bad = |message: String| undetermined(ReasonCode::BadRedirect, message);
+    let location =
+        location.ok_or_else(|| bad("a redirect has a Location, found none".to_owned()))?;
+    let mut to = from.join(location).map_err(|e| bad(format!("a redirect leads to a URL: {e}")))?;
+    // User and password are for the place that the caller named. These fail only for URLs that
+    // cannot have them.
+    let _ = to.set_username("");
+    let _ = to.set_password(None);
+    match (from.scheme(), to.scheme()) {
+        (_, "https") | ("http", "http") => Ok(to),
+        (from, to) => Err(bad(format!("a redirect from {from} leads to {from}, found {to}"))),
+    }
+}
