@@ -6,6 +6,8 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
 
+mod answers;
+mod pictures;
 pub(crate) mod table;
 
 use std::future::Future;
@@ -17,11 +19,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+pub(crate) use answers::*;
+pub(crate) use pictures::*;
 
 /// One thing an origin does on its connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Bytes(Vec<u8>),
+    /// The bytes in pieces of this length, this long apart.
+    Paced(Vec<u8>, usize, Duration),
     /// The same bytes again and again, this long apart, until the peer hangs up.
     Forever(Vec<u8>, Duration),
     Wait(Duration),
@@ -128,10 +136,25 @@ impl Origin {
     where
         F: Fn(&Request) -> Vec<Step> + Send + Sync + 'static,
     {
-        Self::start_on([127, 0, 0, 1].into(), script).await
+        Self::listen([127, 0, 0, 1].into(), 0, script).await
     }
 
     pub(crate) async fn start_on<F>(ip: IpAddr, script: F) -> Self
+    where
+        F: Fn(&Request) -> Vec<Step> + Send + Sync + 'static,
+    {
+        Self::listen(ip, 0, script).await
+    }
+
+    /// Resets the first so many connections as soon as they are made.
+    pub(crate) async fn start_slamming<F>(slams: usize, script: F) -> Self
+    where
+        F: Fn(&Request) -> Vec<Step> + Send + Sync + 'static,
+    {
+        Self::listen([127, 0, 0, 1].into(), slams, script).await
+    }
+
+    async fn listen<F>(ip: IpAddr, slams: usize, script: F) -> Self
     where
         F: Fn(&Request) -> Vec<Step> + Send + Sync + 'static,
     {
@@ -142,7 +165,7 @@ impl Origin {
             seen: Mutex::default(),
             changed: Notify::new(),
         });
-        let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        let task = tokio::spawn(accept(listener, slams, Arc::clone(&shared)));
         Self { address, shared, task }
     }
 
@@ -199,7 +222,23 @@ pub(crate) fn refusing_port() -> (TcpSocket, u16) {
     (socket, port)
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+/// A port of 127.0.0.1 where connections hang half made, while what comes with it lives.
+pub(crate) async fn hanging_port() -> (impl Sized, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    // Nobody accepts: once the queue is full, the kernel answers no more.
+    let mut waiting = Vec::new();
+    while let Ok(stream) =
+        tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await
+    {
+        waiting.push(stream.unwrap());
+    }
+    ((listener, waiting), address.port())
+}
+
+async fn accept(listener: TcpListener, slams: usize, shared: Arc<Shared>) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         // An answer in several writes must not wait for acknowledgements.
@@ -211,6 +250,11 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             seen.open += 1;
             seen.most_open = seen.most_open.max(seen.open);
         });
+        if connection < slams {
+            stream.set_zero_linger().unwrap();
+            shared.change(|seen| seen.open -= 1);
+            continue;
+        }
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             serve(stream, connection, &shared).await;
@@ -269,16 +313,12 @@ enum Outcome {
 async fn take(stream: &mut TcpStream, step: Step, shared: &Shared) -> Outcome {
     match step {
         Step::Bytes(bytes) => write(stream, &bytes, shared).await,
-        Step::Forever(bytes, apart) => loop {
-            if write(stream, &bytes, shared).await != Outcome::Next {
-                return Outcome::HungUp;
-            }
-            // Without this the peer, on the same thread, might never get its turn.
-            tokio::task::yield_now().await;
-            if !apart.is_zero() {
-                tokio::time::sleep(apart).await;
-            }
-        },
+        Step::Paced(bytes, length, apart) => {
+            write_paced(stream, bytes.chunks(length), apart, shared).await
+        }
+        Step::Forever(bytes, apart) => {
+            write_paced(stream, std::iter::repeat(&bytes[..]), apart, shared).await
+        }
         Step::Wait(time) => {
             tokio::time::sleep(time).await;
             Outcome::Next
@@ -301,6 +341,29 @@ async fn take(stream: &mut TcpStream, step: Step, shared: &Shared) -> Outcome {
     }
 }
 
+async fn write_paced(
+    stream: &mut TcpStream,
+    pieces: impl Iterator<Item = &[u8]>,
+    apart: Duration,
+    shared: &Shared,
+) -> Outcome {
+    let mut pace = tokio::time::interval(apart.max(Duration::from_nanos(1)));
+    // What a slow machine missed is not made up for in a burst.
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for piece in pieces {
+        if apart.is_zero() {
+            // Without this the peer, on the same thread, might never get its turn.
+            tokio::task::yield_now().await;
+        } else {
+            pace.tick().await;
+        }
+        if write(stream, piece, shared).await != Outcome::Next {
+            return Outcome::HungUp;
+        }
+    }
+    Outcome::Next
+}
+
 async fn write(stream: &mut TcpStream, mut bytes: &[u8], shared: &Shared) -> Outcome {
     while !bytes.is_empty() {
         match stream.write(bytes).await {
@@ -312,122 +375,4 @@ async fn write(stream: &mut TcpStream, mut bytes: &[u8], shared: &Shared) -> Out
         }
     }
     Outcome::Next
-}
-
-// ---- answers
-
-/// A head of these lines, without the body's length.
-pub(crate) fn head(status: &str, headers: &[&str]) -> Vec<u8> {
-    let mut head = format!("HTTP/1.1 {status}\r\n");
-    for header in headers {
-        head.push_str(header);
-        head.push_str("\r\n");
-    }
-    head.push_str("\r\n");
-    head.into_bytes()
-}
-
-/// A complete answer with a Content-Length.
-pub(crate) fn answer(status: &str, headers: &[&str], body: &[u8]) -> Vec<Step> {
-    let length = format!("Content-Length: {}", body.len());
-    let mut bytes = head(status, &[headers, &[length.as_str()]].concat());
-    bytes.extend_from_slice(body);
-    vec![Step::Bytes(bytes)]
-}
-
-/// An answer without a body.
-pub(crate) fn status(status: &str) -> Vec<Step> {
-    answer(status, &[], b"")
-}
-
-pub(crate) fn redirect(to: &str) -> Vec<Step> {
-    answer("302 Found", &[&format!("Location: {to}")], b"")
-}
-
-/// The whole file, whatever was asked.
-pub(crate) fn whole(file: &[u8]) -> Vec<Step> {
-    answer("200 OK", &[], file)
-}
-
-/// What a good origin answers: a range, the whole file, or 416.
-pub(crate) fn ranged(request: &Request, file: &[u8]) -> Vec<Step> {
-    ranged_with(request, file, &[])
-}
-
-/// [`ranged`] with further headers.
-pub(crate) fn ranged_with(request: &Request, file: &[u8], headers: &[&str]) -> Vec<Step> {
-    let Some((first, last)) = request.range() else { return answer("200 OK", headers, file) };
-    let total = file.len();
-    let last = last.min(total.saturating_sub(1));
-    if first >= total {
-        let range = format!("Content-Range: bytes */{total}");
-        return answer("416 Range Not Satisfiable", &[headers, &[range.as_str()]].concat(), b"");
-    }
-    let range = format!("Content-Range: bytes {first}-{last}/{total}");
-    let headers = [headers, &[range.as_str()]].concat();
-    answer("206 Partial Content", &headers, &file[first..=last])
-}
-
-/// A body in chunks of at most `length` bytes.
-pub(crate) fn chunked(status: &str, headers: &[&str], body: &[u8], length: usize) -> Vec<Step> {
-    let mut bytes = head(status, &[headers, &["Transfer-Encoding: chunked"]].concat());
-    for chunk in body.chunks(length) {
-        bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-        bytes.extend_from_slice(chunk);
-        bytes.extend_from_slice(b"\r\n");
-    }
-    bytes.extend_from_slice(b"0\r\n\r\n");
-    vec![Step::Bytes(bytes)]
-}
-
-// ---- pictures: the header is right, what follows is filler
-
-/// A PNG of `length` bytes, at least 33.
-pub(crate) fn png(width: u32, height: u32, length: usize) -> Vec<u8> {
-    let mut ihdr = b"IHDR".to_vec();
-    ihdr.extend_from_slice(&width.to_be_bytes());
-    ihdr.extend_from_slice(&height.to_be_bytes());
-    ihdr.extend_from_slice(&[8, 2, 0, 0, 0]);
-    let mut file = b"\x89PNG\r\n\x1a\n\0\0\0\x0d".to_vec();
-    file.extend_from_slice(&ihdr);
-    file.extend_from_slice(&crc_32(&ihdr).to_be_bytes());
-    file.resize(length, 0x5a);
-    file
-}
-
-/// A JPEG whose frame header comes behind segments of `metadata` bytes in all, and then filler up
-/// to `length` bytes.
-pub(crate) fn jpeg(width: u16, height: u16, metadata: usize, length: usize) -> Vec<u8> {
-    let mut file = b"\xff\xd8".to_vec();
-    let mut left = metadata;
-    while left > 0 {
-        // Marker and length take four bytes; no rest may be shorter than that.
-        let segment = if left <= 65_537 { left } else { 65_537.min(left - 4) };
-        file.extend_from_slice(b"\xff\xed");
-        file.extend_from_slice(&u16::try_from(segment - 2).unwrap().to_be_bytes());
-        file.resize(file.len() + segment - 4, 0);
-        left -= segment;
-    }
-    file.extend_from_slice(b"\xff\xc0\0\x11\x08");
-    file.extend_from_slice(&height.to_be_bytes());
-    file.extend_from_slice(&width.to_be_bytes());
-    file.extend_from_slice(b"\x03\x01\x22\0\x02\x11\x01\x03\x11\x01");
-    file.resize(length.max(file.len()), 0x5a);
-    file
-}
-
-/// Endless metadata: a segment that announces the next, to be sent for ever behind `FF D8`.
-pub(crate) fn app_segment() -> Vec<u8> {
-    let mut segment = b"\xff\xed\x04\x00".to_vec();
-    segment.resize(2 + 0x400, 0);
-    segment
-}
-
-/// PNG, Third Edition, annex D.
-fn crc_32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 }
-        })
-    })
 }
