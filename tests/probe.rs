@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use common::table::{self, check, probe, row, said};
 use common::{
-    Origin, Request, Step, answer, app_segment, chunked, head, jpeg, png, ranged, ranged_with,
-    status, whole,
+    Origin, Request, Step, answer, app_segment, chunked, head, icc_jpeg, jpeg, png, ranged,
+    ranged_with, status, whole,
 };
 use emo_preflight::header::Format;
 use emo_preflight::{RunOptions, Source};
@@ -61,23 +61,6 @@ async fn metadata_is_jumped_over_not_read() {
     .await;
     // SOI, then the segment.
     assert_eq!(outcome.seen.requests[1].range().unwrap().0, 2 + 60_000);
-}
-
-/// A JPEG behind an ICC profile of twenty segments, of lengths by their number.
-fn icc_jpeg(length: impl Fn(u8) -> u16) -> Vec<u8> {
-    let mut file = b"\xff\xd8".to_vec();
-    for number in 1..=20 {
-        let length = length(number);
-        file.extend([0xff, 0xe2]);
-        file.extend(length.to_be_bytes());
-        file.extend(b"ICC_PROFILE\0");
-        file.extend([number, 20]);
-        file.resize(file.len() + usize::from(length) - 16, number);
-    }
-    let frame = [0xff, 0xc0, 0, 11, 8, 3, 32, 2, 128, 1, 1, 0x11, 0];
-    file.extend(frame);
-    file.resize(file.len() + 50_000, 0);
-    file
 }
 
 #[tokio::test]

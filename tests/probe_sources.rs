@@ -140,9 +140,10 @@ async fn a_bad_line_costs_itself_and_no_other() {
 #[test]
 fn settings_that_cannot_work_are_refused() {
     type Change = fn(&mut ProbeOptions);
-    let changes: [(Change, &str); 4] = [
+    let changes: [(Change, &str); 5] = [
         (|o| o.per_host = 0, "requests per host"),
-        (|o| o.timeout = Duration::ZERO, "time-out"),
+        (|o| o.timeout = Duration::ZERO, "local stage's time-out"),
+        (|o| o.progress_timeout = Duration::ZERO, "progress"),
         (|o| o.max_header_bytes = 1_023, "1024"),
         (|o| o.user_agent = "a\nb".to_owned(), "image fetches"),
     ];

@@ -4,10 +4,11 @@
 use reqwest::Response;
 use reqwest::header::{CONTENT_RANGE, ETAG};
 
+use super::body::Body;
 use super::fetch::{Hop, Transfer};
 use super::head::{identity_only, text_of};
 use super::range::{ByteRange, ContentRange};
-use super::trouble::{Trouble, broken, cut_short, unusable};
+use super::trouble::{Trouble, cut_short, unusable};
 use crate::header::Shortcut;
 
 impl Transfer<'_> {
@@ -54,13 +55,14 @@ impl Transfer<'_> {
     /// landing is good. If it is not, the walk goes on from where it was.
     async fn land(
         &mut self,
-        mut response: Response,
+        response: Response,
         jump: Shortcut,
         part: ByteRange,
     ) -> Result<Hop, Trouble> {
         let most = part.last.saturating_sub(part.first).saturating_add(1);
         let mut landing = Vec::new();
-        while let Some(bytes) = response.chunk().await.map_err(|e| broken(&e))? {
+        let mut body = Body::new(response, self.shared.options.progress_timeout);
+        while let Some(bytes) = body.next().await? {
             landing.extend_from_slice(&bytes);
             self.spent.bytes = self.spent.bytes.saturating_add(length(&bytes));
             if length(&landing) > most {
@@ -78,10 +80,11 @@ impl Transfer<'_> {
     /// is read to its end, so that its connection can serve again.
     async fn read(
         &mut self,
-        mut response: Response,
+        response: Response,
         from: u64,
         part: Option<ByteRange>,
     ) -> Result<Hop, Trouble> {
+        let mut body = Body::new(response, self.shared.options.progress_timeout);
         let mut at = from;
         let broke_off = loop {
             if part.is_none()
@@ -89,14 +92,14 @@ impl Transfer<'_> {
             {
                 return Ok(Hop::Known(answer));
             }
-            let bytes = match response.chunk().await {
+            let bytes = match body.next().await {
                 Ok(Some(bytes)) => bytes,
                 Ok(None) => {
                     break part
                         .filter(|part| at <= part.last)
                         .map(|part| cut_short(part.last + 1 - from, at - from));
                 }
-                Err(error) => break Some(broken(&error)),
+                Err(trouble) => break Some(trouble),
             };
             let length = length(&bytes);
             self.spent.bytes = self.spent.bytes.saturating_add(length);

@@ -1,17 +1,118 @@
-//! The body of one answer, as it comes.
+//! The body of one answer, which has to keep coming.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::Response;
+use tokio::time::{Instant, timeout};
+
+use super::trouble::{Trouble, broken, stalled};
+
+/// A body that is given up on when it no longer gets on.
+pub(super) struct Body {
+    response: Response,
+    pace: Pace,
+}
+
+impl Body {
+    pub(super) fn new(response: Response, span: Duration) -> Self {
+        Self { response, pace: Pace::new(span, Instant::now()) }
+    }
+
+    /// What arrived next; `None` at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
+        let left = self.pace.left(Instant::now());
+        let Ok(next) = timeout(left, self.response.chunk()).await else {
+            return Err(stalled(LEAST_IN_A_SPAN, self.pace.span, self.pace.arrived));
+        };
+        let next = next.map_err(|e| broken(&e))?;
+        self.pace.note(next.as_ref().map_or(0, Bytes::len), Instant::now());
+        Ok(next)
+    }
+}
+
+/// Holds a body to a least number of bytes in each span of time.
+struct Pace {
+    span: Duration,
+    since: Instant,
+    arrived: usize,
+}
+
+impl Pace {
+    fn new(span: Duration, now: Instant) -> Self {
+        Self { span, since: now, arrived: 0 }
+    }
+
+    /// How much longer the least may take to arrive.
+    fn left(&self, now: Instant) -> Duration {
+        self.span.saturating_sub(now.saturating_duration_since(self.since))
+    }
+
+    fn note(&mut self, bytes: usize, now: Instant) {
+        self.arrived = self.arrived.saturating_add(bytes);
+        if self.arrived >= LEAST_IN_A_SPAN {
+            (self.since, self.arrived) = (now, 0);
+        }
+    }
+}
 
 /// Reads the rest of a short body nobody wants, so that its connection can serve again. Nobody
 /// waits long for it either.
 pub(super) async fn drain(mut response: Response) {
     if response.content_length().is_some_and(|length| length <= WORTH_DRAINING) {
         let rest = async { while let Ok(Some(_)) = response.chunk().await {} };
-        let _ = tokio::time::timeout(WORTH_WAITING, rest).await;
+        let _ = timeout(WORTH_WAITING, rest).await;
     }
 }
 
+/// A slow line brings it in a second, and the shortest first range in four such spans.
+const LEAST_IN_A_SPAN: usize = 1_024;
+
 const WORTH_DRAINING: u64 = 16 * 1_024;
 const WORTH_WAITING: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// When a body of pieces of these lengths, this many milliseconds apart, is given up on.
+    fn given_up(
+        span_ms: u64,
+        apart_ms: u64,
+        pieces: impl IntoIterator<Item = usize>,
+    ) -> Option<u64> {
+        let begun = Instant::now();
+        let mut pace = Pace::new(Duration::from_millis(span_ms), begun);
+        let mut passed = 0;
+        for length in pieces {
+            let now = begun + Duration::from_millis(passed);
+            if pace.left(now) < Duration::from_millis(apart_ms) {
+                return Some(passed + u64::try_from(pace.left(now).as_millis()).unwrap());
+            }
+            passed += apart_ms;
+            pace.note(length, begun + Duration::from_millis(passed));
+        }
+        None
+    }
+
+    #[test]
+    fn a_slow_body_is_waited_for_and_a_dribble_is_not() {
+        let seconds = |n: u64| n * 1_000;
+        for (name, apart_ms, piece, gives_up_ms) in [
+            ("2 KiB/s", seconds(1), 2_048, None),
+            ("2 KiB/s byte by byte", 1, 2, None),
+            ("256 B/s", seconds(1), 256, None),
+            ("204 B/s", seconds(1), 204, Some(seconds(5))),
+            ("a byte every half second", 500, 1, Some(seconds(5))),
+            ("much, and too late", 5_001, 65_536, Some(seconds(5))),
+            ("much, and just in time", seconds(5), 65_536, None),
+            ("empty pieces", 10, 0, Some(seconds(5))),
+        ] {
+            let found = given_up(seconds(5), apart_ms, std::iter::repeat_n(piece, 60_000));
+            assert_eq!(found, gives_up_ms, "{name}");
+        }
+        // What came early does not pay for what does not come later.
+        assert_eq!(given_up(seconds(5), seconds(1), [90_000, 0, 0, 0, 0, 0, 0]), Some(seconds(6)));
+        assert_eq!(given_up(u64::MAX, seconds(1), [0; 99]), None);
+    }
+}

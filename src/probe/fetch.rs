@@ -13,7 +13,9 @@ use super::body::drain;
 use super::guard::PrivateAddress;
 use super::head::{retry_after, text_of};
 use super::redirect::{is_redirect, target};
-use super::trouble::{Trouble, broken, causes, private, refused_by_status, undetermined, unusable};
+use super::trouble::{
+    Trouble, broken, causes, private, refused_by_status, unanswered, undetermined, unusable,
+};
 use super::version::Version;
 use super::walk::Walk;
 use super::{Refusal, Shared};
@@ -41,6 +43,7 @@ pub(super) async fn fetch(shared: &Shared, url: Url) -> (Result<Fetched, Refusal
         walk: Walk::new(),
         ranges: true,
         restarts: 0,
+        has_been_silent: false,
         waiting_after: None,
         spent: Fetch::default(),
     };
@@ -72,6 +75,7 @@ pub(super) struct Transfer<'a> {
     /// Off once the origin has shown that it makes no sense of Range.
     pub(super) ranges: bool,
     restarts: u32,
+    has_been_silent: bool,
     /// Why a repeat is being waited for: should the time run out meanwhile, that says more.
     waiting_after: Option<Refusal>,
     pub(super) spent: Fetch,
@@ -145,7 +149,11 @@ impl Transfer<'_> {
             }
         }
         self.spent.requests += 1;
-        let response = request.send().await.map_err(|e| self.unsent(&e))?;
+        let span = self.shared.options.progress_timeout;
+        let response = match tokio::time::timeout(span, request.send()).await {
+            Ok(sent) => sent.map_err(|e| self.unsent(&e))?,
+            Err(_) => return Err(self.silent(span)),
+        };
         match response.status() {
             StatusCode::OK => self.whole(response).await,
             StatusCode::PARTIAL_CONTENT => match asked {
@@ -208,6 +216,16 @@ impl Transfer<'_> {
         self.restarts += 1;
         self.walk.begin_anew();
         Ok(())
+    }
+
+    /// Once, what kept silent may have been a kept connection that died unnoticed, behind a NAT
+    /// say; twice, it is the origin.
+    fn silent(&mut self, span: Duration) -> Trouble {
+        let refusal = unanswered(span);
+        if std::mem::replace(&mut self.has_been_silent, true) {
+            return Trouble::Final(refusal);
+        }
+        Trouble::Passing { refusal, wait: None }
     }
 
     /// Why a request got no answer. Not all of them left.

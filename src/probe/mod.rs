@@ -39,6 +39,10 @@ pub struct ProbeOptions {
     /// The longest the local stage of one source may take, redirects and retries included, from
     /// its first connect. Default 20 s.
     pub timeout: Duration,
+    /// The longest an origin may do nothing for us, above 0 s: within each such span an answer has
+    /// to begin (one that does not is asked for once more), and then at least 1,024 bytes of its
+    /// body arrive, or all that is left of it. Default 5 s.
+    pub progress_timeout: Duration,
     /// Body bytes taken of one picture before the answer is `undetermined`. At least 1,024.
     /// Default 1 MiB.
     pub max_header_bytes: u64,
@@ -58,6 +62,7 @@ impl Default for ProbeOptions {
         Self {
             limits: Limits::default(),
             timeout: Duration::from_secs(20),
+            progress_timeout: Duration::from_secs(5),
             max_header_bytes: 1_024 * 1_024,
             per_host: 16,
             addresses: AddressPolicy::default(),
@@ -223,6 +228,10 @@ impl Shared {
         };
         required(options.per_host > 0, "requests per host are at least 1, found 0")?;
         required(!options.timeout.is_zero(), "the local stage's time-out is above 0 s, found 0")?;
+        required(
+            !options.progress_timeout.is_zero(),
+            "the time-out on an origin's progress is above 0 s, found 0",
+        )?;
         required(
             options.max_header_bytes >= LEAST_HEADER_BYTES,
             "header bytes allowed are at least 1024, which the picture's version needs",

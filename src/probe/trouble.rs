@@ -51,6 +51,19 @@ pub(super) fn cut_short(expected: u64, found: u64) -> Trouble {
     Trouble::Passing { refusal: undetermined(ReasonCode::Network, message), wait: None }
 }
 
+/// A request whose answer did not even begin.
+pub(super) fn unanswered(span: Duration) -> Refusal {
+    undetermined(ReasonCode::Timeout, format!("answer begins within {span:?}, found nothing"))
+}
+
+/// A body that comes too slowly. It is not repeated: the origin is there, and dawdles.
+pub(super) fn stalled(least: usize, span: Duration, found: usize) -> Trouble {
+    let message =
+        format!("at least {least} bytes or the rest arrive within {span:?}, found {found}");
+    let reason = Reason::new(ReasonCode::Timeout, message);
+    Trouble::Final(Refusal::undetermined(reason.found(found).required(least)))
+}
+
 /// An address that may not be connected to.
 pub(super) fn private(refused: &PrivateAddress) -> Refusal {
     Refusal::rejected(Reason::new(ReasonCode::PrivateAddress, refused.to_string()))

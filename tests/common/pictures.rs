@@ -49,3 +49,20 @@ fn crc_32(bytes: &[u8]) -> u32 {
         })
     })
 }
+
+/// A JPEG behind an ICC profile of twenty segments, of lengths by their number.
+pub(crate) fn icc_jpeg(length: impl Fn(u8) -> u16) -> Vec<u8> {
+    let mut file = b"\xff\xd8".to_vec();
+    for number in 1..=20 {
+        let length = length(number);
+        file.extend([0xff, 0xe2]);
+        file.extend(length.to_be_bytes());
+        file.extend(b"ICC_PROFILE\0");
+        file.extend([number, 20]);
+        file.resize(file.len() + usize::from(length) - 16, number);
+    }
+    let frame = [0xff, 0xc0, 0, 11, 8, 3, 32, 2, 128, 1, 1, 0x11, 0];
+    file.extend(frame);
+    file.resize(file.len() + 50_000, 0);
+    file
+}
