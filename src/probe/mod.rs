@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::Stream;
+use reqwest::dns::Resolve;
 
 pub use guard::AddressPolicy;
 pub(crate) use trouble::describe;
@@ -48,7 +49,8 @@ pub struct ProbeOptions {
     pub max_header_bytes: u64,
     /// Requests under way to one host at a time, at least 1. Default 16.
     pub per_host: usize,
-    /// Which addresses may be connected to. Default: public ones.
+    /// Which addresses may be connected to. Default: public ones. For its sake no proxy is taken
+    /// from the environment, see [`AddressPolicy`].
     pub addresses: AddressPolicy,
     /// The User-Agent of image fetches. Default `emo-preflight/VERSION`.
     pub user_agent: String,
@@ -92,7 +94,7 @@ impl Probe {
     /// # Errors
     /// [`ConfigError`] when a setting is out of its range or TLS cannot be set up.
     pub fn new(options: ProbeOptions) -> Result<Self, ConfigError> {
-        Shared::new(options).map(|shared| Self(Arc::new(shared)))
+        Shared::new(options, Arc::new(guard::SystemNames)).map(|shared| Self(Arc::new(shared)))
     }
 
     /// Looks at one picture's header: [`Verdict::Eligible`], [`Verdict::RejectedLocal`] or
@@ -222,7 +224,7 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(options: ProbeOptions) -> Result<Self, ConfigError> {
+    fn new(options: ProbeOptions, names: Arc<dyn Resolve>) -> Result<Self, ConfigError> {
         let required = |holds: bool, what: &str| {
             if holds { Ok(()) } else { Err(ConfigError::Option(what.to_owned())) }
         };
@@ -244,7 +246,10 @@ impl Shared {
             .retry(reqwest::retry::never())
             .no_proxy()
             .referer(false)
-            .dns_resolver(Arc::new(guard::GuardedResolver(options.addresses.clone())))
+            .dns_resolver(Arc::new(guard::GuardedResolver {
+                policy: options.addresses.clone(),
+                names,
+            }))
             .pool_max_idle_per_host(options.per_host)
             .http2_initial_stream_window_size(STREAM_WINDOW)
             .tls_backend_preconfigured(tls)
