@@ -39,8 +39,11 @@ async fn what_is_no_web_address_is_refused_without_a_request() {
         ("http://:80/", "host"),
         ("http://user@/a", "host"),
         ("http://127.0.0.1:99999/a", "port"),
+        ("http://127.0.0.1:65536/a", "port"),
+        ("http://127.0.0.1:-1/a", "port"),
         ("http://127.0.0.1:x/a", "port"),
         ("http://[::1/a", "IPv6"),
+        ("http://[fe80::1%25lo]/a", "IPv6"),
         ("http://256.0.0.1/a", "IPv4"),
         ("http://a b/c", "' '"),
         ("http://127.0.0.1/a b", "' '"),
@@ -52,6 +55,7 @@ async fn what_is_no_web_address_is_refused_without_a_request() {
         ("http://127.0.0.1/a\u{a0}b", r"'\u{a0}'"),
         ("http://xn--a/", "domain"),
         ("http://exa%00mple/", "domain"),
+        ("http://exa%0ample/", "domain"),
     ] {
         let report = probe.check(Source::url(text)).await;
         assert_eq!(said(&report), "rejected_local/not_http_url", "{text:?}");
@@ -93,16 +97,39 @@ async fn a_web_address_is_taken_in_any_case_and_script() {
 async fn a_web_address_may_be_long_but_not_endless() {
     let origin = Origin::start(|r| ranged(r, &picture())).await;
     let probe = probe(&table::options());
-    let long = origin.url(&"a".repeat(60_000));
-    assert_eq!(said(&probe.check(Source::url(&long)).await), "eligible");
-    assert_eq!(origin.requests().last().unwrap().path.len(), 60_001);
+    let long = |part: &str| part.repeat(100_000);
+    let port = origin.port();
+    for (name, rest, path) in [
+        ("60,000 characters", format!("{port}/{}", "a".repeat(60_000)), "a".repeat(60_000)),
+        // None of this is asked for.
+        ("a fragment", format!("{port}/a#{}", long("a")), "a".to_owned()),
+        ("steps up", format!("{port}/{}a", long("../")), "a".to_owned()),
+        ("zeros", format!("{}{port}/a", long("0")), "a".to_owned()),
+    ] {
+        let report = probe.check(Source::url(format!("http://127.0.0.1:{rest}"))).await;
+        assert_eq!(said(&report), "eligible", "{name}");
+        assert_eq!(origin.requests().last().unwrap().path, format!("/{path}"), "{name}");
+    }
 
-    let endless = format!("{}?k={}", origin.url("a"), table::SECRET.repeat(8_000));
-    let report = probe.check(Source::url(&endless)).await;
-    assert_eq!(said(&report), "rejected_local/not_http_url");
-    assert_eq!(report.fetch.unwrap().requests, 0);
-    assert!(!table::shows_secret(&report), "{report:?}");
-    assert_eq!((origin.requests().len(), report.source), (1, endless));
+    let asked = origin.requests().len();
+    let (user, host) = ("user:word@127.0.0.1", "127.0.0.1");
+    for (name, endless) in [
+        ("a query", format!("http://{host}:{port}/a?k={}", table::SECRET.repeat(8_000))),
+        ("a path", format!("http://{host}:{port}/{}", long("a"))),
+        ("a path in UTF-8", format!("http://{host}:{port}/{}", long("ü"))),
+        ("a path behind a user", format!("http://{user}:{port}/{}", long("a"))),
+        ("a host", format!("http://{}:{port}/a", long("a"))),
+        ("a host of many labels", format!("http://{}a:{port}/a", long("a."))),
+        ("a host in UTF-8", format!("http://{}:{port}/a", long("ü"))),
+    ] {
+        let report = probe.check(Source::url(&endless)).await;
+        assert_eq!(said(&report), "rejected_local/not_http_url", "{name}");
+        assert_eq!(report.fetch.unwrap_or_default().requests, 0, "{name}");
+        assert!(report.reasons[0].message.len() < 200, "{name}: {report:?}");
+        assert!(!table::shows_secret(&report), "{name}");
+        assert_eq!(report.source, endless, "{name}");
+    }
+    assert_eq!(origin.requests().len(), asked);
 }
 
 #[tokio::test]

@@ -32,7 +32,9 @@ pub(crate) struct Fetched {
 
 /// Reads the header of the picture at `url`. What was taken from the network is counted whatever
 /// the outcome.
-pub(super) async fn fetch(shared: &Shared, url: Url) -> (Result<Fetched, Refusal>, Fetch) {
+pub(super) async fn fetch(shared: &Shared, mut url: Url) -> (Result<Fetched, Refusal>, Fetch) {
+    // It is not sent, and would count for a URL too long to be sent.
+    url.set_fragment(None);
     // The clock starts when the first host lets us in: waiting for one's turn is not the origin's
     // fault.
     let permit = shared.hosts.enter(host_of(&url)).await;

@@ -22,6 +22,7 @@ pub(super) fn target(from: &Url, location: Option<&str>) -> Result<Url, Refusal>
     // cannot have them.
     let _ = to.set_username("");
     let _ = to.set_password(None);
+    to.set_fragment(None);
     match (from.scheme(), to.scheme()) {
         (_, "https") | ("http", "http") => Ok(to),
         (from, to) => Err(bad(format!("a redirect from {from} leads to {from}, found {to}"))),
