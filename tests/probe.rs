@@ -333,6 +333,7 @@ async fn an_encoded_body_is_not_read() {
         refused("Brotli", "content-encoding: br"),
         refused("two", "Content-Encoding: identity, gzip"),
         refused("two lines", "Content-Encoding: identity\r\nContent-Encoding: gzip"),
+        refused("a coding of the transfer", "Transfer-Encoding: gzip, chunked"),
         encoded("identity", "Content-Encoding: Identity"),
         encoded("nothing", "Content-Encoding: "),
         row("gzip in a 200", |_| answer("200 OK", &["Content-Encoding: gzip"], b"\x1f\x8b\x08"))

@@ -2,23 +2,29 @@
 
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, RETRY_AFTER, TRANSFER_ENCODING};
 
 use super::Refusal;
 use crate::report::{Reason, ReasonCode};
 
-/// Refuses a body that is not sent as it is, though that was asked for.
+/// Refuses a body that is not sent as it is, though that was asked for. Chunks are no coding of
+/// the picture, but may come beside one.
 pub(super) fn identity_only(headers: &HeaderMap) -> Result<(), Refusal> {
-    for value in headers.get_all(CONTENT_ENCODING) {
+    let codings = headers.get_all(CONTENT_ENCODING).into_iter();
+    for value in codings.chain(headers.get_all(TRANSFER_ENCODING)) {
         let value = String::from_utf8_lossy(value.as_bytes());
         let mut codings = value.split(',').map(str::trim).filter(|coding| !coding.is_empty());
-        if let Some(coding) = codings.find(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        if let Some(coding) = codings.find(|coding| !is_as_it_is(coding)) {
             let message = format!("body is sent as it is, found it encoded as {coding:?}");
             let reason = Reason::new(ReasonCode::EncodedBody, message);
             return Err(Refusal::undetermined(reason.found(coding).required("identity")));
         }
     }
     Ok(())
+}
+
+fn is_as_it_is(coding: &str) -> bool {
+    ["identity", "chunked"].iter().any(|plain| coding.eq_ignore_ascii_case(plain))
 }
 
 /// Retry-After in seconds or as a date (RFC 9110, section 10.2.3).
