@@ -35,6 +35,27 @@ async fn a_206_is_held_against_what_was_asked() {
         unfit("no numbers", &["Content-Range: bytes a-b/c"]),
         unfit("the form of a 416", &["Content-Range: bytes */500000"]),
         unfit("multipart", &["Content-Type: multipart/byteranges; boundary=x"]),
+        // The bytes decide, and these begin with a part's head.
+        row("multipart that claims a range", |r| {
+            let (first, last) = r.range().unwrap();
+            let range = format!("Content-Range: bytes {first}-{last}/500000");
+            let mut body = b"--x\r\nContent-Type: image/png\r\n\r\n".to_vec();
+            body.extend(png(640, 800, 500_000));
+            body.truncate(last + 1 - first);
+            let multipart = "Content-Type: multipart/byteranges; boundary=x";
+            answer("206 Partial Content", &[&range, multipart], &body)
+        })
+        .says("rejected_local/not_an_image")
+        .requests(1),
+        row("a shorter length than it says", |r| {
+            let (first, last) = r.range().unwrap();
+            let range = format!("Content-Range: bytes {first}-{last}/500000");
+            answer("206 Partial Content", &[&range], &png(640, 800, 500_000)[first..][..10])
+        })
+        .says("undetermined/network")
+        .mentions("found 10")
+        .requests(3)
+        .bytes(30..=30),
         row("more bytes than it says", |r| {
             let (first, last) = r.range().unwrap();
             let range = format!("Content-Range: bytes {first}-{last}/500000");

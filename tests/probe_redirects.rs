@@ -53,10 +53,20 @@ async fn redirects_are_followed_five_times() {
             .says("undetermined/too_many_redirects")
             .requests(6)
             .redirects(5),
+        row("to and fro", |r| redirect(["/a", "/b"][r.index % 2]))
+            .says("undetermined/too_many_redirects")
+            .requests(6)
+            .redirects(5),
+        row("to where it is", |_| redirect(""))
+            .says("undetermined/too_many_redirects")
+            .requests(6)
+            .redirects(5),
         to("relative to the directory", "Location: c/../b"),
         to("relative to the host", "Location: /b"),
         to("with blanks around", "Location:   /b  "),
         to("with a fragment", "Location: /b#there"),
+        to("with a tab in it", "Location: /\tb"),
+        to("given twice", "Location: /b\r\nLocation: http://10.0.0.1/"),
         // Further ranges go where the first was found.
         row("before a second range", |r| match r.path.as_str() {
             "/b" => ranged(r, &common::jpeg(640, 800, 60_000, 90_000)),
@@ -72,10 +82,10 @@ async fn redirects_are_followed_five_times() {
         .redirects(1),
     ])
     .await;
-    for outcome in &outcomes[8..12] {
+    for outcome in &outcomes[10..16] {
         assert_eq!(outcome.seen.requests[1].path, "/b");
     }
-    assert_eq!(outcomes[12].seen.requests[2].path, "/b");
+    assert_eq!(outcomes[16].seen.requests[2].path, "/b");
 }
 
 #[tokio::test]
@@ -99,6 +109,10 @@ async fn a_redirect_leads_to_a_web_address_or_nowhere() {
         to("no port that exists", "Location: http://127.0.0.1:99999/"),
         to("a broken address", "Location: http://[::1/"),
         to("a blank in the host", "Location: http://a b/"),
+        to("a NUL in the host", "Location: http://a%00b/"),
+        to("a newline in the host", "Location: http://a%0ab/"),
+        to("an address with a scope", "Location: http://[fe80::1%25lo]/"),
+        row("a NUL as it is", |_| redirect("/a\0b")).says("undetermined/network").requests(3),
     ])
     .await;
 }
@@ -135,6 +149,20 @@ async fn user_and_password_are_for_the_source_only() {
     assert_eq!(sent(&target), vec![("/there".to_owned(), false); 2]);
     // user:p@ss
     assert_eq!(origin.requests()[0].header("authorization"), Some("Basic dXNlcjpwQHNz"));
+}
+
+#[tokio::test]
+async fn a_redirect_cannot_write_lines_of_its_own_into_a_request() {
+    let [outcome] = check([row("newlines", |r| match r.index {
+        0 => redirect("/b%0d%0aX-Own: 1?c%00\td"),
+        _ => ranged(r, &picture()),
+    })
+    .requests(2)
+    .redirects(1)])
+    .await;
+    let request = &outcome.seen.requests[1];
+    assert_eq!(request.path, "/b%0d%0aX-Own:%201?c%00d");
+    assert_eq!(request.header("x-own"), None);
 }
 
 #[tokio::test]
@@ -178,17 +206,26 @@ const LOOPBACK: &[&str] = &[
     "2130706433",
     "017700000001",
     "0177.0.0.01",
+    "0x7f.0x0.0x0.0x1",
+    "0x7f000001.",
+    "0177.1.",
+    "127%2e0%2E0.1",
     "%31%32%37.0.0.1",
     "１２７．０．０．１",
     "127。0。0。1",
+    "①②⑦.⓪.⓪.①",
+    "0ｘ7f.1",
+    "127.0.0\u{ad}.1",
     "[::ffff:127.0.0.1]",
     "[::ffff:7f00:1]",
     "[0:0:0:0:0:ffff:127.0.0.1]",
+    "[0000:0:0::FFFF:7F00:0001]",
     "localhost",
     "LOCALHOST",
     "ｌｏｃａｌｈｏｓｔ",
     "8.8.8.8@127.0.0.1",
     "0",
+    "0x",
     "0.0.0.0",
 ];
 
@@ -196,23 +233,47 @@ const LOOPBACK: &[&str] = &[
 const OTHERS: &[&str] = &[
     "127.0.0.3",
     "127.255.255.254",
-    "[::]",
-    "[::127.0.0.1]",
-    "[::ffff:0:127.0.0.1]",
-    "[64:ff9b::7f00:1]",
-    "[2002:7f00:1::]",
+    "0.1.2.3",
     "10.0.0.1",
     "10.1",
+    "012.1",
+    "0xa000001",
+    "１０.1",
     "172.16.0.1",
     "192.168.1.1",
     "3232235777",
     "169.254.169.254",
+    "0xa9fea9fe",
     "100.100.100.200",
-    "[fe80::1]",
-    "[fd00::1]",
-    "[::ffff:10.0.0.1]",
+    "192.0.0.1",
+    "192.0.2.1",
+    "192.88.99.1",
+    "198.18.0.1",
+    "198.51.100.1",
+    "203.0.113.1",
     "224.0.0.1",
+    "240.0.0.1",
     "255.255.255.255",
+    "4294967295",
+    "[::]",
+    "[::127.0.0.1]",
+    "[::ffff:10.0.0.1]",
+    "[::ffff:0:127.0.0.1]",
+    "[64:ff9b::7f00:1]",
+    "[64:ff9b:1::808:808]",
+    "[100::1]",
+    "[2001::7f00:1:0:0:f7f7:f7f7]",
+    "[2001:0:808:808::80ff:fffe]",
+    "[2001:1::1]",
+    "[2001:2::1]",
+    "[2001:db8::1]",
+    "[2002:7f00:1::]",
+    "[3fff::1]",
+    "[5f00::1]",
+    "[fd00::1]",
+    "[fe80::1]",
+    "[fec0::1]",
+    "[ff02::1]",
 ];
 
 #[tokio::test]
