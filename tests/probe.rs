@@ -176,6 +176,39 @@ async fn a_stream_is_read_through_to_a_header_far_behind() {
     outcome.origin.until(|seen| seen.hung_up == 1).await;
 }
 
+#[tokio::test]
+async fn a_stream_costs_its_origin_little_behind_what_the_answer_needed() {
+    // 2,000 KiB/s, of a file as large as its length says.
+    const PIECE: usize = 4_096;
+    let apart = Duration::from_millis(2);
+    let head = head("200 OK", &["Content-Length: 9000000000000"]);
+    let paced = |start: &[u8]| {
+        let (head, start) = (head.clone(), start.to_vec());
+        move |_: &Request| {
+            vec![
+                Step::Bytes(head.clone()),
+                Step::Paced(start.clone(), PIECE, apart),
+                Step::Forever(vec![0x5a; PIECE], apart),
+            ]
+        }
+    };
+    let (near, far) = (png(640, 800, PIECE), jpeg(640, 800, 1_024 * 1_024, 0));
+    let outcomes = check(
+        [row("in the first KB", paced(&near)), row("behind 1 MB of metadata", paced(&far))]
+            .map(|row| row.options(|o| o.max_header_bytes = 4 * 1_024 * KIB).requests(1)),
+    )
+    .await;
+    // The picture's version needs the first KB.
+    for (outcome, needed) in outcomes.iter().zip([1_024, far.len()]) {
+        let seen = outcome.origin.until(|seen| seen.hung_up == 1).await;
+        let beyond = seen.written - head.len() - needed;
+        assert!(beyond <= 256 * 1_024, "{beyond} bytes behind {needed}");
+        assert_eq!(outcome.report.image.map(|image| (image.width, image.height)), Some((640, 800)));
+    }
+    // At the pace that was said: 257 pieces.
+    assert!(outcomes[1].report.fetch.unwrap().elapsed_ms >= 500);
+}
+
 // ---- endless metadata
 
 #[tokio::test]
