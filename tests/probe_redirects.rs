@@ -67,6 +67,12 @@ async fn redirects_are_followed_five_times() {
         to("with a fragment", "Location: /b#there"),
         to("with a tab in it", "Location: /\tb"),
         to("given twice", "Location: /b\r\nLocation: http://10.0.0.1/"),
+        row("with a fragment too long to be sent", |r| match r.index {
+            0 => redirect(&format!("/b#{}", "a".repeat(100_000))),
+            _ => ranged(r, &picture()),
+        })
+        .requests(2)
+        .redirects(1),
         // Further ranges go where the first was found.
         row("before a second range", |r| match r.path.as_str() {
             "/b" => ranged(r, &common::jpeg(640, 800, 60_000, 90_000)),
@@ -82,10 +88,10 @@ async fn redirects_are_followed_five_times() {
         .redirects(1),
     ])
     .await;
-    for outcome in &outcomes[10..16] {
+    for outcome in &outcomes[10..17] {
         assert_eq!(outcome.seen.requests[1].path, "/b");
     }
-    assert_eq!(outcomes[16].seen.requests[2].path, "/b");
+    assert_eq!(outcomes[17].seen.requests[2].path, "/b");
 }
 
 #[tokio::test]
