@@ -65,7 +65,7 @@ pub(super) async fn drain(mut response: Response) {
     }
 }
 
-/// A slow line brings it in a second, and the shortest first range in four such spans.
+/// Even a slow line brings as much in a second.
 const LEAST_IN_A_SPAN: usize = 1_024;
 
 const WORTH_DRAINING: u64 = 16 * 1_024;

@@ -53,8 +53,8 @@ impl AddressPolicy {
         if self.allows(address) { Ok(()) } else { Err(PrivateAddress::of(address)) }
     }
 
-    /// The first of a name's addresses that are allowed. To have none of them is no fault of the
-    /// policy when the name has none at all.
+    /// The first of a name's addresses that are allowed. A name that has no address at all is not
+    /// refused here: the connection fails.
     fn admit(
         &self,
         found: impl Iterator<Item = SocketAddr>,
