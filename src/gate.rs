@@ -15,7 +15,7 @@ use crate::ledger::{
     Disposition, Flight, Flights, Identity, Ledger, Look, Question, Settlement, Terms, Ticket,
     spacing,
 };
-use crate::probe::{Probe, ProbeOptions, Sight};
+use crate::probe::{Probe, ProbeOptions, Sight, VersionBuilder};
 use crate::report::{Billing, Reason, ReasonCode, Report, Verdict};
 use crate::run::{Run, RunOptions, Stop, drive};
 use crate::source::Source;
@@ -345,7 +345,7 @@ impl Gate {
 pub(crate) fn question(source: &Source, sight: &Sight, endpoint: &str, model: &str) -> Question {
     Question {
         identity: Identity::of(source, endpoint, model),
-        version: sight.version.clone(),
+        version: sight.version.as_ref().map(VersionBuilder::build),
         source: printable_text(&source.text),
         ratio: source.ratio,
         model: model.to_owned(),

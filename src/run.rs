@@ -5,7 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use futures_util::stream::{Stream, StreamExt as _};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::report::{Reason, Report, Verdict};
 use crate::source::Source;
@@ -26,7 +28,8 @@ impl Default for RunOptions {
 
 /// A run under way: a stream of reports, in the order in which they are done.
 ///
-/// Sources are taken as reports are, never more than the run's concurrency ahead. When one call
+/// Sources are taken as reports are, never more than the run's concurrency ahead, each in a task
+/// of its own on the Tokio runtime that the run is polled on. When one call
 /// shows that no other can succeed (a wrong key, an account in arrears), the rest of the sources
 /// come back as [`Verdict::Skipped`] with its code, unfetched. Dropping the run abandons what is
 /// being fetched; calls that were sent are still booked by the gate.
@@ -135,10 +138,17 @@ where
         .map(move |(counted, mut source)| {
             let counted = u64::try_from(counted).unwrap_or(u64::MAX);
             source.index.get_or_insert(counted);
-            check(source, check_stop.clone())
+            // Each on its own, wherever there is a core free: whoever takes the reports would
+            // else do all the work.
+            AbortOnDropHandle::new(tokio::spawn(check(source, check_stop.clone())))
         })
         .buffer_unordered(options.concurrency.max(1))
-        .filter_map(std::future::ready)
+        .filter_map(async |ended| match ended.map_err(JoinError::try_into_panic) {
+            Ok(report) => report,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // The runtime is being shut down.
+            Err(Err(_)) => None,
+        })
         .inspect(|report| {
             tracing::debug!(
                 index = report.index,

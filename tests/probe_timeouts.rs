@@ -305,8 +305,8 @@ async fn a_connection_that_is_never_made_is_no_progress() {
 }
 
 #[test]
-fn by_default_an_origin_may_do_nothing_for_five_seconds() {
+fn by_default_an_origin_may_do_nothing_for_ten_seconds() {
     let options = ProbeOptions::default();
-    assert_eq!(options.progress_timeout, Duration::from_secs(5));
+    assert_eq!(options.progress_timeout, Duration::from_secs(10));
     assert_eq!(options.timeout, Duration::from_secs(20));
 }

@@ -1,7 +1,7 @@
 //! Sources from the command line and from a file of lines, in flat memory.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read as _};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -63,50 +63,58 @@ fn read(
     ratio: AspectRatio,
     trouble: Trouble,
 ) -> anyhow::Result<impl Stream<Item = Source> + Send + use<>> {
-    let reader: Box<dyn BufRead + Send> = if path == Path::new("-") {
-        Box::new(BufReader::new(std::io::stdin()))
+    let reader: Box<dyn Read + Send> = if path == Path::new("-") {
+        Box::new(std::io::stdin())
     } else {
         let open = || format!("cannot read the input {}", path.display());
         let file = File::open(path).with_context(open)?;
         if file.metadata().with_context(open)?.is_dir() {
             anyhow::bail!("{}: it is a directory", open());
         }
-        Box::new(BufReader::new(file))
+        Box::new(file)
     };
-    let (sender, mut receiver) = mpsc::channel(READ_AHEAD);
+    let (sender, receiver) = mpsc::channel(BATCHES);
     // A thread of its own: reading a terminal or a pipe may never end, and nothing waits for it.
     std::thread::Builder::new()
         .name("input".to_owned())
-        .spawn(move || forward(reader, ratio, &sender, &trouble))
+        .spawn(move || forward(BufReader::new(reader), ratio, &sender, &trouble))
         .context("cannot start reading the input")?;
-    Ok(stream::poll_fn(move |context| receiver.poll_recv(context)))
+    let batches = stream::unfold(receiver, async |mut receiver| {
+        Some((stream::iter(receiver.recv().await?), receiver))
+    });
+    Ok(batches.flatten())
 }
 
+/// Sends on what lines there are at hand together, and never holds one back to wait for more.
 fn forward(
-    mut reader: Box<dyn BufRead + Send>,
+    mut reader: BufReader<Box<dyn Read + Send>>,
     ratio: AspectRatio,
-    to: &mpsc::Sender<Source>,
+    to: &mpsc::Sender<Vec<Source>>,
     trouble: &Trouble,
 ) {
+    let mut batch = Vec::new();
     for number in 1_u64.. {
-        let source = match next_line(&mut *reader) {
-            Ok(None) => return,
-            Ok(Some(line)) => match parse(&line, number, ratio) {
-                Some(source) => source,
-                None => continue,
-            },
+        let line = match next_line(&mut reader) {
+            Ok(Some(line)) => line,
+            Ok(None) => break,
             Err(error) => {
                 // Set before the channel closes, which is when it is asked for.
                 let _ = trouble.0.set(format!(
                     "line {number} of the input and all after it cannot be read: {error}"
                 ));
-                return;
+                break;
             }
         };
-        if to.blocking_send(source).is_err() {
+        batch.extend(parse(&line, number, ratio));
+        let next_is_at_hand = reader.buffer().contains(&b'\n');
+        if (batch.len() == BATCH || !next_is_at_hand)
+            && to.blocking_send(std::mem::take(&mut batch)).is_err()
+        {
             return;
         }
     }
+    // Nobody is left to miss it when this fails.
+    let _ = to.blocking_send(batch);
 }
 
 /// The next line, of which at most [`LONGEST_LINE`] and a byte are kept.
@@ -217,7 +225,9 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-const READ_AHEAD: usize = 256;
+/// Sources in a batch, and batches read ahead: memory does not grow with the input.
+const BATCH: usize = 64;
+const BATCHES: usize = 4;
 const LONGEST_LINE: usize = 1_024 * 1_024;
 
 /// Characters of a bad line that its result shows as its source.

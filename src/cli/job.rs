@@ -132,7 +132,7 @@ impl Job {
     ) -> Status {
         let signal = signals::stop_on_signal(run.stopper());
         let progress = Progress::new(self.progress, gate, self.total, self.rows_are_seen);
-        let out: Box<dyn Write> = match std::mem::replace(&mut self.out, Out::Stdout) {
+        let out: Box<dyn Write + Send> = match std::mem::replace(&mut self.out, Out::Stdout) {
             Out::Stdout => Box::new(std::io::stdout()),
             Out::Results(results) => Box::new(results.file),
         };

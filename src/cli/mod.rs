@@ -42,7 +42,12 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&anyhow::anyhow!("cannot start: {error}")),
     };
-    let outcome = runtime.block_on(run(arguments.command));
+    // On a worker: woken there, the next step costs no switch of threads.
+    let running = runtime.spawn(run(arguments.command));
+    let outcome = runtime.block_on(running).unwrap_or_else(|ended| match ended.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(ended) => Err(ended.into()),
+    });
     // A name that is still being looked up must not hold up the exit.
     runtime.shutdown_background();
     match outcome {

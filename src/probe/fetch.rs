@@ -16,7 +16,7 @@ use super::redirect::{is_redirect, target};
 use super::trouble::{
     Trouble, broken, causes, private, refused_by_status, unanswered, undetermined, unusable,
 };
-use super::version::Version;
+use super::version::VersionBuilder;
 use super::walk::Walk;
 use super::{Refusal, Shared};
 use crate::header::{Header, HeaderError};
@@ -24,10 +24,9 @@ use crate::key::printable;
 use crate::report::{Fetch, Reason, ReasonCode};
 
 /// A header, and the version of the picture it belongs to.
-#[derive(Clone, Debug)]
 pub(crate) struct Fetched {
     pub(crate) header: Header,
-    pub(crate) version: Version,
+    pub(crate) version: VersionBuilder,
 }
 
 /// Reads the header of the picture at `url`. What was taken from the network is counted whatever
@@ -106,6 +105,9 @@ impl Transfer<'_> {
             };
             self.waiting_after = None;
             let hop = self.hop().await;
+            // A connection goes back to the pool in a task of its own: who comes next is to find
+            // it there.
+            tokio::task::yield_now().await;
             if let Err(Trouble::Passing { wait: Some(wait), .. }) = &hop {
                 // Before the place is free: whoever gets it next is to know.
                 self.shared.hosts.leave_alone(host_of(&self.url), *wait);
@@ -179,9 +181,9 @@ impl Transfer<'_> {
         }
     }
 
-    fn conclude(&self, answer: Result<Header, HeaderError>) -> Result<Fetched, Refusal> {
+    fn conclude(&mut self, answer: Result<Header, HeaderError>) -> Result<Fetched, Refusal> {
         match answer {
-            Ok(header) => Ok(Fetched { header, version: self.walk.version.build() }),
+            Ok(header) => Ok(Fetched { header, version: std::mem::take(&mut self.walk.version) }),
             Err(error) => Err(Refusal::of_header(&error)),
         }
     }

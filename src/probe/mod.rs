@@ -21,7 +21,7 @@ use reqwest::dns::Resolve;
 
 pub use guard::AddressPolicy;
 pub(crate) use trouble::describe;
-pub(crate) use version::Version;
+pub(crate) use version::{Version, VersionBuilder};
 
 use crate::error::ConfigError;
 use crate::header::{self, Header, HeaderError, ReadError};
@@ -42,7 +42,7 @@ pub struct ProbeOptions {
     pub timeout: Duration,
     /// The longest an origin may do nothing for us, above 0 s: within each such span an answer has
     /// to begin (one that does not is asked for once more), and then at least 1,024 bytes of its
-    /// body arrive, or all that is left of it. Default 5 s.
+    /// body arrive, or all that is left of it. Default 10 s.
     pub progress_timeout: Duration,
     /// Body bytes taken of one picture before the answer is `undetermined`. At least 1,024.
     /// Default 1 MiB.
@@ -64,7 +64,7 @@ impl Default for ProbeOptions {
         Self {
             limits: Limits::default(),
             timeout: Duration::from_secs(20),
-            progress_timeout: Duration::from_secs(5),
+            progress_timeout: Duration::from_secs(10),
             max_header_bytes: 1_024 * 1_024,
             per_host: 16,
             addresses: AddressPolicy::default(),
@@ -137,7 +137,8 @@ impl Probe {
         if let Some(header) = source.known_header {
             return self.judge(header, None, None);
         }
-        match fetch::fetch(&self.0, url).await {
+        // In a box: what has been begun is moved around a few times before it is first polled.
+        match Box::pin(fetch::fetch(&self.0, url)).await {
             (Ok(found), spent) => self.judge(found.header, Some(found.version), Some(spent)),
             (Err(refusal), spent) => Sight { fetch: Some(spent), ..refusal.into() },
         }
@@ -151,7 +152,12 @@ impl Probe {
         }
     }
 
-    fn judge(&self, header: Header, version: Option<Version>, fetch: Option<Fetch>) -> Sight {
+    fn judge(
+        &self,
+        header: Header,
+        version: Option<VersionBuilder>,
+        fetch: Option<Fetch>,
+    ) -> Sight {
         let broken = self.0.options.limits.check(&header);
         let refusal = (!broken.is_empty()).then(|| Refusal {
             verdict: Verdict::RejectedLocal,
@@ -164,7 +170,7 @@ impl Probe {
 /// What the local stage found out about one source.
 pub(crate) struct Sight {
     pub(crate) header: Option<Header>,
-    pub(crate) version: Option<Version>,
+    pub(crate) version: Option<VersionBuilder>,
     pub(crate) fetch: Option<Fetch>,
     /// Why no call is worth its money; absent when one is.
     pub(crate) refusal: Option<Refusal>,

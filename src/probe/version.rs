@@ -23,9 +23,9 @@ impl Version {
     }
 }
 
-/// Collects a version while the bytes pass by.
+/// Collects a version while the bytes pass by. Hashes nothing before someone wants to know.
 #[derive(Default)]
-pub(super) struct VersionBuilder {
+pub(crate) struct VersionBuilder {
     start: Vec<u8>,
     total: Option<u64>,
     etag: Option<String>,
@@ -86,7 +86,7 @@ impl VersionBuilder {
         self.total
     }
 
-    pub(super) fn build(&self) -> Version {
+    pub(crate) fn build(&self) -> Version {
         Version {
             length: self.total,
             start: Sha256::digest(&self.start).into(),
