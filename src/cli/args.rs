@@ -12,6 +12,7 @@ use jiff::civil::Date;
 
 use crate::cli::money::Price;
 use crate::cli::output::Format;
+use crate::cli::progress::ProgressKind;
 use crate::{AddressPolicy, AspectRatio, ProbeOptions, RunOptions, StyleLevel};
 
 /// Keeps portraits that cannot pass away from the paid emo-detect-v1 call.
@@ -213,19 +214,6 @@ impl OutputArguments {
     pub(super) fn format(&self) -> Format {
         if self.json { Format::Json } else { Format::for_stdout() }
     }
-}
-
-/// How progress is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum ProgressKind {
-    /// A bar on a terminal
-    Auto,
-    /// A bar
-    Bar,
-    /// One JSON object every 10 s
-    Json,
-    /// Nothing
-    None,
 }
 
 #[derive(Debug, Args)]

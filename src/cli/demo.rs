@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use futures_util::stream::{self, StreamExt as _};
 
-use crate::cli::args::ProgressKind;
+use crate::cli::counts::Earlier;
 use crate::cli::gallery::{self, Exhibit};
-use crate::cli::output::{Earlier, Format, Money, Printer};
-use crate::cli::progress::Progress;
+use crate::cli::output::{Format, Money, Printer};
+use crate::cli::progress::{Progress, ProgressKind};
 use crate::cli::signals;
 use crate::cli::status::Status;
 use crate::cli::text;
@@ -58,7 +58,7 @@ pub(super) async fn run() -> anyhow::Result<Status> {
     );
     let mut as_expected = 0;
     while let Some(report) = reports.next().await {
-        printer.count(&report);
+        printer.counts.add(&report);
         let exhibit = usize::try_from(report.index).ok().and_then(|index| exhibits.get(index));
         if let Some(exhibit) = exhibit {
             let (line, met) = compare(exhibit, &report);

@@ -6,10 +6,11 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 
-use crate::cli::args::{OutputArguments, ProgressKind, SourceArguments};
+use crate::cli::args::{OutputArguments, SourceArguments};
+use crate::cli::counts::Earlier;
 use crate::cli::input::Trouble;
-use crate::cli::output::{Earlier, Format, Money, Printer};
-use crate::cli::progress::Progress;
+use crate::cli::output::{Format, Money, Printer};
+use crate::cli::progress::{Progress, ProgressKind};
 use crate::cli::resume::{Redo, Results};
 use crate::cli::status::Status;
 use crate::cli::{signals, text};
@@ -139,7 +140,7 @@ impl Job {
         let mut printer = Printer::new(out, self.format, money, progress);
         printer.print_all(&mut run).await;
         let ended_early = signal.received().is_some() || printer.is_unread();
-        let is_short = !ended_early && self.tell_if_short(printer.tally.pictures);
+        let is_short = !ended_early && self.tell_if_short(printer.counts.pictures);
         printer.summary(&self.earlier);
         match signal.received() {
             Some(signal) => Status::Signal(signal),

@@ -4,6 +4,7 @@
 
 mod args;
 mod books;
+mod counts;
 mod demo;
 mod emo_body;
 mod gallery;

@@ -1,16 +1,16 @@
 //! Results on stdout, as JSON Lines or as a table for people; the summary on stderr.
 
-use std::collections::BTreeMap;
 use std::io::{BufWriter, IsTerminal as _, Write};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::stream::StreamExt as _;
 
+use crate::cli::counts::{Counts, Earlier};
 use crate::cli::progress::{self, Progress};
 use crate::cli::status::Status;
 use crate::cli::{screen, text};
-use crate::{Certainty, ReasonCode, Report, Run, Stopper, Verdict};
+use crate::{Report, Run, Stopper};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,43 +41,12 @@ pub(super) struct Printer {
     out: BufWriter<Box<dyn Write + Send>>,
     format: Format,
     money: Money,
-    pub(super) tally: Tally,
+    pub(super) counts: Counts,
+    reader_gone: bool,
     progress: Progress,
     headed: bool,
     /// Rows may meet the bar.
     on_terminal: bool,
-}
-
-/// What has come of a run so far.
-#[derive(Default)]
-pub(super) struct Tally {
-    pub(super) pictures: u64,
-    pub(super) by_verdict: BTreeMap<&'static str, u64>,
-    pub(super) called: u64,
-    pub(super) images: u64,
-    pub(super) worst: Option<Status>,
-    /// Images of bills that were known already and are not paid again.
-    known: u64,
-    unknown: u64,
-    reader_gone: bool,
-}
-
-/// What came of the parts of a run before this one.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Earlier {
-    pub(super) lines: u64,
-    pub(super) worst: Option<Status>,
-    eligible: u64,
-    rejected_local: u64,
-}
-
-impl Earlier {
-    pub(super) fn count(&mut self, report: &Report) {
-        self.lines += 1;
-        self.worst = self.worst.max(Some(Status::of(report)));
-        self.eligible += u64::from(report.verdict == Verdict::Eligible);
-        self.rejected_local += u64::from(report.verdict == Verdict::RejectedLocal);
-    }
 }
 
 impl Printer {
@@ -89,7 +58,16 @@ impl Printer {
     ) -> Self {
         let out = BufWriter::with_capacity(BUFFER, out);
         let on_terminal = std::io::stdout().is_terminal();
-        Self { out, format, money, tally: Tally::default(), progress, headed: false, on_terminal }
+        Self {
+            out,
+            format,
+            money,
+            counts: Counts::default(),
+            reader_gone: false,
+            progress,
+            headed: false,
+            on_terminal,
+        }
     }
 
     /// Prints every report of a run. When results can no longer be written the run is stopped in
@@ -112,19 +90,19 @@ impl Printer {
                             continue;
                         }
                         _ = ticks.tick() => {
-                            self.progress.tick(&self.tally);
+                            self.progress.tick(&self.counts);
                             continue;
                         }
                     }
                 }
             };
             let Some(report) = next else { break };
-            self.count(&report);
+            self.counts.add(&report);
             self.print(&report, &stopper);
-            self.progress.step(&self.tally);
+            self.progress.step(&self.counts);
         }
         self.written(|out| out.flush(), &stopper);
-        self.progress.finish(&self.tally);
+        self.progress.finish(&self.counts);
     }
 
     /// A line of other text than a result, for people, at once.
@@ -161,7 +139,7 @@ impl Printer {
         write: impl FnOnce(&mut BufWriter<Box<dyn Write + Send>>) -> std::io::Result<()>,
         stopper: &Stopper,
     ) {
-        if self.tally.reader_gone {
+        if self.reader_gone {
             return;
         }
         let out = &mut self.out;
@@ -169,42 +147,19 @@ impl Printer {
         let written = if self.on_terminal { screen::aside(|| write(out)) } else { write(out) };
         if let Err(error) = written {
             text::tell(format_args!("stopping: results can no longer be written: {error}"));
-            self.tally.reader_gone = true;
+            self.reader_gone = true;
             stopper.stop();
-        }
-    }
-
-    pub(super) fn count(&mut self, report: &Report) {
-        let tally = &mut self.tally;
-        tally.pictures += 1;
-        *tally.by_verdict.entry(report.verdict.as_str()).or_default() += 1;
-        tally.worst = tally.worst.max(Some(Status::of(report)));
-        let sent_nothing = |reason: &crate::Reason| reason.code == ReasonCode::Network;
-        let called = match report.verdict {
-            Verdict::Eligible
-            | Verdict::RejectedLocal
-            | Verdict::Undetermined
-            | Verdict::Skipped => false,
-            Verdict::Failed => !report.reasons.iter().any(sent_nothing),
-            _ => true,
-        };
-        if report.from_ledger {
-            tally.known = tally.known.saturating_add(report.billing.images);
-        } else if called {
-            tally.called += 1;
-            tally.images = tally.images.saturating_add(report.billing.images);
-            tally.unknown += u64::from(report.billing.certainty == Certainty::Unknown);
         }
     }
 
     /// Counts, spending and savings, on stderr. What calls would cost takes in the results of
     /// `earlier` parts of the run; what was spent is this part's.
     pub(super) fn summary(&self, earlier: &Earlier) {
-        let tally = &self.tally;
-        let of = |verdict: &str| tally.by_verdict.get(verdict).copied().unwrap_or(0);
+        let counts = &self.counts;
+        let of = |verdict: &str| counts.by_verdict.get(verdict).copied().unwrap_or(0);
         let verdicts: Vec<String> =
-            tally.by_verdict.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
-        let pictures = text::count(tally.pictures, "picture", "pictures");
+            counts.by_verdict.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+        let pictures = text::count(counts.pictures, "picture", "pictures");
         text::tell(format_args!(
             "{pictures}{}{}",
             if verdicts.is_empty() { "" } else { ": " },
@@ -225,16 +180,16 @@ impl Printer {
                 ));
             }
             Money::Costs => {
-                let unknown = match tally.unknown {
+                let unknown = match counts.unknown {
                     0 => String::new(),
                     unknown => format!(", up to {} more not known", text::cny(unknown)),
                 };
                 // A refused call may be free, so what was saved is an upper bound.
                 text::tell(format_args!(
                     "rejected for free: {rejected}; {}; spent {}{unknown}; saved up to {}",
-                    text::count(tally.called, "picture called for", "pictures called for"),
-                    text::cny(tally.images),
-                    text::cny(rejected + tally.known),
+                    text::count(counts.called, "picture called for", "pictures called for"),
+                    text::cny(counts.images),
+                    text::cny(rejected + counts.known),
                 ));
             }
         }
@@ -242,15 +197,15 @@ impl Printer {
 
     /// Whether results could no longer be written.
     pub(super) fn is_unread(&self) -> bool {
-        self.tally.reader_gone
+        self.reader_gone
     }
 
     /// How the run ended, with what came of an earlier part of it.
     pub(super) fn status(&self, exit_zero: bool, earlier: &Earlier) -> Status {
-        if self.tally.reader_gone {
+        if self.reader_gone {
             return Status::Stopped;
         }
-        match self.tally.worst.max(earlier.worst).unwrap_or(Status::Good) {
+        match self.counts.worst.max(earlier.worst).unwrap_or(Status::Good) {
             Status::Stopped => Status::Stopped,
             _ if exit_zero => Status::Good,
             worst => worst,

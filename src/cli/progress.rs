@@ -3,13 +3,26 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use crate::cli::args::ProgressKind;
-use crate::cli::output::Tally;
+use crate::cli::counts::Counts;
 use crate::cli::{screen, text};
 use crate::{Activity, Preflight};
+
+/// How progress is shown; the `--help` of the option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProgressKind {
+    /// A bar on a terminal
+    Auto,
+    /// A bar
+    Bar,
+    /// One JSON object every 10 s
+    Json,
+    /// Nothing
+    None,
+}
 
 /// How a run is going.
 pub(super) struct Progress {
@@ -48,45 +61,45 @@ impl Progress {
     }
 
     /// One more report was printed.
-    pub(super) fn step(&self, tally: &Tally) {
+    pub(super) fn step(&self, counts: &Counts) {
         if let Shown::Bar(bar) = &self.shown {
-            bar.set_position(tally.pictures);
-            bar.set_message(tally.in_short());
+            bar.set_position(counts.pictures);
+            bar.set_message(counts.in_short());
         }
     }
 
     /// Ten seconds have passed, or the run is over.
-    pub(super) fn tick(&self, tally: &Tally) {
+    pub(super) fn tick(&self, counts: &Counts) {
         if let Shown::Json = self.shown {
-            text::tell(self.line(tally));
+            text::tell(self.line(counts));
         }
     }
 
-    pub(super) fn finish(&self, tally: &Tally) {
-        self.tick(tally);
+    pub(super) fn finish(&self, counts: &Counts) {
+        self.tick(counts);
         if let Shown::Bar(bar) = &self.shown {
             screen::share_with(None);
             bar.finish_and_clear();
         }
     }
 
-    fn line(&self, tally: &Tally) -> serde_json::Value {
+    fn line(&self, counts: &Counts) -> serde_json::Value {
         let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
         let activity = self.gate.as_ref().map(Preflight::activity).unwrap_or_default();
         let spent = self.gate.as_ref().map(Preflight::spent).unwrap_or_default();
         let tenths = |number: f64| (number * 10.0).round() / 10.0;
         #[expect(clippy::cast_precision_loss, reason = "a rate and an estimate")]
-        let (rate, done) = (spent.calls as f64 / seconds, tally.pictures as f64);
-        let left = self.total.map(|total| total.saturating_sub(tally.pictures));
+        let (rate, done) = (spent.calls as f64 / seconds, counts.pictures as f64);
+        let left = self.total.map(|total| total.saturating_sub(counts.pictures));
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
         let eta = left.filter(|_| done > 0.0).map(|left| (left as f64 * seconds / done).round());
         let Activity { in_flight, throttled, quota_idle, .. } = activity;
         json!({
             "progress": 1,
             "elapsed_s": tenths(seconds),
-            "done": tally.pictures,
+            "done": counts.pictures,
             "total": self.total,
-            "verdicts": tally.by_verdict,
+            "verdicts": counts.by_verdict,
             "calls": spent.calls,
             "calls_per_second": tenths(rate),
             "images_certain": spent.images,
@@ -96,17 +109,6 @@ impl Progress {
             "in_flight": in_flight,
             "eta_s": eta,
         })
-    }
-}
-
-impl Tally {
-    fn in_short(&self) -> String {
-        let mut short: Vec<String> =
-            self.by_verdict.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
-        if self.called > 0 {
-            short.push(text::cny(self.images));
-        }
-        short.join(", ")
     }
 }
 

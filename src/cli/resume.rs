@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use futures_util::stream::{Stream, StreamExt as _};
 
-use crate::cli::output::Earlier;
+use crate::cli::counts::Earlier;
 use crate::cli::text;
 use crate::{AspectRatio, Certainty, Reason, ReasonCode, Report, Source, Verdict};
 
@@ -157,7 +157,7 @@ impl Kept {
             return false;
         };
         *slot = fingerprint(&report.source, report.ratio);
-        self.earlier.count(report);
+        self.earlier.add(report);
         true
     }
 

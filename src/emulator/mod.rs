@@ -77,6 +77,7 @@ mod boxes;
 mod fate;
 mod judge;
 mod picture;
+mod reply;
 mod serve;
 mod server;
 mod service;

@@ -1,5 +1,6 @@
 //! Pictures to serve, drawn or hand-made.
 
+use std::hash::{DefaultHasher, Hasher as _};
 use std::io::Cursor;
 
 use bytes::Bytes;
@@ -104,6 +105,14 @@ impl Picture {
             file.clear();
         }
         Self::bytes(content_type, file)
+    }
+
+    /// A strong validator of the picture's bytes.
+    pub(super) fn etag(&self) -> String {
+        // DefaultHasher::new has fixed keys, so equal bytes give equal tags in every run.
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&self.body);
+        format!("\"{:016x}\"", hasher.finish())
     }
 }
 

@@ -1,21 +1,11 @@
 //! Serving a picture over HTTP: Range, ETag, and nothing but GET.
 
-use std::hash::Hasher;
-
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header;
 
 use super::picture::Picture;
-use super::server::Reply;
-
-/// A strong validator of the picture's bytes.
-pub(super) fn etag(picture: &Picture) -> String {
-    // DefaultHasher::new has fixed keys, so equal bytes give equal tags in every run.
-    let mut hasher = std::hash::DefaultHasher::new();
-    hasher.write(&picture.body);
-    format!("\"{:016x}\"", hasher.finish())
-}
+use super::reply::Reply;
 
 /// The answer to a GET of the picture.
 pub(super) fn answer(picture: &Picture, etag: &str, request: &HeaderMap) -> Reply {

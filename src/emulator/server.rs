@@ -12,38 +12,16 @@ use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use hyper::server::conn::http1;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use super::fate::{JSON, Transport};
+use super::reply::{Reply, status_of};
 use super::state::State;
 use super::{judge, serve, service};
-
-/// An answer on its way out.
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) content_type: String,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: Bytes,
-    pub(super) delay: Duration,
-    pub(super) transport: Transport,
-}
-
-impl Reply {
-    pub(super) fn new(status: u16, content_type: &str, body: Bytes) -> Self {
-        Self {
-            status,
-            content_type: content_type.to_owned(),
-            headers: Vec::new(),
-            body,
-            delay: Duration::ZERO,
-            transport: Transport::Whole,
-        }
-    }
-}
 
 /// Accepts until its task is aborted.
 pub(super) async fn run(listener: TcpListener, state: Arc<State>) {
@@ -54,14 +32,6 @@ pub(super) async fn run(listener: TcpListener, state: Arc<State>) {
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
-}
-
-/// The status a number stands for: final ones only, as an interim one would leave the client waiting.
-pub(super) fn status_of(number: u16) -> StatusCode {
-    StatusCode::from_u16(number)
-        .ok()
-        .filter(|status| (200..600).contains(&status.as_u16()))
-        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 async fn connection(stream: TcpStream, state: Arc<State>) {

@@ -11,7 +11,7 @@ use url::Url;
 use super::boxes::Ratio;
 use super::fate::{Answer, Content, Fate, JSON, Transport, message_of};
 use super::judge;
-use super::server::{Reply, status_of};
+use super::reply::{Reply, status_of};
 use super::state::{Received, State, Ticket};
 
 pub(super) const ENDPOINT: &str = "/api/v1/services/aigc/image2video/face-detect";

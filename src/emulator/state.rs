@@ -13,7 +13,6 @@ use url::{Host, Url};
 
 use super::fate::Fate;
 use super::picture::Picture;
-use super::serve;
 
 /// One POST as it arrived at the endpoint; see [`Emulator::received`](super::Emulator::received).
 #[derive(Clone, Debug)]
@@ -131,7 +130,7 @@ impl State {
     /// A place for a picture; what was there keeps its counters and fates.
     pub(super) fn serve(&self, key: Key, picture: Option<Picture>) {
         let exhibit = picture.map(|picture| {
-            let etag = serve::etag(&picture);
+            let etag = picture.etag();
             Arc::new(Exhibit { picture, etag })
         });
         lock(&self.books).slots.entry(key).or_default().exhibit = exhibit;
