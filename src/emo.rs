@@ -71,6 +71,7 @@ pub enum StyleLevel {
 
 /// What to do with a report whose boxes did not hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Mismatch {
     /// Make no request of it.
     #[default]

@@ -7,8 +7,9 @@
 //!
 //! ```
 //! use emo_preflight::Limits;
-//! let strict = Limits { shortest_side_min: 401, longest_side_max: 6_999, ..Limits::default() };
-//! # let _ = strict;
+//! let mut strict = Limits::default();
+//! strict.shortest_side_min = 401;
+//! strict.longest_side_max = 6_999;
 //! ```
 
 use std::fmt;
@@ -17,6 +18,7 @@ use crate::header::{Format, Header};
 
 /// What a picture must satisfy before a call is worth its money.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// The formats the service takes. Default: all of [`Format`].
     pub formats: Vec<Format>,

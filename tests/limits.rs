@@ -52,7 +52,8 @@ fn a_format_that_is_not_allowed_is_named() {
         (vec![Format::Jpeg], "format is JPEG, found WebP"),
         (vec![], "format is none (the limits allow no format), found WebP"),
     ] {
-        let limits = Limits { formats: allowed.clone(), ..Limits::default() };
+        let mut limits = Limits::default();
+        limits.formats = allowed.clone();
         let header = Header::new(Format::WebP, 399, 7_001, None);
         let broken = limits.check(&header);
         let format = Violation::Format { found: Format::WebP, required: allowed };
@@ -64,7 +65,7 @@ fn a_format_that_is_not_allowed_is_named() {
 #[test]
 fn changed_limits_are_the_ones_that_hold() {
     // The service's own error text, read strictly: larger than 400, smaller than 7000.
-    let strict = Limits { shortest_side_min: 401, longest_side_max: 6_999, ..Limits::default() };
+    let strict = sides(401, 6_999);
     for (width, height, broken) in [
         (401, 6_999, vec![]),
         (400, 6_999, vec![Violation::ShortestSideBelowMin { found: 400, required: 401 }]),
@@ -73,7 +74,7 @@ fn changed_limits_are_the_ones_that_hold() {
         let header = Header::new(Format::Png, width, height, None);
         assert_eq!(strict.check(&header), broken, "{width}×{height}");
     }
-    let none = Limits { shortest_side_min: 0, longest_side_max: u32::MAX, ..Limits::default() };
+    let none = sides(0, u32::MAX);
     assert!(none.check(&Header::new(Format::Png, 1, u32::MAX, None)).is_empty());
 }
 
@@ -119,3 +120,9 @@ fn too_long(found: u32) -> Violation {
 }
 
 const FORMATS: [Format; 4] = [Format::Jpeg, Format::Png, Format::Bmp, Format::WebP];
+
+fn sides(shortest_side_min: u32, longest_side_max: u32) -> Limits {
+    let mut limits = Limits::default();
+    (limits.shortest_side_min, limits.longest_side_max) = (shortest_side_min, longest_side_max);
+    limits
+}

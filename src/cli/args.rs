@@ -15,12 +15,16 @@ use crate::cli::output::Format;
 use crate::cli::progress::ProgressKind;
 use crate::{AddressPolicy, AspectRatio, ProbeOptions, RunOptions, StyleLevel};
 
+/// With the commit, where the build knew it: what a report of a fault should name.
+const VERSION: &str = env!("EMO_PREFLIGHT_VERSION");
+
 /// Keeps portraits that cannot pass away from the paid emo-detect-v1 call.
 ///
 /// Reads an image's header for free, calls the service only for what is worth it, and checks the
 /// boxes that come back. Results go to stdout, everything else to stderr.
 #[derive(Debug, Parser)]
-#[command(name = "emo-preflight", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "emo-preflight", version = VERSION, max_term_width = 100)]
+#[command(arg_required_else_help = true)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,

@@ -251,6 +251,7 @@ pub enum Problem {
 
 /// What keeps [`from_reader`](super::from_reader) from a header.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReadError {
     /// The source could not be read.
     #[error(transparent)]
