@@ -1,6 +1,8 @@
 //! A user's own test: code that asks the gate, and a stand-in that misbehaves on request.
 //! `cargo run --features client,emulator --example test_with_emulator`, or `cargo test` likewise.
 
+#![allow(clippy::expect_used)] // it stands for a test
+
 use emo_preflight::emulator::{Emulator, Fate, Picture};
 use emo_preflight::{AddressPolicy, ApiKey, Certainty, Preflight, ProbeOptions, Source};
 

@@ -70,7 +70,7 @@ proptest! {
         let read = match header::from_reader(Cursor::new(&file)) {
             Ok(header) => Ok(header),
             Err(ReadError::Header(error)) => Err(error),
-            Err(ReadError::Io(error)) => return Err(TestCaseError::fail(error.to_string())),
+            Err(error) => return Err(TestCaseError::fail(error.to_string())),
         };
         agrees(&read, &header::from_slice(&file))?;
     }
