@@ -48,7 +48,7 @@ fn every_way_of_feeding_agrees() {
         let read = match header::from_reader(File::open(&file.full).unwrap()) {
             Ok(header) => Ok(header),
             Err(ReadError::Header(error)) => Err(error),
-            Err(ReadError::Io(error)) => panic!("{}: {error}", file.path),
+            Err(error) => panic!("{}: {error}", file.path),
         };
         agrees(&file.path, &read, &whole);
 
