@@ -96,6 +96,10 @@ pub mod operating {}
 #[doc(hidden)]
 pub mod cli;
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+
 /// Compiles the README's examples.
 #[cfg(all(doctest, feature = "client", feature = "emulator"))]
 #[doc = include_str!("../README.md")]

@@ -1,7 +1,7 @@
 //! The service's JSON: the question as documented, the answer in every shape met.
 
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::bbox::{AspectRatio, BBox};
 
@@ -53,60 +53,105 @@ pub(crate) enum Count {
 
 impl Answer {
     /// Reads a complete body. `None` when it is not the service's JSON: an object with an
-    /// `output` object or a non-empty `code`. A gateway's own error page is none.
+    /// `output` object or a non-empty `code`. A gateway's own error page is none, and neither is
+    /// an object that says one thing twice: which of the two holds may be worth money.
     pub(crate) fn parse(body: &[u8]) -> Option<Self> {
         // Some gateways put a byte order mark before it.
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-        let whole: Value = serde_json::from_slice(body).ok()?;
-        let output = whole.get("output").filter(|output| output.is_object());
-        let top_code = text(&whole, "code");
+        let whole: &RawValue = serde_json::from_slice(body).ok()?;
+        let whole: Whole<'_> = object(whole)?;
+        let output: Option<Output<'_>> = whole.output.and_then(object);
+        let top_code = whole.code.and_then(text);
         if output.is_none() && top_code.is_none() {
             return None;
         }
-        let output = output.unwrap_or(&Value::Null);
+        let output = output.unwrap_or_default();
         Some(Self {
-            check_pass: output.get("check_pass").and_then(Value::as_bool),
-            message: text(&whole, "message").or_else(|| text(output, "message")),
-            code: top_code.or_else(|| text(output, "code")),
-            face: bounding_box(output.get("face_bbox")),
-            ext: bounding_box(output.get("ext_bbox")),
-            image_count: whole.get("usage").map_or(Count::Absent, |u| count(u.get("image_count"))),
-            request_id: text(&whole, "request_id"),
+            check_pass: output.check_pass.and_then(read),
+            message: whole.message.and_then(text).or_else(|| output.message.and_then(text)),
+            code: top_code.or_else(|| output.code.and_then(text)),
+            face: output.face_bbox.and_then(bounding_box),
+            ext: output.ext_bbox.and_then(bounding_box),
+            image_count: whole.usage.map_or(Count::Absent, bill),
+            request_id: whole.request_id.and_then(text),
         })
     }
 }
 
-fn text(object: &Value, name: &str) -> Option<String> {
-    object.get(name)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+/// The body, whose parts are read one by one: what is odd in one spoils no other.
+#[derive(Deserialize)]
+struct Whole<'a> {
+    #[serde(borrow)]
+    output: Option<&'a RawValue>,
+    #[serde(borrow)]
+    code: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    request_id: Option<&'a RawValue>,
 }
 
-fn bounding_box(value: Option<&Value>) -> Option<BBox> {
-    let sides: Vec<f64> = value?.as_array()?.iter().map_while(Value::as_f64).collect();
-    // `map_while` stops at what is no number, so a fifth or a textual side shows in the length.
-    let all_numbers = value?.as_array()?.len() == sides.len();
-    let sides: [f64; 4] = sides.try_into().ok()?;
-    (all_numbers && sides.iter().all(|side| side.is_finite())).then(|| sides.into())
+#[derive(Default, Deserialize)]
+struct Output<'a> {
+    #[serde(borrow)]
+    check_pass: Option<&'a RawValue>,
+    #[serde(borrow)]
+    code: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    face_bbox: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ext_bbox: Option<&'a RawValue>,
 }
 
-fn count(value: Option<&Value>) -> Count {
-    let value = match value {
-        None | Some(Value::Null) => return Count::Absent,
-        Some(value) => value,
-    };
-    let whole = value.as_u64().or_else(|| {
-        let number = value.as_f64().filter(|n| n.fract() == 0.0 && (0.0..1e9).contains(n))?;
+#[derive(Deserialize)]
+struct Usage<'a> {
+    #[serde(borrow)]
+    image_count: Option<&'a RawValue>,
+}
+
+fn read<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<T> {
+    serde_json::from_str(value.get()).ok()
+}
+
+/// Serde would read an array as the fields of a struct in their order.
+fn object<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<T> {
+    value.get().starts_with('{').then(|| read(value)).flatten()
+}
+
+fn text(value: &RawValue) -> Option<String> {
+    read(value).filter(|text: &String| !text.is_empty())
+}
+
+fn bounding_box(value: &RawValue) -> Option<BBox> {
+    read::<[f64; 4]>(value).map(BBox::from)
+}
+
+fn bill(usage: &RawValue) -> Count {
+    match object::<Usage<'_>>(usage) {
+        Some(Usage { image_count: Some(count) }) => images(count),
+        Some(Usage { image_count: None }) => Count::Absent,
+        None => Count::Unreadable,
+    }
+}
+
+fn images(count: &RawValue) -> Count {
+    // One request is about one picture: a bill of a million is none that can be believed.
+    match read::<f64>(count).filter(|n| n.fract() == 0.0 && (0.0..=MOST_IMAGES).contains(n)) {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "whole, not negative and small"
         )]
-        Some(number as u64)
-    });
-    // One request is about one picture: a bill of a million is none that can be believed.
-    whole.filter(|images| *images <= MOST_IMAGES).map_or(Count::Unreadable, Count::Images)
+        Some(images) => Count::Images(images as u64),
+        None => Count::Unreadable,
+    }
 }
 
-const MOST_IMAGES: u64 = 1_000_000;
+const MOST_IMAGES: f64 = 1e6;
 
 #[cfg(test)]
 mod tests {
@@ -124,11 +169,18 @@ mod tests {
             (r#"{"output":"busy"}"#, false),
             (r#"{"error":{"code":"X"}}"#, false),
             ("[]", false),
+            (r#"[{},"X","",{},"r"]"#, false),
+            (r#"{"output":[true,"X","",[],[]]}"#, false),
+            (" \t{\"output\":{}}\r\n", true),
             ("null", false),
             ("", false),
             (r#"{"output":{"check_pass":true"#, false),
             ("<html>504</html>", false),
             (r#"{"output":{}}{"output":{}}"#, false),
+            (r#"{"output":{},"output":{}}"#, false),
+            (r#"{"output":{"check_pass":true,"check_pass":false}}"#, false),
+            (r#"{"code":"X","usage":{"image_count":1},"usage":{}}"#, false),
+            (r#"{"output":{},"later":1e400,"later":{}}"#, true),
         ] {
             assert_eq!(Answer::parse(body.as_bytes()).is_some(), is, "{body}");
         }
@@ -139,6 +191,7 @@ mod tests {
         for (face, is) in [
             ("[1,2,3,4]", true),
             ("[1.5,-2,3e2,4]", true),
+            ("[1,2,3,4e400]", false),
             ("[1,2,3]", false),
             ("[1,2,3,4,5]", false),
             (r#"[1,2,3,"4"]"#, false),
@@ -164,6 +217,8 @@ mod tests {
             ("18446744073709551615", Count::Unreadable),
             (r#""1""#, Count::Unreadable),
             ("[1]", Count::Unreadable),
+            ("1e400", Count::Unreadable),
+            (r#"1,"image_count":0"#, Count::Unreadable),
             ("null", Count::Absent),
         ] {
             let body = format!(r#"{{"code":"X","usage":{{"image_count":{count}}}}}"#);

@@ -20,6 +20,8 @@ use futures_util::stream::Stream;
 use reqwest::dns::Resolve;
 
 pub use guard::AddressPolicy;
+#[cfg(fuzzing)]
+pub(crate) use range::{ByteRange, ContentRange};
 pub(crate) use trouble::describe;
 pub(crate) use version::{Version, VersionBuilder};
 

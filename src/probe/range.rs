@@ -4,14 +4,14 @@ use std::fmt;
 
 /// The bytes asked for: both ends inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ByteRange {
-    pub(super) first: u64,
-    pub(super) last: u64,
+pub(crate) struct ByteRange {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
 }
 
 impl ByteRange {
     /// `length` bytes (at least one) from `first`.
-    pub(super) fn new(first: u64, length: u64) -> Self {
+    pub(crate) fn new(first: u64, length: u64) -> Self {
         Self { first, last: first.saturating_add(length.max(1) - 1) }
     }
 }
@@ -24,17 +24,17 @@ impl fmt::Display for ByteRange {
 
 /// A Content-Range: what part of the whole a 206 or 416 speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ContentRange {
+pub(crate) struct ContentRange {
     /// Absent in the answer to an unsatisfiable request (`bytes */N`).
-    pub(super) part: Option<ByteRange>,
+    pub(crate) part: Option<ByteRange>,
     /// Absent when the origin does not know it (`bytes 0-99/*`).
-    pub(super) total: Option<u64>,
+    pub(crate) total: Option<u64>,
 }
 
 impl ContentRange {
     /// Reads the header's value; `None` for anything that is not well-formed, a part that ends
     /// before it begins or beyond its total included.
-    pub(super) fn parse(value: &str) -> Option<Self> {
+    pub(crate) fn parse(value: &str) -> Option<Self> {
         let (unit, rest) = value.trim().split_once(' ')?;
         if !unit.eq_ignore_ascii_case("bytes") {
             return None;
@@ -58,7 +58,7 @@ impl ContentRange {
 
     /// The part, if it is one that `asked` may be answered with: it begins where asked, and ends
     /// where asked or earlier, which only the end of the file excuses.
-    pub(super) fn answers(&self, asked: ByteRange) -> Option<ByteRange> {
+    pub(crate) fn answers(&self, asked: ByteRange) -> Option<ByteRange> {
         let part = self.part?;
         let ends_early = part.last < asked.last;
         let at_the_end = self.total.is_none_or(|total| part.last + 1 == total);

@@ -1,0 +1,96 @@
+//! The reader against itself: fed whole, in pieces, skipping to its wish, and with its shortcuts
+//! taken. Splits and skips must agree; a shortcut may say less, never something else.
+
+#![no_main]
+
+use emo_preflight::header::{self, Header, HeaderError, HeaderReader, Step};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    // At the end, so that a picture's file is a good input as it is.
+    let (file, choices) = input.split_at(input.len() - input.len().min(CHOICES));
+    let whole = header::from_slice(file);
+    assert_eq!(in_pieces(file, choices), whole);
+    agree(&skipping(file, choices, false), &whole);
+    agree(&skipping(file, choices, true), &whole);
+});
+
+const CHOICES: usize = 16;
+
+type Outcome = Result<Header, HeaderError>;
+
+fn in_pieces(file: &[u8], choices: &[u8]) -> Outcome {
+    let mut reader = HeaderReader::new();
+    let mut choices = choices.iter().cycle();
+    let mut at = 0;
+    while at < file.len() {
+        let choice = usize::from(*choices.next().unwrap_or(&0));
+        // Mostly small pieces, some large.
+        let len = if choice < 200 { choice % 23 + 1 } else { choice * 8 };
+        let end = file.len().min(at + len);
+        let before = reader.step();
+        let after = reader.feed(at as u64, &file[at..end]);
+        never_back(&before, &after);
+        at = end;
+    }
+    reader.eof(file.len() as u64)
+}
+
+/// As one does who can seek: what is wanted and a bit more, and the shortcuts if `jumps`.
+fn skipping(file: &[u8], choices: &[u8], jumps: bool) -> Outcome {
+    let mut reader = HeaderReader::new();
+    let mut choices = choices.iter().cycle();
+    for _ in 0..=4 * file.len() {
+        let more = usize::from(*choices.next().unwrap_or(&0)) * 4;
+        if let Some(jump) = reader.shortcut().filter(|_| jumps) {
+            let landing = part(file, jump.at, jump.len + more);
+            let before = reader.step();
+            if reader.land(jump.at, landing) {
+                let _ = reader.feed(jump.at, landing);
+            } else {
+                assert_eq!(reader.step(), before);
+                assert_eq!(reader.shortcut(), None);
+            }
+            continue;
+        }
+        let step = reader.step();
+        let (at, len) = match step {
+            Ok(Step::Done(header)) => return Ok(header),
+            Ok(Step::Need { at, len }) => (at, len),
+            Err(error) => return Err(error),
+        };
+        let bytes = part(file, at, len + more);
+        if bytes.is_empty() {
+            return reader.eof(file.len() as u64);
+        }
+        never_back(&step, &reader.feed(at, bytes));
+    }
+    panic!("more feeds than bytes");
+}
+
+fn part(file: &[u8], at: u64, len: usize) -> &[u8] {
+    let rest = usize::try_from(at).ok().and_then(|at| file.get(at..)).unwrap_or_default();
+    &rest[..rest.len().min(len)]
+}
+
+/// Neither end of a wish moves back, and an answer stays.
+fn never_back(before: &Result<Step, HeaderError>, after: &Result<Step, HeaderError>) {
+    match (before, after) {
+        (Ok(Step::Need { at: from, len: old }), Ok(Step::Need { at, len })) => {
+            assert!(at >= from && *len > 0);
+            assert!(at.saturating_add(*len as u64) >= from.saturating_add(*old as u64));
+        }
+        (Ok(Step::Need { .. }), _) => {}
+        (before, after) => assert_eq!(before, after),
+    }
+}
+
+fn agree(skipped: &Outcome, whole: &Outcome) {
+    match (skipped, whole) {
+        (Ok(skipped), Ok(whole)) => {
+            let known = skipped.orientation.or(whole.orientation);
+            assert_eq!(Header::new(skipped.format, skipped.width, skipped.height, known), *whole);
+        }
+        _ => assert_eq!(skipped, whole),
+    }
+}
