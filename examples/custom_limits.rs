@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     break reader.eof(file.len() as u64)?;
                 }
                 // More than is wanted is welcome: the orientation is read from what passes by.
-                reader.feed(at, &rest[..rest.len().min(64)])?;
+                reader.feed(at, rest.get(..64).unwrap_or(rest))?;
             }
         }
     };
