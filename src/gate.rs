@@ -205,7 +205,7 @@ impl PreflightBuilder {
         self
     }
 
-    /// The gate.
+    /// The gate. Sends nothing yet: dropping the future is harmless.
     ///
     /// # Errors
     /// [`GateError::Config`] when a setting is out of its range.

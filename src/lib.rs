@@ -27,6 +27,8 @@
 //! reported as [`ReasonCode::BillingUnknown`] and not repeated. That an error answer without
 //! `usage` is unbilled is documented for sister models of the endpoint and assumed for this one.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 // The public interface is:
 pub use bbox::{AspectRatio, BBox};
 pub use emo::{EmoInput, EmoParameters, EmoRequest, HandOffError, Mismatch, StyleLevel};

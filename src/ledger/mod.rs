@@ -71,6 +71,8 @@ impl Ledger {
     /// a lock for each process at work. The file must lie on a local disk: SQLite's locks, and so
     /// the promises, do not hold on network file systems.
     ///
+    /// Dropping the future is harmless: the file is then a ledger or empty, never half of one.
+    ///
     /// # Errors
     /// [`LedgerError`] when the file cannot be opened for writing, is no ledger, was written by a
     /// newer version of this crate, or lies on a network file system.
@@ -81,7 +83,7 @@ impl Ledger {
     }
 
     /// Books in an SQLite file, to be read only: for [`Ledger::spend`] and dry runs. `None` when
-    /// there is no such file.
+    /// there is no such file. Dropping the future is harmless.
     ///
     /// # Errors
     /// [`LedgerError`] as [`Ledger::open`].
@@ -96,7 +98,7 @@ impl Ledger {
     /// What the calls in these books have cost, by Beijing days as on the vendor's bill.
     ///
     /// `since` and `until` are days (inclusive), counted from 1970-01-01. Books in memory keep no
-    /// attempts: theirs is empty.
+    /// attempts: theirs is empty. Only reads: dropping the future is harmless.
     ///
     /// # Errors
     /// [`LedgerError`] when the books cannot be read.
@@ -112,7 +114,8 @@ impl Ledger {
         }
     }
 
-    /// The calls of which nobody knows whether they were billed, oldest first.
+    /// The calls of which nobody knows whether they were billed, oldest first. Only reads: dropping
+    /// the future is harmless.
     ///
     /// # Errors
     /// [`LedgerError`] when the books cannot be read.
