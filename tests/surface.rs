@@ -55,8 +55,11 @@ mod client {
         can_be_sent(gate.close());
         let probe = Probe::new(ProbeOptions::default()).unwrap();
         can_be_spawned(probe.check(Source::url("")));
-        let run: Run = gate.run(stream::empty(), RunOptions::default());
-        can_be_spawned(async move { drop(run) });
+        let runs: [Run; 2] = [
+            gate.run(stream::empty(), RunOptions::default()),
+            probe.run(stream::empty(), RunOptions::default()),
+        ];
+        can_be_spawned(async move { drop(runs) });
     }
 }
 

@@ -1,0 +1,194 @@
+//! What is asked, and of whom: one call for equal questions.
+
+use std::time::{Duration, Instant};
+
+use emo_preflight::emulator::{Emulator, Fate, Picture};
+use emo_preflight::header::{Format, Header};
+use emo_preflight::{AspectRatio, ProbeOptions, Report, RunOptions, Source, Verdict};
+use futures_util::stream::{self, StreamExt as _};
+
+use super::scene::{KEY, emulator, first_code, gate_on, one_portrait};
+
+#[tokio::test]
+async fn the_request_is_the_documented_one() {
+    let (emulator, portrait) = one_portrait().await;
+    let gate = gate_on(&emulator).workspace("ws-7").build().await.unwrap();
+    let url = format!("{}?x=%2F&y=a b#face", portrait.url()).replace(' ', "+");
+    let report = gate.check(Source::url(&url).ratio(AspectRatio::Portrait)).await.unwrap();
+    assert_eq!(report.verdict.as_str(), "accepted");
+    assert_eq!(report.source, url);
+    let received = &emulator.received()[0];
+    assert_eq!(received.method, "POST");
+    assert_eq!(received.path, "/api/v1/services/aigc/image2video/face-detect");
+    assert_eq!(
+        received.body,
+        serde_json::json!({
+            "model": "emo-detect-v1",
+            "input": {"image_url": url.trim_end_matches("#face")},
+            "parameters": {"ratio": "3:4"},
+        })
+    );
+    let header = |name: &str| {
+        let mut found = received.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        let first = found.next().map(|(_, value)| value.as_str());
+        assert!(found.next().is_none(), "{name} twice");
+        first
+    };
+    assert_eq!(header("authorization"), Some(format!("Bearer {KEY}").as_str()));
+    assert_eq!(header("content-type"), Some("application/json"));
+    assert_eq!(header("x-dashscope-workspace"), Some("ws-7"));
+    assert_eq!(header("x-dashscope-async"), None);
+    assert!(header("content-length").is_some());
+    emulator.finish();
+}
+
+#[tokio::test]
+async fn equal_questions_share_one_call_and_different_ones_do_not() {
+    let (emulator, portrait) = one_portrait().await;
+    emulator.script(&portrait, [Fate::judge().late(Duration::from_millis(100))]);
+    let gate = gate_on(&emulator).build().await.unwrap();
+    let url = portrait.url();
+    let alike = [
+        url.to_owned(),
+        format!("{url}#face"),
+        format!("{url}?Expires=1&OSSAccessKeyId=a&Signature=b"),
+        format!("{url}?X-Amz-Signature=c"),
+    ];
+    let checks = alike.iter().cycle().take(20).map(|url| gate.check(Source::url(url)));
+    let reports = futures_util::future::join_all(checks).await;
+    let paid: Vec<_> =
+        reports.iter().map(|r| r.as_ref().unwrap()).filter(|r| !r.from_ledger).collect();
+    assert_eq!((paid.len(), emulator.calls()), (1, 1));
+    assert!(reports.iter().all(|r| r.as_ref().unwrap().verdict == paid[0].verdict));
+
+    for (calls, source) in [
+        (2, Source::url(url).ratio(AspectRatio::Portrait)),
+        (3, Source::url(format!("{url}?v=2"))),
+        (4, Source::url(url).image_id("face")),
+        (4, Source::url(format!("{url}?v=3")).image_id("face")),
+    ] {
+        gate.check(source.clone()).await.unwrap();
+        assert_eq!(emulator.calls(), calls, "{source:?}");
+    }
+    emulator.finish();
+}
+
+#[tokio::test]
+async fn a_changed_picture_is_asked_anew_unless_its_bill_is_unknown() {
+    let (emulator, portrait) = one_portrait().await;
+    let gate = gate_on(&emulator).build().await.unwrap();
+    let check = || async { gate.check(Source::url(portrait.url())).await.unwrap() };
+    assert_eq!(check().await.verdict.as_str(), "accepted");
+    emulator.serve("/face.jpg", Picture::png(500, 500));
+    emulator.script(&portrait, [Fate::judge().cut_off()]);
+    let changed = check().await;
+    assert_eq!((first_code(&changed), emulator.calls()), (Some("billing_unknown"), 2));
+    emulator.serve("/face.jpg", Picture::png(600, 600));
+    let again = check().await;
+    assert_eq!((first_code(&again), emulator.calls()), (Some("billing_unknown"), 2));
+    assert!(again.from_ledger);
+}
+
+/// Books in memory that two gates share are one ledger too.
+#[tokio::test]
+async fn an_unknown_bill_in_shared_memory_is_asked_again_only_by_a_later_gate_told_to() {
+    let (emulator, portrait) = one_portrait().await;
+    emulator.script(&portrait, [Fate::judge().reset(), Fate::judge().reset()]);
+    let ledger = emo_preflight::Ledger::in_memory();
+    let check = async |retry: bool| {
+        let gate = gate_on(&emulator).ledger(ledger.clone()).retry_unknown(retry);
+        let gate = gate.build().await.unwrap();
+        let first = gate.check(Source::url(portrait.url())).await.unwrap();
+        let again = gate.check(Source::url(portrait.url())).await.unwrap();
+        assert!(again.from_ledger);
+        first
+    };
+    assert_eq!(first_code(&check(false).await), Some("billing_unknown"));
+    assert!(check(false).await.from_ledger);
+    assert_eq!(emulator.calls(), 1);
+    assert_eq!(first_code(&check(true).await), Some("billing_unknown"));
+    assert_eq!(emulator.calls(), 2);
+    assert_eq!(check(true).await.verdict.as_str(), "accepted");
+    assert_eq!(emulator.calls(), 3);
+}
+
+#[tokio::test]
+async fn what_the_local_stage_refuses_is_never_called_for() {
+    let emulator = emulator().await;
+    let gate = gate_on(&emulator).build().await.unwrap();
+    for (path, picture, code) in [
+        ("/small.jpg", Picture::jpeg(399, 640), "shortest_side_below_min"),
+        ("/a.gif", Picture::gif(640, 640), "unsupported_format"),
+        ("/a.heic", Picture::heic(), "unsupported_format"),
+        ("/page.jpg", Picture::html(), "not_an_image"),
+        ("/gone.jpg", Picture::status(404), "not_found"),
+    ] {
+        let served = emulator.serve(path, picture);
+        let report = gate.check(Source::url(served.url())).await.unwrap();
+        assert_eq!((report.verdict, first_code(&report)), (Verdict::RejectedLocal, Some(code)));
+    }
+    let path = gate.check(Source::url("portraits/face.jpg")).await.unwrap();
+    assert_eq!((path.verdict, first_code(&path)), (Verdict::RejectedLocal, Some("not_http_url")));
+    assert_eq!(emulator.calls(), 0);
+
+    // The default policy, on a picture that would pass.
+    let portrait = emulator.serve("/face.jpg", Picture::jpeg(480, 600));
+    let guarded = gate_on(&emulator).probe(ProbeOptions::default()).build().await.unwrap();
+    let report = guarded.check(Source::url(portrait.url())).await.unwrap();
+    assert_eq!(
+        (report.verdict, first_code(&report)),
+        (Verdict::RejectedLocal, Some("private_address"))
+    );
+    assert_eq!((emulator.fetches_of(&portrait), emulator.calls()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_known_header_saves_the_fetch_and_is_still_checked() {
+    let (emulator, portrait) = one_portrait().await;
+    let gate = gate_on(&emulator).build().await.unwrap();
+    let known = |width| {
+        let header = Header::new(Format::Jpeg, width, 600, None);
+        gate.check(Source::url(portrait.url()).known_header(header))
+    };
+    let small = known(300).await.unwrap();
+    assert_eq!(first_code(&small), Some("shortest_side_below_min"));
+    let report = known(480).await.unwrap();
+    assert_eq!((report.verdict.as_str(), report.fetch), ("accepted", None));
+    assert_eq!((emulator.fetches_of(&portrait), emulator.calls()), (0, 1));
+}
+
+#[tokio::test]
+async fn calls_keep_the_pace_and_are_never_throttled() {
+    let emulator = Emulator::builder().start().await.unwrap();
+    let gate = gate_on(&emulator).calls_per_second(5.0).build().await.unwrap();
+    let sources: Vec<Source> = (0..12)
+        .map(|n| emulator.serve(&format!("/{n}.png"), Picture::png(400, 400)))
+        .map(|served| Source::url(served.url()))
+        .collect();
+    let begun = Instant::now();
+    let reports: Vec<Report> =
+        gate.run(stream::iter(sources), RunOptions::default()).collect().await;
+    assert!(reports.iter().all(|report| report.verdict.as_str() == "accepted"), "{reports:?}");
+    assert!(begun.elapsed() >= Duration::from_millis(11 * 200));
+    assert_eq!(emulator.calls(), 12, "none was refused and repeated");
+    let mut indexes: Vec<u64> = reports.iter().map(|report| report.index).collect();
+    indexes.sort_unstable();
+    assert_eq!(indexes, (0..12).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_was_not_sent_is_sent_when_the_service_is_there() {
+    // A port that refuses now and will answer later.
+    let reserved = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = reserved.local_addr().unwrap();
+    drop(reserved);
+    let (pictures, portrait) = one_portrait().await;
+    let gate =
+        gate_on(&pictures).base_url(format!("http://{address}/api/v1")).build().await.unwrap();
+    let check = tokio::spawn(gate.check(Source::url(portrait.url())));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let service = Emulator::builder().listen(address).start().await.unwrap();
+    let report = check.await.unwrap().unwrap();
+    assert_eq!(report.verdict.as_str(), "accepted", "{report:?}");
+    assert_eq!((service.calls(), gate.close().await.calls), (1, 1));
+}

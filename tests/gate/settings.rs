@@ -1,0 +1,50 @@
+//! Settings and keys that cannot work.
+
+use std::time::Duration;
+
+use emo_preflight::{ApiKey, ConfigError, GateError, Preflight, ProbeOptions};
+
+use super::scene::KEY;
+
+#[tokio::test]
+async fn settings_out_of_range_are_refused_with_what_was_found() {
+    let gate = || Preflight::builder(ApiKey::new(KEY).unwrap());
+    let mut no_host_places = ProbeOptions::default();
+    no_host_places.per_host = 0;
+    for (builder, says) in [
+        (gate().base_url("http://dashscope.aliyuncs.com/api/v1"), "https"),
+        (gate().base_url("http://127.0.0.1.example.org/"), "https"),
+        (gate().base_url("ftp://h/"), "ftp"),
+        (gate().base_url("dashscope"), "is a URL"),
+        (gate().base_url("https://user:secret@h/"), "no userinfo"),
+        (gate().base_url("https://:secret@h/"), "no userinfo"),
+        (gate().base_url("https://h/api/v1?key=1"), "query"),
+        (gate().model(" "), "model"),
+        (gate().workspace("a\nb"), "workspace"),
+        (gate().call_timeout(Duration::ZERO), "time-out"),
+        (gate().calls_per_second(0.0), "found 0"),
+        (gate().calls_per_second(f64::NAN), "NaN"),
+        (gate().calls_per_second(-1.0), "-1"),
+        (gate().calls_per_second(1_001.0), "1001"),
+        (gate().calls_per_second(1e-300), "from 0.0001"),
+        (gate().probe(no_host_places), "at least 1"),
+    ] {
+        match builder.build().await.map(|_| ()) {
+            Err(GateError::Config(ConfigError::Option(text))) => {
+                assert!(text.contains(says) && !text.contains("secret"), "{text}");
+            }
+            other => panic!("{says}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_key_cannot_be_printed_and_must_fit_a_header() {
+    let key = ApiKey::new(" sk-secret\n").unwrap();
+    assert!(!format!("{key:?} {:?}", Preflight::builder(key.clone())).contains("secret"));
+    assert_eq!(key, ApiKey::new("sk-secret").unwrap());
+    for bad in ["", "  ", "sk secret", "sk-\u{e9}", "sk-\0"] {
+        let error = ApiKey::new(bad).unwrap_err().to_string();
+        assert!(!error.contains("sk-"), "{error}");
+    }
+}

@@ -1,0 +1,110 @@
+//! What the file holds: nothing secret, nothing needless, and the bill.
+
+use emo_preflight::emulator::{Fate, Picture};
+use emo_preflight::{Ledger, Source, Verdict};
+
+use super::scene::{Scene, check, fail_on};
+
+#[tokio::test]
+async fn the_file_is_private_and_its_place_is_made() {
+    let scene = Scene::new().await;
+    let path = scene.folder.path().join("a").join("b").join("ledger.db");
+    let _ledger = Ledger::open(&path).await.unwrap();
+    #[cfg(unix)]
+    for name in ["ledger.db", "ledger.db-wal", "ledger.db-owners"] {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(path.with_file_name(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
+    }
+}
+
+#[tokio::test]
+async fn local_rejections_and_known_verdicts_cost_no_write() {
+    let scene = Scene::new().await;
+    let portrait = scene.portrait("face.png");
+    let gif = scene.emulator.serve("/a.gif", Picture::gif(500, 500));
+    let gate = scene.gate().await;
+    check(&gate, &portrait).await;
+    // Any write now fails.
+    for table in ["pace", "attempt", "question"] {
+        for statement in ["INSERT", "UPDATE"] {
+            let name = format!("fault_{table}_{statement}");
+            scene.sql(&fail_on(statement, table).replace("fault", &name)).await;
+        }
+    }
+    for _ in 0..3 {
+        assert_eq!(check(&gate, &gif).await.verdict, Verdict::RejectedLocal);
+        assert!(check(&gate, &portrait).await.from_ledger);
+    }
+}
+
+#[tokio::test]
+async fn the_books_hold_no_secret_and_the_answer_as_it_came() {
+    let scene = Scene::new().await;
+    let portrait = scene.portrait("face.png");
+    scene.emulator.script(&portrait, [Fate::raw(200, "text/html", "<html>what is this</html>")]);
+    let url = portrait.url().replace("http://", "http://user:pass-sentinel@");
+    let gate = scene.gate().await;
+    gate.check(Source::url(format!("{url}?token=query-sentinel"))).await.unwrap();
+    gate.close().await;
+    drop(gate);
+    let mut everything = Vec::new();
+    for entry in std::fs::read_dir(scene.folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            everything.extend(std::fs::read(path).unwrap());
+        }
+    }
+    let text = String::from_utf8_lossy(&everything);
+    assert!(text.contains("what is this"), "the answer is kept raw");
+    for secret in ["pass-sentinel", "query-sentinel", "sk-test"] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn spending_is_summed_as_the_bill_is() {
+    let scene = Scene::new().await;
+    let pictures = scene.portraits(8);
+    let wrong = Fate::boxes([150.0, 150.0, 250.0, 250.0], [100.0, 100.0, 300.0, 350.0]);
+    for (picture, fate) in pictures.iter().zip([
+        Fate::judge(),
+        Fate::judge(),
+        Fate::refused_by_model(),
+        Fate::error(400, "InvalidFile.NoHuman"),
+        wrong,
+        Fate::missing_box(),
+        Fate::judge().reset(),
+        Fate::without_usage(),
+    ]) {
+        scene.emulator.script(picture, [fate]);
+    }
+    let gate = scene.gate().await;
+    for picture in &pictures {
+        check(&gate, picture).await;
+    }
+    let ledger = Ledger::open_read_only(scene.path()).await.unwrap().unwrap();
+    let spend = ledger.spend(None, None).await.unwrap();
+    let total = spend.total();
+    assert_eq!(
+        [total.accepted, total.rejected_billed, total.refused, total.box_mismatch],
+        [3, 1, 1, 1]
+    );
+    assert_eq!([total.failed_billed, total.unknown], [1, 2]);
+    assert_eq!([total.images_certain, total.images_at_most], [5, 7]);
+    // The vendor's count lies between.
+    assert!((5..=7).contains(&scene.emulator.billed()));
+    assert_eq!(ledger.unknown_calls().await.unwrap().len(), 2);
+    assert_eq!(gate.spent().images, 5);
+
+    // By Beijing days: 16:00 UTC is midnight there.
+    scene.sql("UPDATE attempt SET slot_us = 1790006400000000 - 1 WHERE verdict = 'accepted'").await;
+    scene.sql("UPDATE attempt SET slot_us = 1790006400000000 WHERE verdict <> 'accepted'").await;
+    let day = 1_790_006_400_000_000_i64.div_euclid(86_400_000_000);
+    let spend = ledger.spend(None, None).await.unwrap();
+    let by_day: Vec<_> =
+        spend.days.iter().map(|d| (d.day - day, d.accepted, d.images_certain)).collect();
+    assert_eq!(by_day, [(0, 3, 2), (1, 0, 3)]);
+    assert_eq!(ledger.spend(Some(day + 1), None).await.unwrap().total().accepted, 0);
+    assert_eq!(ledger.spend(None, Some(day)).await.unwrap().total().accepted, 3);
+}

@@ -1,0 +1,166 @@
+//! Books that cannot be opened, read or written.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use emo_preflight::emulator::Fate;
+use emo_preflight::{
+    Certainty, GateError, Ledger, LedgerError, Report, RunOptions, Source, Verdict,
+};
+use futures_util::stream::StreamExt as _;
+
+use super::scene::{Scene, check, code, fail_on, sources, sql};
+
+#[tokio::test]
+async fn a_ledger_that_cannot_be_used_is_a_clear_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("text"), "this is no database, it is a letter ".repeat(40)).unwrap();
+    std::fs::create_dir(at("folder")).unwrap();
+    std::fs::write(at("empty"), "").unwrap();
+    sql(&make(&at("foreign")), "CREATE TABLE other (a)").await;
+    let newer = at("newer");
+    drop(Ledger::open(&newer).await.unwrap());
+    sql(&newer, "UPDATE ledger_schema SET version = 99").await;
+
+    for (name, says) in [
+        ("text", "not a database"),
+        ("folder", "is a directory"),
+        ("foreign", "no ledger"),
+        ("text/below", "folder cannot be made"),
+    ] {
+        let error = Ledger::open(at(name)).await.unwrap_err();
+        assert!(error.to_string().contains(says), "{name}: {error}");
+        assert!(error.to_string().contains(at(name).to_str().unwrap()), "{error}");
+    }
+    match Ledger::open(&newer).await {
+        Err(LedgerError::Newer { found: 99, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    Ledger::open(at("empty")).await.unwrap();
+    assert!(Ledger::open_read_only(at("nowhere")).await.unwrap().is_none());
+    assert!(!at("nowhere").exists());
+}
+
+fn make(path: &Path) -> PathBuf {
+    std::fs::write(path, "").unwrap();
+    path.to_owned()
+}
+
+/// A fault at each write of an intent, its commit included: no call leaves.
+#[tokio::test]
+async fn no_call_leaves_on_a_failed_intent() {
+    for fault in [
+        fail_on("INSERT", "pace"),
+        fail_on("INSERT", "attempt"),
+        fail_on("INSERT", "question"),
+        fail_commit_on("INSERT", "attempt"),
+        fail_commit_on("INSERT", "question"),
+    ] {
+        let scene = Scene::new().await;
+        let pictures = scene.portraits(5);
+        let gate = scene.gate().await;
+        scene.sql(&fault).await;
+        match gate.check(Source::url(pictures[0].url())).await {
+            Err(error @ GateError::Ledger(_)) => assert!(!error.may_have_been_billed()),
+            other => panic!("{fault}: {other:?}"),
+        }
+        let reports: Vec<Report> =
+            gate.run(sources(&pictures), RunOptions::default()).collect().await;
+        assert_eq!(reports.len(), 5, "{fault}");
+        for report in &reports {
+            assert_eq!(code(report), Some("ledger_error"), "{fault}: {report:?}");
+            assert_eq!(report.billing.certainty, Certainty::None);
+        }
+        assert!(reports.iter().any(|report| report.verdict == Verdict::Failed));
+        assert_eq!(scene.emulator.calls(), 0, "{fault}");
+        // Mended, all goes on where it was.
+        scene.sql("DROP TRIGGER fault").await;
+        assert_eq!(check(&gate, &pictures[0]).await.verdict.as_str(), "accepted", "{fault}");
+    }
+}
+
+/// Books that cannot be read any more end a run like books that cannot be written.
+#[tokio::test]
+async fn no_call_leaves_when_the_books_cannot_be_read() {
+    let scene = Scene::new().await;
+    let pictures = scene.portraits(6);
+    let gate = scene.gate().await;
+    scene.sql("ALTER TABLE question RENAME TO elsewhere").await;
+    let mut options = RunOptions::default();
+    options.concurrency = 2;
+    let reports: Vec<Report> = gate.run(sources(&pictures), options).collect().await;
+    assert_eq!(reports.len(), 6);
+    assert!(reports.iter().all(|report| code(report) == Some("ledger_error")), "{reports:?}");
+    assert!(reports.iter().any(|report| report.verdict == Verdict::Skipped));
+    assert_eq!(scene.emulator.calls(), 0);
+}
+
+/// A fault at each write of an answer that passes: the answer waits, nothing else leaves.
+#[tokio::test]
+async fn an_answer_that_cannot_be_written_holds_everything_until_it_is() {
+    for fault in [
+        fail_on("UPDATE", "attempt"),
+        fail_on("UPDATE", "question"),
+        fail_commit_on("UPDATE", "attempt"),
+        fail_commit_on("UPDATE", "question"),
+    ] {
+        let scene = Scene::new().await;
+        let pictures = scene.portraits(3);
+        scene.emulator.script(&pictures[0], [Fate::judge().late(Duration::from_millis(300))]);
+        let gate = scene.gate().await;
+        let first = tokio::spawn(gate.check(Source::url(pictures[0].url())));
+        while scene.emulator.calls() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        scene.sql(&fault).await;
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let second = tokio::spawn(gate.check(Source::url(pictures[1].url())));
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        assert_eq!(scene.emulator.calls(), 1, "{fault}: a call left while an answer was unwritten");
+        assert!(!first.is_finished() && !second.is_finished());
+        scene.sql("DROP TRIGGER fault").await;
+        for report in [first.await, second.await] {
+            assert_eq!(report.unwrap().unwrap().verdict.as_str(), "accepted", "{fault}");
+        }
+        let again = check(&scene.gate().await, &pictures[0]).await;
+        assert!(again.from_ledger, "{fault}");
+        assert_eq!(scene.emulator.billed(), 2);
+    }
+}
+
+/// A fault that stays: the bill is known from the report, the run stops, nothing more leaves.
+#[tokio::test]
+async fn an_answer_that_cannot_be_written_at_all_is_reported_with_its_bill() {
+    let scene = Scene::new().await;
+    let pictures = scene.portraits(4);
+    scene.emulator.script(&pictures[0], [Fate::judge().late(Duration::from_millis(300))]);
+    let gate = scene.gate().await;
+    let mut options = RunOptions::default();
+    options.concurrency = 1;
+    let run = tokio::spawn(gate.run(sources(&pictures), options).collect::<Vec<Report>>());
+    while scene.emulator.calls() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    scene.sql(&fail_on("UPDATE", "attempt")).await;
+    let reports = run.await.unwrap();
+    assert_eq!((reports[0].verdict, code(&reports[0])), (Verdict::Failed, Some("ledger_error")));
+    assert_eq!((reports[0].billing.images, reports[0].billing.certainty), (1, Certainty::Certain));
+    assert!(
+        reports[1..]
+            .iter()
+            .all(|r| r.verdict == Verdict::Skipped && code(r) == Some("ledger_error"))
+    );
+    assert_eq!(scene.emulator.calls(), 1);
+}
+
+/// A trigger that lets a statement pass and makes its transaction's commit fail.
+fn fail_commit_on(statement: &str, table: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS parent (id INTEGER PRIMARY KEY); \
+         CREATE TABLE IF NOT EXISTS child \
+         (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED); \
+         CREATE TRIGGER fault AFTER {statement} ON {table} \
+         BEGIN INSERT INTO child VALUES (7); END"
+    )
+}
