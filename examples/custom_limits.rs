@@ -1,8 +1,8 @@
 //! Limits of your own, stricter than the service's, and the reader fed piece by piece as bytes
 //! come in: `cargo run --example custom_limits`
 
+use emo_preflight::Limits;
 use emo_preflight::header::{HeaderReader, Step};
-use emo_preflight::limits::Limits;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // A house rule: nothing below 720 pixels is worth animating.

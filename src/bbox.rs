@@ -218,14 +218,14 @@ impl fmt::Display for BoxProblem {
 /// the orientation swaps the sides, or is unknown, a box that fits either way passes.
 ///
 /// ```
-/// use emo_preflight::bbox::{AspectRatio, BBox, check};
+/// use emo_preflight::{AspectRatio, BBox, check_boxes};
 /// let face = BBox::from([302.0, 286.0, 610.0, 593.0]); // the vendor page's sample
 /// let ext = BBox::from([71.0, 9.0, 840.0, 778.0]);
-/// assert!(check(&face, &ext, AspectRatio::Square, None).is_empty());
-/// assert_eq!(check(&face, &ext, AspectRatio::Portrait, None).len(), 1);
+/// assert!(check_boxes(&face, &ext, AspectRatio::Square, None).is_empty());
+/// assert_eq!(check_boxes(&face, &ext, AspectRatio::Portrait, None).len(), 1);
 /// ```
 #[must_use]
-pub fn check(
+pub fn check_boxes(
     face: &BBox,
     ext: &BBox,
     ratio: AspectRatio,

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::bbox::{self, AspectRatio};
+use crate::bbox::{AspectRatio, check_boxes};
 use crate::detect::{Attempt, End, Judgement, Outcome, PaidClient, Sent, decide};
 use crate::error::LedgerError;
 use crate::header::Header;
@@ -324,7 +324,7 @@ pub(crate) fn verdict_of(
 ) -> (Verdict, Vec<Reason>) {
     match *judgement {
         Judgement::Passed { face, ext } => {
-            let problems = bbox::check(&face, &ext, ratio, header);
+            let problems = check_boxes(&face, &ext, ratio, header);
             let verdict = if problems.is_empty() {
                 Verdict::Accepted { face, ext }
             } else {

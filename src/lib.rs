@@ -7,8 +7,8 @@
 //!           free, a few KB              never pay twice    paid      free
 //! ```
 //!
-//! - [`header`] reads format and sides from a picture's first bytes, [`limits`] holds them against
-//!   the documented limits, [`bbox`] checks an answer's boxes, [`Report`] is the result and its
+//! - [`header`] reads format and sides from a picture's first bytes, [`Limits`] holds them against
+//!   the documented limits, [`check_boxes`] checks an answer's boxes, [`Report`] is the result and its
 //!   JSON, [`EmoRequest`] the hand-off to the video model. None of these needs a feature.
 //! - With `client`, `Probe` is the local stage on its own and `Preflight` the gate: the local
 //!   stage, then the paid call for what passes, at most once per question.
@@ -30,7 +30,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The public interface is:
-pub use bbox::{AspectRatio, BBox};
+pub use bbox::{AspectRatio, BBox, BoxProblem, UnknownRatio, check_boxes};
 pub use emo::{EmoInput, EmoParameters, EmoRequest, HandOffError, Mismatch, StyleLevel};
 pub use fields::Fields;
 pub use limits::{Limits, Violation};
@@ -50,15 +50,15 @@ pub use {
 #[cfg(feature = "ledger")]
 pub use ledger::{DaySpend, Spend, UnknownCall};
 
-pub mod bbox;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 pub mod header;
-pub mod limits;
 
 // Internal modules, each with one job:
+mod bbox;
 mod emo;
 mod fields;
+mod limits;
 mod report;
 
 #[cfg(feature = "client")]

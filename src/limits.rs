@@ -1,22 +1,22 @@
 //! The documented limits on a portrait, as data, and what breaks them.
-//!
-//! Source: the vendor's API page of `emo-detect-v1`: JPG/JPEG, PNG, BMP or WebP, shortest side
-//! at least 400 px, longest side at most 7,000 px. The service's own error text says "larger than
-//! 400 … smaller than 7000", so whether 400 and 7,000 themselves pass is not certain. The default
-//! follows the page (both inclusive); a pipeline that has seen otherwise changes the numbers:
-//!
-//! ```
-//! use emo_preflight::Limits;
-//! let mut strict = Limits::default();
-//! strict.shortest_side_min = 401;
-//! strict.longest_side_max = 6_999;
-//! ```
 
 use std::fmt;
 
 use crate::header::{Format, Header};
 
 /// What a picture must satisfy before a call is worth its money.
+///
+/// Source: the vendor's API page of `emo-detect-v1`: JPG/JPEG, PNG, BMP or WebP, shortest side
+/// at least 400 px, longest side at most 7,000 px. The service's own error text says "larger than
+/// 400 … smaller than 7000", so whether 400 and 7,000 themselves pass is not certain. The default
+/// follows the page (both inclusive); a pipeline that has seen otherwise changes the numbers:
+///
+/// ```
+/// use emo_preflight::Limits;
+/// let mut strict = Limits::default();
+/// strict.shortest_side_min = 401;
+/// strict.longest_side_max = 6_999;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -30,11 +30,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            formats: vec![Format::Jpeg, Format::Png, Format::Bmp, Format::WebP],
-            shortest_side_min: 400,
-            longest_side_max: 7_000,
-        }
+        Self { formats: Format::ALL.to_vec(), shortest_side_min: 400, longest_side_max: 7_000 }
     }
 }
 

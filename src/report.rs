@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::bbox::{AspectRatio, BBox, BoxProblem};
 use crate::fields::Fields;
-use crate::header::{Header, HeaderError};
+use crate::header::{Format, Header, HeaderError};
 use crate::limits::{Violation, one_of};
 
 /// What came of one source.
@@ -317,7 +317,7 @@ impl From<&BoxProblem> for Reason {
 impl From<&HeaderError> for Reason {
     fn from(error: &HeaderError) -> Self {
         let message = error.to_string();
-        let take = || one_of(&crate::Limits::default().formats);
+        let take = || one_of(&Format::ALL);
         match error {
             HeaderError::Unsupported { found } => {
                 Self::new(ReasonCode::UnsupportedFormat, message).found(*found).required(take())

@@ -2,9 +2,8 @@
 
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use emo_preflight::bbox::{BoxProblem, check};
 use emo_preflight::header::{Format, Header, Orientation};
-use emo_preflight::{AspectRatio, BBox, Reason};
+use emo_preflight::{AspectRatio, BBox, BoxProblem, Reason, check_boxes};
 use proptest::prelude::*;
 
 use AspectRatio::{Portrait, Square};
@@ -18,10 +17,10 @@ fn the_vendors_samples_pass() {
         ("emoji page", [212, 194, 460, 441], [63, 30, 609, 575]),
     ] {
         let (face, ext) = (bbox(face), bbox(ext));
-        assert_eq!(check(&face, &ext, Square, None), [], "{name}");
+        assert_eq!(check_boxes(&face, &ext, Square, None), [], "{name}");
         // As small a picture as holds the box: edges equal to its sides pass.
         let tight = Header::new(Format::Jpeg, ext.x2 as u32, ext.y2 as u32, None);
-        assert_eq!(check(&face, &ext, Square, Some(&tight)), [], "{name}");
+        assert_eq!(check_boxes(&face, &ext, Square, Some(&tight)), [], "{name}");
         assert_eq!(codes(face, ext, Portrait, None), ["ratio_mismatch"], "{name}");
     }
 }
@@ -132,7 +131,7 @@ fn a_problem_says_what_was_found_and_required() {
             "face_bbox lies within ext_bbox [11, 0, 211, 200], found [10, 10, 20, 20]",
         ),
     ] {
-        let problems = check(&bbox(face), &bbox(ext), ratio, image.as_ref());
+        let problems = check_boxes(&bbox(face), &bbox(ext), ratio, image.as_ref());
         assert_eq!(problems.len(), 1, "{message}");
         let reason = Reason::from(&problems[0]);
         assert_eq!(reason.message, message);
@@ -216,7 +215,7 @@ proptest! {
         let corners: [f64; 4] = [x, y, x + unit * a, y + unit * b];
         for rounded in [corners.map(f64::round), corners.map(f64::round_ties_even)] {
             let ext = BBox::from(rounded);
-            prop_assert_eq!(check(&ext, &ext, ratio, None), [], "{}", ext);
+            prop_assert_eq!(check_boxes(&ext, &ext, ratio, None), [], "{}", ext);
         }
     }
 
@@ -301,7 +300,7 @@ fn picture(width: u32, height: u32, orientation: Option<Orientation>) -> Header 
 
 /// The codes of what does not hold, in order.
 fn codes(face: BBox, ext: BBox, ratio: AspectRatio, image: Option<Header>) -> Vec<String> {
-    check(&face, &ext, ratio, image.as_ref())
+    check_boxes(&face, &ext, ratio, image.as_ref())
         .iter()
         .map(|problem| Reason::from(problem).code.to_string())
         .collect()

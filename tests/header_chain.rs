@@ -1,5 +1,5 @@
-//! Jumps over chains of JPEG segments that announce their own end: a jump may cost time, never
-//! truth.
+//! Jumps over chains of JPEG segments that announce their own end: where an announcement is
+//! wrong, a jump costs time, never truth.
 
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -83,6 +83,7 @@ fn fetch(file: &[u8], piece: usize) -> (Result<Header, HeaderError>, usize, usiz
                 continue;
             }
             landed += 1;
+            continue;
         }
         let _ = reader.feed(at, part(at));
     }

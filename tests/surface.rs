@@ -1,14 +1,14 @@
 //! What every public type promises to who holds it: it may go to any thread and stay there. That
 //! this compiles is the test.
 
-use emo_preflight::bbox::{BoxProblem, UnknownRatio};
 use emo_preflight::header::{
     FirstBytes, Format, Found, Header, HeaderError, HeaderReader, InvalidOrientation, Orientation,
     Problem, ReadError, Shortcut, Step,
 };
 use emo_preflight::{
-    AspectRatio, BBox, Billing, Certainty, EmoInput, EmoParameters, EmoRequest, Fetch, Fields,
-    HandOffError, Limits, Mismatch, Reason, ReasonCode, Report, StyleLevel, Verdict, Violation,
+    AspectRatio, BBox, Billing, BoxProblem, Certainty, EmoInput, EmoParameters, EmoRequest, Fetch,
+    Fields, HandOffError, Limits, Mismatch, Reason, ReasonCode, Report, StyleLevel, UnknownRatio,
+    Verdict, Violation,
 };
 
 fn goes_anywhere<T: Send + Sync + Unpin + 'static>() {}

@@ -99,6 +99,9 @@ impl HeaderReader {
     /// many segments, or its extended XMP, says where its last segment must begin. Whoever takes
     /// it reads `len` bytes at `at` and [lands](Self::land); whoever does not goes on with the
     /// wish. Offered only where the chain's first bytes came in one feed.
+    ///
+    /// What lies between is not looked at. A file made to mislead could hide another frame header
+    /// there, and then shows other sides to whoever jumps than to whoever reads on.
     #[must_use]
     pub fn shortcut(&self) -> Option<Shortcut> {
         match &self.state {
@@ -108,16 +111,21 @@ impl HeaderReader {
     }
 
     /// Offers the bytes at a [shortcut](Self::shortcut)'s landing. True when they are the chain's
-    /// last segment: the wish then lies there, and these very bytes are to be
-    /// [fed](Self::feed) next. False when the announcement was wrong: nothing has changed, and the
-    /// shortcut is not offered again.
+    /// last segment: they have been [fed](Self::feed), and the wish goes on from there. False when
+    /// the announcement was wrong: nothing has changed, and the shortcut is not offered again.
+    #[must_use]
     pub fn land(&mut self, at: u64, bytes: &[u8]) -> bool {
-        match &mut self.state {
+        let landed = match &mut self.state {
             State::Jpeg(walker) if walker.shortcut().is_some_and(|s| s.at == at) => {
                 walker.land(bytes)
             }
             _ => false,
+        };
+        if landed {
+            // An error stays: the next step answers it.
+            let _ = self.feed(at, bytes);
         }
+        landed
     }
 
     /// Takes `bytes`, the first of which lies at offset `at` of the file.

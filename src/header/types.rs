@@ -22,6 +22,9 @@ pub enum Format {
 }
 
 impl Format {
+    /// All of them: what the reader reads and the service takes.
+    pub const ALL: [Self; 4] = [Self::Jpeg, Self::Png, Self::Bmp, Self::WebP];
+
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Jpeg => "JPEG",

@@ -66,9 +66,7 @@ impl Walk {
 
     /// Takes the part behind a jump. If the landing is bad, the walk goes on from where it was.
     pub(super) fn land(&mut self, jump: Shortcut, landing: &[u8]) {
-        if self.reader.land(jump.at, landing) {
-            let _ = self.reader.feed(jump.at, landing);
-        } else {
+        if !self.reader.land(jump.at, landing) {
             self.bad_landings += 1;
         }
     }
