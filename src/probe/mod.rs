@@ -263,6 +263,10 @@ impl Shared {
             }))
             .pool_max_idle_per_host(options.per_host)
             .http2_initial_stream_window_size(STREAM_WINDOW)
+            // HTTP/1.1 repeats on another connection; here a dead one would be asked again, and
+            // by every later picture. So it is found out before the patience with it ends.
+            .http2_keep_alive_interval(options.progress_timeout / 4)
+            .http2_keep_alive_timeout(options.progress_timeout / 2)
             .tls_backend_preconfigured(tls)
             .build()
             .map_err(|e| ConfigError::Option(format!("cannot set up image fetches: {e}")))?;

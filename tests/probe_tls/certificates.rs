@@ -14,7 +14,7 @@ async fn origin() -> Origin {
 
 #[tokio::test]
 async fn an_extra_root_is_trusted_and_nobody_else_that_is_unknown() {
-    let (ours, theirs) = (Authority::new(), Authority::new());
+    let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
     let root = |authority: &Authority| RootCertificate::from_der(authority.der()).unwrap();
     let origin = origin().await;
     let front = Front::before(&origin, ours.acceptor(|_| {})).await;
@@ -35,11 +35,15 @@ async fn an_extra_root_is_trusted_and_nobody_else_that_is_unknown() {
 #[tokio::test]
 async fn a_certificate_that_does_not_hold_is_final_and_named() {
     type Change = fn(&mut Manner);
-    let authority = Authority::new();
+    let authority = Authority::new("ours");
     let origin = origin().await;
     let rows: [(&str, Change, &str); 5] = [
         ("expired", |m| m.certificate.not_after = date_time_ymd(2_020, 1, 1), "expired"),
-        ("of the future", |m| m.certificate.not_before = date_time_ymd(4_000, 1, 1), "not valid yet"),
+        (
+            "of the future",
+            |m| m.certificate.not_before = date_time_ymd(4_000, 1, 1),
+            "not valid yet",
+        ),
         ("for another name", |m| m.certificate = named("example.org"), "not valid for name"),
         ("for another address", |m| m.certificate = named("127.0.0.2"), "not valid for name"),
         ("for no name", |m| m.certificate.subject_alt_names.clear(), "not valid for name"),
@@ -48,7 +52,7 @@ async fn a_certificate_that_does_not_hold_is_final_and_named() {
         let front = Front::before(&origin, authority.acceptor(change)).await;
         fails_once(name, &front, &authority.options(), mentions).await;
     }
-    let front = Front::before(&origin, Authority::new().acceptor(|_| {})).await;
+    let front = Front::before(&origin, Authority::new("theirs").acceptor(|_| {})).await;
     fails_once("of an unknown authority", &front, &authority.options(), "UnknownIssuer").await;
     // It would be asked for something that must not be known to whoever is in between.
     assert!(origin.requests().is_empty());
@@ -74,7 +78,7 @@ fn named(name: &str) -> CertificateParams {
 
 #[tokio::test]
 async fn a_certificate_holds_for_the_name_that_was_asked_for() {
-    let authority = Authority::new();
+    let authority = Authority::new("ours");
     let origin = origin().await;
     for (name, host, says) in [
         ("localhost", "localhost", "eligible"),
@@ -92,7 +96,7 @@ async fn a_certificate_holds_for_the_name_that_was_asked_for() {
 
 #[test]
 fn an_extra_root_that_is_no_certificate_is_refused() {
-    let der = Authority::new().der();
+    let der = Authority::new("ours").der();
     let cut = der[..der.len() - 1].to_vec();
     let followed = [&der[..], b"\0"].concat();
     for (name, bytes) in [
@@ -114,7 +118,7 @@ fn an_extra_root_that_is_no_certificate_is_refused() {
 
 #[test]
 fn settings_with_an_extra_root_are_compared_and_shown_like_others() {
-    let authority = Authority::new();
+    let authority = Authority::new("ours");
     let options = authority.options();
     assert_eq!(options, options.clone());
     assert_ne!(options, table::options());

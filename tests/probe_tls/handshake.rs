@@ -1,6 +1,7 @@
 //! What is agreed on before the first request, and handshakes that fail.
 
 use emo_preflight::Source;
+use futures_util::future::join_all;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ProtocolVersion, SupportedProtocolVersion};
 
@@ -15,7 +16,7 @@ async fn http_1_is_spoken_over_either_version_of_tls() {
     const TLS_1_2: &[&SupportedProtocolVersion] = &[&TLS12];
     const TLS_1_3: &[&SupportedProtocolVersion] = &[&TLS13];
     const BOTH: &[&SupportedProtocolVersion] = &[&TLS12, &TLS13];
-    let authority = Authority::new();
+    let authority = Authority::new("ours");
     // Three ranges, so that the connection has to serve again.
     let file = jpeg(640, 800, 60_000, 100_000);
     let origin = Origin::start(move |r| ranged(r, &file)).await;
@@ -41,7 +42,7 @@ async fn http_1_is_spoken_over_either_version_of_tls() {
 
 #[tokio::test]
 async fn http_2_is_spoken_where_it_is_offered() {
-    let authority = Authority::new();
+    let authority = Authority::new("ours");
     let origin = Http2::start(&authority, |_| Reply::Part(jpeg(640, 800, 60_000, 100_000))).await;
     let report = probe(&authority.options()).check(Source::url(origin.url("a"))).await;
     assert_eq!(said(&report), "eligible", "{report:?}");
@@ -59,27 +60,29 @@ async fn a_handshake_that_breaks_off_is_a_broken_connection() {
     const HALF: &[u8] = &[0x16, 3, 3, 0, 0x7a, 2, 0, 0, 0x76, 3, 3];
     /// A fatal alert: handshake_failure (RFC 8446, section 6).
     const ALERT: &[u8] = &[0x15, 3, 3, 0, 2, 2, 40];
-    let authority = Authority::new();
-    for (name, answer, then) in [
+    let authority = Authority::new("ours");
+    let rows = [
         ("closed at once", &b""[..], Then::Close),
         ("reset at once", b"", Then::Reset),
         ("closed in the middle", HALF, Then::Close),
         ("an alert", ALERT, Then::Close),
         ("plain HTTP", PLAIN, Then::Close),
         ("plain HTTP that stays", PLAIN, Then::Hang),
-    ] {
+    ];
+    join_all(rows.map(async |(name, answer, then)| {
         let front = Front::broken(answer, then).await;
         let report = probe(&authority.options()).check(Source::url(front.url("a"))).await;
         assert_eq!(said(&report), "undetermined/network", "{name}: {report:?}");
         let fetch = report.fetch.unwrap();
         assert_eq!((fetch.requests, fetch.bytes), (3, 0), "{name}");
         assert_eq!(front.seen().connections, 3, "{name}");
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
 async fn a_handshake_that_gets_no_further_is_given_up_on() {
-    let authority = Authority::new();
+    let authority = Authority::new("ours");
     for answer in [&b""[..], &[0x16, 3, 3, 0, 0x7a, 2]] {
         let front = Front::broken(answer, Then::Hang).await;
         let mut options = authority.options();
@@ -102,9 +105,10 @@ async fn a_handshake_that_gets_no_further_is_given_up_on() {
 #[tokio::test]
 async fn https_is_not_spoken_to_a_port_of_http() {
     let origin = Origin::start(|r| ranged(r, &png(640, 800, 20_000))).await;
-    let front = Front::before(&origin, Authority::new().acceptor(|_| {})).await;
+    let authority = Authority::new("ours");
+    let front = Front::before(&origin, authority.acceptor(|_| {})).await;
     let url = format!("http://127.0.0.1:{}/a", front.port());
-    let report = probe(&Authority::new().options()).check(Source::url(url)).await;
+    let report = probe(&authority.options()).check(Source::url(url)).await;
     assert_eq!(said(&report), "undetermined/network", "{report:?}");
     assert!(front.seen().handshakes.is_empty() && origin.requests().is_empty());
 }

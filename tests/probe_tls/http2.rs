@@ -1,7 +1,7 @@
 //! An HTTP/2 origin that does what a test tells it to.
 
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::server::{self, SendResponse};
@@ -10,6 +10,7 @@ use http::Response;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
 use crate::authority::Authority;
@@ -37,6 +38,8 @@ pub(crate) enum Reply {
     Silence,
     /// Nothing any more on this connection, which stays open.
     Death,
+    /// The head of a 206 and so many bytes of the part asked for, and then [`Reply::Death`].
+    DeathInBody(Vec<u8>, usize),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -71,10 +74,11 @@ impl Http2 {
             changed: Notify::new(),
         });
         let talking = Arc::clone(&shared);
-        let front = Front::start(authority.acceptor(|m| m.alpn = &["h2"]), move |stream, number| {
-            talk(stream, number, Arc::clone(&talking))
-        })
-        .await;
+        let front =
+            Front::start(authority.acceptor(|m| m.alpn = &["h2"]), move |stream, number| {
+                talk(stream, number, Arc::clone(&talking))
+            })
+            .await;
         Self { front, shared }
     }
 
@@ -121,11 +125,17 @@ async fn talk(stream: TlsStream<TcpStream>, connection: usize, shared: Arc<Share
             Reply::Last(_) => http.graceful_shutdown(),
             _ => {}
         }
+        let dies = matches!(reply, Reply::DeathInBody(..));
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             // The peer may end a stream at any moment.
             let _ = shared.answer(reply, &request, respond).await;
         });
+        if dies {
+            // What is said first is to leave.
+            let _ = timeout(Duration::from_millis(100), http.accept()).await;
+            std::future::pending().await
+        }
     }
 }
 
@@ -155,13 +165,12 @@ impl Shared {
     ) -> Result<(), h2::Error> {
         match reply {
             Reply::Part(file) | Reply::Last(file) => {
-                let (first, last) = request.range().unwrap();
-                let last = last.min(file.len() - 1);
-                let head = Response::builder()
-                    .status(206)
-                    .header("content-range", format!("bytes {first}-{last}/{}", file.len()));
-                let mut body = respond.send_response(head.body(()).unwrap(), false)?;
-                body.send_data(Bytes::copy_from_slice(&file[first..=last]), true)?;
+                let (head, part) = part(request, &file);
+                respond.send_response(head, false)?.send_data(part, true)?;
+            }
+            Reply::DeathInBody(file, length) => {
+                let (head, part) = part(request, &file);
+                respond.send_response(head, false)?.send_data(part.slice(..length), false)?;
             }
             Reply::Endless(start) => {
                 let head = Response::builder().header("content-length", 1_u64 << 40);
@@ -197,6 +206,14 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+fn part(request: &Request, file: &[u8]) -> (Response<()>, Bytes) {
+    let (first, last) = request.range().unwrap();
+    let last = last.min(file.len() - 1);
+    let range = format!("bytes {first}-{last}/{}", file.len());
+    let head = Response::builder().status(206).header("content-range", range);
+    (head.body(()).unwrap(), Bytes::copy_from_slice(&file[first..=last]))
 }
 
 /// Waits for a request, answers it with GOAWAY (RFC 9113, section 6.8) saying that it was not

@@ -10,7 +10,7 @@ use crate::http2::{Http2, Reply};
 
 #[tokio::test]
 async fn a_redirect_may_lead_to_https_and_never_away_from_it() {
-    let authority = Authority::new();
+    let authority = Authority::new("ours");
     let picture = || png(640, 800, 20_000);
     let plain = Origin::start(move |r| ranged(r, &picture())).await;
     let http1 = Front::before(&plain, authority.acceptor(|m| m.alpn = &["http/1.1"])).await;
@@ -38,7 +38,7 @@ async fn a_redirect_may_lead_to_https_and_never_away_from_it() {
 
 #[tokio::test]
 async fn a_redirect_over_http_2_is_judged_alike() {
-    let authority = Authority::new();
+    let authority = Authority::new("ours");
     for (to, says) in [
         ("/b", "eligible"),
         ("http://127.0.0.1/b", "undetermined/bad_redirect"),

@@ -17,7 +17,7 @@ fn picture() -> Vec<u8> {
 
 #[tokio::test]
 async fn pictures_of_one_origin_share_a_connection() {
-    let authority = Authority::new();
+    let authority = Authority::new("ours");
     let origin = Http2::start(&authority, |_| Reply::Part(picture())).await;
     let probe = probe(&authority.options());
     for i in 0..5 {
@@ -34,27 +34,26 @@ async fn pictures_of_one_origin_share_a_connection() {
 
 #[tokio::test]
 async fn pictures_that_come_at_once_soon_share_a_connection() {
-    let authority = Authority::new();
+    let authority = Authority::new("ours");
     let origin = Http2::start(&authority, |_| Reply::Part(picture())).await;
     let options = authority.options();
-    let sources: Vec<_> = (0..200).map(|i| Source::url(origin.url(&i.to_string()))).collect();
-    let run = probe(&options).run(stream::iter(sources), RunOptions::default());
-    let reports: Vec<Report> = in_time("the run", run.collect()).await;
-    assert_eq!(reports.iter().filter(|r| said(r) == "eligible").count(), 200);
+    let probe = probe(&options);
+    let mut connections = Vec::new();
+    for _ in 0..2 {
+        let sources: Vec<_> = (0..200).map(|i| Source::url(origin.url(&i.to_string()))).collect();
+        let run = probe.run(stream::iter(sources), RunOptions::default());
+        let reports: Vec<Report> = in_time("the run", run.collect()).await;
+        assert_eq!(reports.iter().filter(|r| said(r) == "eligible").count(), 200);
+        connections.push(origin.front.seen().connections);
+    }
     // That it is HTTP/2 turns out when the first are connecting already.
-    let connections = origin.front.seen().connections;
-    eprintln!("connections {connections}, used {:?}", {
-        let mut c = origin.connections();
-        c.sort();
-        c.dedup();
-        c
-    });
-    assert!(connections <= options.per_host, "{connections}");
+    assert!(connections[0] <= options.per_host, "{connections:?}");
+    assert_eq!(connections[0], connections[1]);
 }
 
 #[tokio::test]
 async fn a_stream_that_is_hung_up_on_costs_little_and_not_its_connection() {
-    let authority = Authority::new();
+    let authority = Authority::new("ours");
     for (name, file, needed) in [
         ("a header at the start", picture(), 1_024),
         ("a header behind metadata", jpeg(640, 800, 400_000, 0), 400_000),
@@ -80,7 +79,7 @@ async fn a_stream_that_is_hung_up_on_costs_little_and_not_its_connection() {
 
 #[tokio::test]
 async fn many_streams_that_are_hung_up_on_leave_the_connection_its_window() {
-    let authority = Authority::new();
+    let authority = Authority::new("ours");
     let origin = Http2::start(&authority, |_| Reply::Endless(picture())).await;
     let probe = probe(&authority.options());
     for i in 0..200 {
