@@ -1,11 +1,13 @@
 //! Whom the local stage trusts.
 
-use emo_preflight::{ConfigError, Probe, ProbeOptions, RootCertificate, Source};
+use std::time::Duration;
+
+use emo_preflight::{ApiKey, ConfigError, Preflight, Probe, ProbeOptions, RootCertificate, Source};
 use rcgen::{CertificateParams, date_time_ymd};
 
 use crate::authority::{Authority, Manner};
 use crate::common::table::{self, probe, said};
-use crate::common::{Origin, png, ranged};
+use crate::common::{Origin, in_time, png, ranged};
 use crate::front::{Front, SLACK};
 
 async fn origin() -> Origin {
@@ -92,6 +94,30 @@ async fn a_certificate_holds_for_the_name_that_was_asked_for() {
         let report = probe(&authority.options()).check(Source::url(url)).await;
         assert_eq!(said(&report), says, "{name} at {host}: {report:?}");
     }
+}
+
+#[tokio::test]
+async fn the_paid_call_does_not_trust_an_extra_root() {
+    let authority = Authority::new("ours");
+    let pictures = Front::before(&origin().await, authority.acceptor(|_| {})).await;
+    let service = Front::before(&origin().await, authority.acceptor(|_| {})).await;
+    let gate = Preflight::builder(ApiKey::new("sk-any").unwrap())
+        .base_url(service.url("api"))
+        .probe(authority.options())
+        .build()
+        .await
+        .unwrap();
+    let check = tokio::spawn(gate.check(Source::url(pictures.url("a"))));
+    // The second time comes when the first has failed.
+    let tried_twice = async {
+        while service.seen().connections < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    in_time("a second try", tried_twice).await;
+    assert_eq!(pictures.seen().handshakes.len(), 1);
+    assert_eq!(service.seen().handshakes, []);
+    check.abort();
 }
 
 #[test]
