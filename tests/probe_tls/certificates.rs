@@ -99,8 +99,9 @@ async fn a_certificate_holds_for_the_name_that_was_asked_for() {
 #[tokio::test]
 async fn the_paid_call_does_not_trust_an_extra_root() {
     let authority = Authority::new("ours");
-    let pictures = Front::before(&origin().await, authority.acceptor(|_| {})).await;
-    let service = Front::before(&origin().await, authority.acceptor(|_| {})).await;
+    let origin = origin().await;
+    let pictures = Front::before(&origin, authority.acceptor(|_| {})).await;
+    let service = Front::before(&origin, authority.acceptor(|_| {})).await;
     let gate = Preflight::builder(ApiKey::new("sk-any").unwrap())
         .base_url(service.url("api"))
         .probe(authority.options())
