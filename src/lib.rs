@@ -45,6 +45,7 @@ pub use {
     run::{Run, RunOptions, Stopper},
     source::Source,
     tally::{Activity, Spent},
+    tls::RootCertificate,
 };
 
 #[cfg(feature = "ledger")]

@@ -30,7 +30,8 @@ fn what_needs_no_feature_goes_anywhere() {
 mod client {
     use emo_preflight::{
         Activity, AddressPolicy, ApiKey, ConfigError, GateError, KeyError, Ledger, LedgerError,
-        Preflight, PreflightBuilder, Probe, ProbeOptions, Run, RunOptions, Source, Spent, Stopper,
+        Preflight, PreflightBuilder, Probe, ProbeOptions, RootCertificate, Run, RunOptions, Source,
+        Spent, Stopper,
     };
     use futures_util::stream;
 
@@ -43,7 +44,7 @@ mod client {
     fn the_clients_types_go_anywhere() {
         all_go_anywhere!(Activity, AddressPolicy, ApiKey, ConfigError, GateError, KeyError);
         all_go_anywhere!(Ledger, LedgerError, Preflight, PreflightBuilder, Probe, ProbeOptions);
-        all_go_anywhere!(RunOptions, Source, Spent, Stopper);
+        all_go_anywhere!(RootCertificate, RunOptions, Source, Spent, Stopper);
     }
 
     #[tokio::test]

@@ -58,7 +58,7 @@ impl PaidClient {
             .map(HeaderValue::from_str)
             .transpose()
             .map_err(|_| invalid("the workspace id is printable ASCII"))?;
-        let tls = tls::config(&[b"http/1.1"]).map_err(|e| ConfigError::Tls(e.to_string()))?;
+        let tls = tls::config(&[b"http/1.1"], &[])?;
         let mut http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())

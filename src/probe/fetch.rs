@@ -156,7 +156,7 @@ impl Transfer<'_> {
         let span = self.shared.options.progress_timeout;
         let response = match tokio::time::timeout(span, request.send()).await {
             Ok(sent) => sent.map_err(|e| self.unsent(&e))?,
-            Err(_) => return Err(self.silent(span)),
+            Err(_) => return Err(self.silent()),
         };
         match response.status() {
             StatusCode::OK => self.whole(response).await,
@@ -224,8 +224,8 @@ impl Transfer<'_> {
 
     /// Once, what kept silent may have been a kept connection that died unnoticed, behind a NAT
     /// say; twice, it is the origin.
-    fn silent(&mut self, span: Duration) -> Trouble {
-        let refusal = unanswered(span);
+    fn silent(&mut self) -> Trouble {
+        let refusal = unanswered(self.shared.options.progress_timeout);
         if std::mem::replace(&mut self.has_been_silent, true) {
             return Trouble::Final(refusal);
         }
@@ -246,6 +246,10 @@ impl Transfer<'_> {
         if let Some(refused) = causes(error).find_map(|e| e.downcast_ref::<PrivateAddress>()) {
             self.spent.requests -= 1;
             return Trouble::Final(private(refused));
+        }
+        if error.is_timeout() {
+            // The connection did not even answer a ping (RFC 9113, section 6.7).
+            return self.silent();
         }
         broken(error)
     }

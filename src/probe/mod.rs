@@ -31,7 +31,7 @@ use crate::limits::Limits;
 use crate::report::{Fetch, Reason, ReasonCode, Report, Verdict};
 use crate::run::{Run, RunOptions, Stop, drive};
 use crate::source::{Source, http_url, looks_like_url};
-use crate::tls;
+use crate::tls::{self, RootCertificate};
 
 /// Settings of the local stage.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +54,9 @@ pub struct ProbeOptions {
     /// Which addresses may be connected to. Default: public ones. For its sake no proxy is taken
     /// from the environment, see [`AddressPolicy`].
     pub addresses: AddressPolicy,
+    /// Authorities whose certificates are accepted from origins beside the platform's, for
+    /// portraits behind a company's own. The paid call does not trust them. Default: none.
+    pub extra_roots: Vec<RootCertificate>,
     /// The User-Agent of image fetches. Default `emo-preflight/VERSION`.
     pub user_agent: String,
     /// Whether a source that is no URL is read as a local file's path. Default off: the service
@@ -70,6 +73,7 @@ impl Default for ProbeOptions {
             max_header_bytes: 1_024 * 1_024,
             per_host: 16,
             addresses: AddressPolicy::default(),
+            extra_roots: Vec::new(),
             user_agent: concat!("emo-preflight/", env!("CARGO_PKG_VERSION")).to_owned(),
             local_files: false,
         }
@@ -246,8 +250,7 @@ impl Shared {
             options.max_header_bytes >= LEAST_HEADER_BYTES,
             "header bytes allowed are at least 1024, which the picture's version needs",
         )?;
-        let tls =
-            tls::config(&[b"h2", b"http/1.1"]).map_err(|e| ConfigError::Tls(e.to_string()))?;
+        let tls = tls::config(&[b"h2", b"http/1.1"], &options.extra_roots)?;
         let http = reqwest::Client::builder()
             .user_agent(options.user_agent.as_str())
             .redirect(reqwest::redirect::Policy::none())
@@ -260,6 +263,10 @@ impl Shared {
             }))
             .pool_max_idle_per_host(options.per_host)
             .http2_initial_stream_window_size(STREAM_WINDOW)
+            // HTTP/1.1 repeats on another connection; here a dead one would be asked again, and
+            // by every later picture. So it is found out before the patience with it ends.
+            .http2_keep_alive_interval(options.progress_timeout / 4)
+            .http2_keep_alive_timeout(options.progress_timeout / 2)
             .tls_backend_preconfigured(tls)
             .build()
             .map_err(|e| ConfigError::Option(format!("cannot set up image fetches: {e}")))?;

@@ -1,5 +1,6 @@
 //! What goes wrong with a fetch, and what it says of the picture.
 
+use std::io;
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -41,6 +42,11 @@ pub(super) fn refused_by_status(status: StatusCode, wait: Option<Duration>) -> T
 
 /// A connection that failed or broke off.
 pub(super) fn broken(error: &reqwest::Error) -> Trouble {
+    if let Some(why) = certificate(error) {
+        // It will be no better within a second.
+        let message = format!("origin's certificate holds, found: {why}");
+        return Trouble::Final(undetermined(ReasonCode::Network, message));
+    }
     let message = format!("origin answers, found: {}", describe(error));
     Trouble::Passing { refusal: undetermined(ReasonCode::Network, message), wait: None }
 }
@@ -88,6 +94,18 @@ pub(crate) fn describe(error: &reqwest::Error) -> String {
         [] => "the request could not be made".to_owned(),
         texts => texts.join(": "),
     }
+}
+
+/// What is wrong with the origin's certificate, if that is what failed.
+fn certificate(error: &reqwest::Error) -> Option<&rustls::Error> {
+    /// Looks into I/O errors, which pass over what they hold when asked for their source.
+    fn held<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+        match error.downcast_ref::<io::Error>() {
+            Some(outer) => held(outer.get_ref()?),
+            None => error.downcast_ref(),
+        }
+    }
+    causes(error).find_map(held).filter(|e| matches!(e, rustls::Error::InvalidCertificate(_)))
 }
 
 /// An error, what caused it, and so on.
