@@ -4,14 +4,15 @@
 //! written down before anyone is told. All of this runs in a task of the gate's own.
 
 use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::bbox::{AspectRatio, check_boxes};
-use crate::detect::{Attempt, End, Judgement, Outcome, PaidClient, Sent, decide};
+use crate::detect::{Attempt, End, Judgement, Outcome, PaidClient, Repeats, Sent, decide};
 use crate::error::LedgerError;
 use crate::header::Header;
 use crate::ledger::{
@@ -34,6 +35,8 @@ pub(crate) struct Caller {
     turnstile: Semaphore,
     /// How many answers are waiting to be written down; no new call leaves while there are any.
     unwritten: watch::Sender<usize>,
+    /// Endings that could not be written in their time.
+    owed: Mutex<Vec<(Booked, Ending)>>,
     tally: Tally,
 }
 
@@ -76,6 +79,7 @@ impl Caller {
             call_timeout,
             turnstile: Semaphore::new(ahead),
             unwritten: watch::Sender::new(0),
+            owed: Mutex::default(),
             tally: Tally::default(),
         }
     }
@@ -91,7 +95,7 @@ impl Caller {
     /// Asks until there is an answer, or none can be had.
     pub(crate) async fn ask(&self, ticket: &Ticket, asked: &Asked, stop: &Stop) -> Settlement {
         let mut last = Settlement::not_sent();
-        let mut number = 0;
+        let mut repeats = Repeats::default();
         loop {
             let (attempt, slot, turnstile) = match self.turn(ticket, asked, stop).await {
                 Ok(Turn::Ours { attempt, slot, turnstile }) => (attempt, slot, turnstile),
@@ -99,10 +103,11 @@ impl Caller {
                 Err(Ended) => return last,
             };
             let reached = self.unless_ended(stop, tokio::time::sleep_until(slot)).await;
-            // A process that slept must not send on a promise of long ago, and nobody sends while
-            // an answer cannot be written.
+            // A process that slept must not send on a promise of long ago, nobody sends while an
+            // answer cannot be written, and nothing is paid for that nobody waits for any more.
             let unwritten = *self.unwritten.borrow() > 0;
-            if reached.is_err() || unwritten || slot.elapsed() > LATEST {
+            let late = slot.elapsed() > LATEST;
+            if reached.is_err() || unwritten || late || !ticket.is_awaited() {
                 tracing::debug!(index = asked.index, attempt = attempt.id, "call_not_sent");
                 if let Err(unbooked) = self.end(&attempt, asked, Ending::not_sent(), stop).await {
                     return unbooked;
@@ -110,13 +115,12 @@ impl Caller {
                 continue;
             }
             drop(turnstile);
-            number += 1;
-            tracing::info!(index = asked.index, attempt = attempt.id, number, "call_sent");
+            tracing::info!(index = asked.index, attempt = attempt.id, "call_sent");
             // A request may be billed from here on, and is booked as being sent.
             self.tally.leaves(slot, self.terms.spacing);
             let sent = self.paid.send(&asked.image_url, asked.question.ratio).await;
             self.tally.returns();
-            let (ending, pause) = self.conclude(sent, number, asked, stop);
+            let (ending, pause) = self.conclude(sent, &mut repeats, asked, stop);
             tracing::info!(
                 index = asked.index,
                 attempt = attempt.id,
@@ -132,7 +136,13 @@ impl Caller {
                 return unbooked;
             }
             let Some(pause) = pause else { return last };
-            tracing::info!(index = asked.index, attempt = attempt.id, ?pause, "call_repeats");
+            tracing::info!(
+                index = asked.index,
+                attempt = attempt.id,
+                request_id = last.request_id,
+                ?pause,
+                "call_repeats"
+            );
             if self.unless_ended(stop, tokio::time::sleep(pause)).await.is_err() {
                 return last;
             }
@@ -149,6 +159,9 @@ impl Caller {
             self.unless_ended(stop, written).await?.map_err(|_| Ended)?;
             if !ticket.is_awaited() {
                 return Err(Ended);
+            }
+            if let Err(error) = self.write_what_is_owed().await {
+                return Ok(Turn::Told(no_books(error, stop)));
             }
             // Never dropped half-way: an intent that was committed must be ended.
             match self.ledger.intend(&asked.question, &self.terms).await {
@@ -186,7 +199,7 @@ impl Caller {
         }
     }
 
-    /// Waits for another process's answer to the same question; `None` when it is free to ask.
+    /// Waits for another gate's or process's answer to the same question; `None` when it is free to ask.
     async fn wait_for(
         &self,
         elsewhere: &Elsewhere,
@@ -199,7 +212,7 @@ impl Caller {
                 Ok(held) => held,
                 Err(error) => return Ok(Some(no_books(error, stop))),
             };
-            match self.ledger.look(&asked.question, &self.terms).await {
+            match self.ledger.look(&asked.question, &self.terms.reuse).await {
                 Ok(Look::Known(settlement)) => return Ok(Some(settlement)),
                 Ok(Look::Free) => return Ok(None),
                 Ok(Look::Sending(now)) if now.attempt.id != elsewhere.attempt.id => {
@@ -220,11 +233,11 @@ impl Caller {
     fn conclude(
         &self,
         sent: Sent,
-        number: usize,
+        repeats: &mut Repeats,
         asked: &Asked,
         stop: &Stop,
     ) -> (Ending, Option<Duration>) {
-        let attempt = Attempt { number, seed: fastrand::u64(..) };
+        let attempt = Attempt { repeats: *repeats, seed: fastrand::u64(..) };
         let decision = decide(&sent.outcome, attempt, SystemTime::now());
         let was_sent = !matches!(sent.outcome, Outcome::NotSent { .. });
         let (status, request_id) = match sent.outcome {
@@ -236,7 +249,8 @@ impl Caller {
             End::Settled(judgement) => (Disposition::Settled(judgement), None, None),
             End::Unknown(reason) => (Disposition::Unknown(reason), None, None),
             End::Refused(reason) => (Disposition::Refused(reason), None, None),
-            End::Repeat { after, throttled, reason } => {
+            End::Repeat { after, throttled, repeats: so_far, reason } => {
+                *repeats = so_far;
                 (Disposition::Refused(reason), Some(after), throttled.then_some(after))
             }
         };
@@ -269,25 +283,29 @@ impl Caller {
         ending: Ending,
         stop: &Stop,
     ) -> Result<(), Settlement> {
-        let Err(mut error) = self.ledger.end(attempt, &ending, &self.terms).await else {
+        let until = Instant::now() + WRITE_WITHIN;
+        // Ending twice is ending once, so a write that takes too long may be given up.
+        let write = || timeout_at(until, self.ledger.end(attempt, &ending, &self.terms));
+        let Err(mut error) = write().await.unwrap_or_else(|_| Err(too_slow())) else {
             return Ok(());
         };
         self.unwritten.send_modify(|answers| *answers += 1);
-        let until = Instant::now() + WRITE_WITHIN;
         while Instant::now() < until {
             tracing::warn!(
                 index = asked.index,
                 attempt = attempt.id,
+                request_id = ending.settlement.request_id,
                 %error,
                 "answer_unwritten"
             );
             tokio::time::sleep(WRITE_AGAIN).await;
-            match self.ledger.end(attempt, &ending, &self.terms).await {
-                Ok(()) => {
+            match write().await {
+                Ok(Ok(())) => {
                     self.unwritten.send_modify(|answers| *answers -= 1);
                     return Ok(());
                 }
-                Err(next) => error = next,
+                Ok(Err(next)) => error = next,
+                Err(_) => {}
             }
         }
         let reason = Reason::new(
@@ -298,7 +316,23 @@ impl Caller {
         self.unwritten.send_modify(|answers| *answers -= 1);
         // Not with `eprintln!`, which panics where nobody listens.
         let _ = writeln!(std::io::stderr(), "{}", last_words(attempt, asked, &ending, &error));
-        Err(Settlement { disposition: Disposition::Unbooked(reason), ..ending.settlement })
+        let settlement = ending.settlement.clone();
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner).push((*attempt, ending));
+        Err(Settlement { disposition: Disposition::Unbooked(reason), ..settlement })
+    }
+
+    /// Writes down what could not be written in its time: until then its question, and its place
+    /// under the cap, are held by this process, which lives.
+    async fn write_what_is_owed(&self) -> Result<(), LedgerError> {
+        let owed = std::mem::take(&mut *self.owed.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut failed = Ok(());
+        for (attempt, ending) in owed {
+            if let Err(error) = self.ledger.end(&attempt, &ending, &self.terms).await {
+                self.owed.lock().unwrap_or_else(PoisonError::into_inner).push((attempt, ending));
+                failed = Err(error);
+            }
+        }
+        failed
     }
 
     /// Does `wait`, unless the run or the gate ends first.
@@ -340,6 +374,11 @@ pub(crate) fn verdict_of(
 fn no_books(error: LedgerError, stop: &Stop) -> Settlement {
     stop.because(Reason::new(ReasonCode::LedgerError, error.to_string()));
     Settlement { disposition: Disposition::NoBooks(error), ..Settlement::not_sent() }
+}
+
+fn too_slow() -> LedgerError {
+    let why = format!("it took more than {WRITE_WITHIN:?}");
+    LedgerError::Failed { action: "written", why }
 }
 
 /// One JSON line with all that is known of an answer that no book holds.

@@ -6,8 +6,8 @@ use futures_util::stream::Stream;
 
 use crate::detect::endpoint;
 use crate::error::ConfigError;
-use crate::gate::{DEFAULT_BASE_URL, question, told};
-use crate::ledger::{Ledger, Look, Moment, Terms};
+use crate::gate::{DEFAULT_BASE_URL, question, told, unasked};
+use crate::ledger::{Ledger, Look, Moment, Reuse};
 use crate::probe::Probe;
 use crate::report::{Reason, ReasonCode, Report, Verdict};
 use crate::run::{Run, RunOptions, Stop, drive};
@@ -20,7 +20,7 @@ pub(crate) struct DryRun {
     ledger: Option<Ledger>,
     endpoint: String,
     model: String,
-    terms: Terms,
+    reuse: Reuse,
 }
 
 impl DryRun {
@@ -31,25 +31,17 @@ impl DryRun {
         model: &str,
     ) -> Result<Self, ConfigError> {
         let endpoint = endpoint(base_url.unwrap_or(DEFAULT_BASE_URL))?.into();
-        let terms = Terms {
-            account: String::new(),
-            spacing: Duration::ZERO,
-            run: String::new(),
-            max_calls: None,
-            max_age: None,
-            retry_unknown: None,
-        };
-        Ok(Self { probe, ledger, endpoint, model: model.to_owned(), terms })
+        Ok(Self { probe, ledger, endpoint, model: model.to_owned(), reuse: Reuse::default() })
     }
 
     pub(crate) fn max_age(mut self, most: Option<Duration>) -> Self {
-        self.terms.max_age = most;
+        self.reuse.max_age = most;
         self
     }
 
     pub(crate) fn retry_unknown(mut self, retry: bool) -> Self {
         let always = Moment { time: i64::MAX, attempt: i64::MAX };
-        self.terms.retry_unknown = retry.then_some(always);
+        self.reuse.retry_unknown = retry.then_some(always);
         self
     }
 
@@ -60,11 +52,16 @@ impl DryRun {
         let dry = self.clone();
         drive(sources, &options, Stop::default(), move |source, stop| {
             let dry = dry.clone();
-            async move { stop.unless_interrupted(dry.check(source)).await }
+            async move {
+                if stop.is_over() {
+                    return stop.skipped(|verdict| unasked(source, verdict));
+                }
+                stop.unless_interrupted(dry.check(source, &stop)).await
+            }
         })
     }
 
-    async fn check(self, source: Source) -> Report {
+    async fn check(self, source: Source, stop: &Stop) -> Report {
         let sight = self.probe.look(&source).await;
         if let Some(refusal) = &sight.refusal {
             let verdict = refusal.verdict;
@@ -72,15 +69,17 @@ impl DryRun {
         }
         let question = question(&source, &sight, &self.endpoint, &self.model);
         let known = match &self.ledger {
-            Some(ledger) => ledger.look(&question, &self.terms).await,
+            Some(ledger) => ledger.look(&question, &self.reuse).await,
             None => Ok(Look::Free),
         };
         match known {
             Ok(Look::Known(settlement)) => told(sight, source, &settlement, true),
             Ok(Look::Free | Look::Sending(_)) => sight.report(source, Verdict::Eligible),
             Err(error) => {
+                let reason = Reason::new(ReasonCode::LedgerError, error.to_string());
+                stop.because(reason.clone());
                 let mut report = sight.report(source, Verdict::Failed);
-                report.reasons = vec![Reason::new(ReasonCode::LedgerError, error.to_string())];
+                report.reasons = vec![reason];
                 report
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::detect::{Answer, Attempt, End, Judgement, Outcome, decide};
+use crate::detect::{Answer, Attempt, End, Judgement, Outcome, Repeats, decide};
 use crate::probe::{ByteRange, ContentRange};
 use crate::report::Certainty;
 
@@ -40,8 +40,8 @@ pub enum Ending {
     Unknown,
 }
 
-/// What is decided on a complete answer to the request of that number.
-pub fn answered(status: u16, retry_after: Option<&str>, body: &[u8], number: usize) -> Decided {
+/// What is decided on a complete answer, the same having come so many times before.
+pub fn answered(status: u16, retry_after: Option<&str>, body: &[u8], before: usize) -> Decided {
     let answer = Answer::parse(body);
     let is_the_services_json = answer.is_some();
     let outcome = match answer {
@@ -51,7 +51,11 @@ pub fn answered(status: u16, retry_after: Option<&str>, body: &[u8], number: usi
         None => Outcome::Lost { status: Some(status), what: String::new() },
     };
     let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    let decision = decide(&outcome, Attempt { number, seed: 7 }, now);
+    let mut decision = decide(&outcome, Attempt { repeats: Repeats::default(), seed: 7 }, now);
+    for _ in 0..before {
+        let End::Repeat { repeats, .. } = decision.end else { break };
+        decision = decide(&outcome, Attempt { repeats, seed: 7 }, now);
+    }
     Decided {
         is_the_services_json,
         ending: match decision.end {

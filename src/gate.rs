@@ -1,5 +1,6 @@
 //! One source from its URL to its verdict, and the one place that lets a paid call go.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use crate::emo::without_fragment;
 use crate::error::{ConfigError, GateError};
 use crate::key::{ApiKey, printable_text};
 use crate::ledger::{
-    Disposition, Flight, Flights, Identity, Ledger, Look, Question, Settlement, Terms, Ticket,
-    spacing,
+    Disposition, Flight, Flights, Identity, Ledger, Look, Question, Reuse, Settlement, Terms,
+    Ticket, spacing,
 };
 use crate::probe::{Probe, ProbeOptions, Sight, VersionBuilder};
 use crate::report::{Billing, Reason, ReasonCode, Report, Verdict};
@@ -102,13 +103,20 @@ impl Preflight {
     /// Lets no new call go, waits for those that have left to be answered and booked, and says
     /// what all of them cost.
     ///
-    /// Later checks that need a call end with [`GateError::Closed`]. Closing twice is harmless;
-    /// dropping the future stops only the waiting.
+    /// Later checks that need a call end with [`GateError::Closed`], and a run ends with the first
+    /// of its sources that does. Closing twice is harmless; dropping the future stops only the
+    /// waiting.
     pub async fn close(&self) -> Spent {
         self.0.caller.closing.cancel();
         self.0.calls.close();
         self.0.calls.wait().await;
         self.0.caller.spent()
+    }
+}
+
+impl fmt::Debug for Preflight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Preflight").field("ledger", &self.0.caller.ledger).finish_non_exhaustive()
     }
 }
 
@@ -148,7 +156,8 @@ impl PreflightBuilder {
         self
     }
 
-    /// The longest a paid call may take, its answer's body included. Default 60 s.
+    /// The longest a paid call may take, its answer's body included: above 0 s, at most a day.
+    /// Default 60 s.
     pub fn call_timeout(mut self, timeout: Duration) -> Self {
         self.detect.timeout = timeout;
         self
@@ -199,7 +208,7 @@ impl PreflightBuilder {
         self
     }
 
-    /// Settings of the local stage.
+    /// Settings of the local stage, without [local files](ProbeOptions::local_files).
     pub fn probe(mut self, options: ProbeOptions) -> Self {
         self.probe = options;
         self
@@ -218,6 +227,10 @@ impl PreflightBuilder {
             ))
             .into());
         }
+        if self.probe.local_files {
+            let message = "local files are for a probe only: the service takes URLs";
+            return Err(ConfigError::Option(message.to_owned()).into());
+        }
         let call_timeout = self.detect.timeout;
         let retry_unknown = match self.retry_unknown {
             true => Some(self.ledger.moment().await?),
@@ -228,8 +241,7 @@ impl PreflightBuilder {
             spacing: spacing(rate),
             run: self.run.unwrap_or_else(|| format!("{:016x}", fastrand::u64(..))),
             max_calls: self.max_calls,
-            max_age: self.max_age,
-            retry_unknown,
+            reuse: Reuse { max_age: self.max_age, retry_unknown },
         };
         let paid = PaidClient::new(&self.key, self.detect)?;
         Ok(Preflight(Arc::new(Gate {
@@ -266,8 +278,11 @@ impl Gate {
             Err(GateError::Ledger(error)) => {
                 failed(Reason::new(ReasonCode::LedgerError, error.to_string()), Billing::NONE)
             }
-            // The run was interrupted, or the gate closed under it.
-            Err(GateError::Closed | GateError::Config(_)) => None,
+            // The run was interrupted, or the gate closed under it: then nothing more can come.
+            Err(GateError::Closed | GateError::Config(_)) => {
+                stop.interrupt();
+                None
+            }
         }
     }
 
@@ -283,7 +298,7 @@ impl Gate {
             question(&source, &sight, self.caller.paid.endpoint(), self.caller.paid.model());
         loop {
             // What the books know costs no write and no turn.
-            match self.caller.ledger.look(&question, &self.caller.terms).await {
+            match self.caller.ledger.look(&question, &self.caller.terms.reuse).await {
                 Ok(Look::Known(known)) => return Ok(told(sight, source, &known, true)),
                 Ok(Look::Free | Look::Sending(_)) => {}
                 Err(error) => {
@@ -374,7 +389,7 @@ pub(crate) fn told(
 }
 
 /// The report of a source that nothing was done for.
-fn unasked(source: Source, verdict: Verdict) -> Report {
+pub(crate) fn unasked(source: Source, verdict: Verdict) -> Report {
     Sight { header: None, version: None, fetch: None, refusal: None }.report(source, verdict)
 }
 

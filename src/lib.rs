@@ -99,7 +99,7 @@ pub mod operating {}
 #[doc(hidden)]
 pub mod cli;
 
-#[cfg(fuzzing)]
+#[cfg(all(fuzzing, feature = "client"))]
 #[doc(hidden)]
 pub mod fuzzing;
 

@@ -344,6 +344,9 @@ macro_rules! reason_codes {
         }
 
         impl ReasonCode {
+            /// Every code of this crate, in the order of the stages they come from.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
             /// The code's text in the JSON.
             #[must_use]
             pub fn as_str(&self) -> &str {

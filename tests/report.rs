@@ -69,7 +69,7 @@ fn every_verdict_keeps_its_name() {
 
 #[test]
 fn every_reason_keeps_its_code() {
-    for (code, text) in [
+    let kept = [
         (ReasonCode::UnsupportedFormat, "unsupported_format"),
         (ReasonCode::NotAnImage, "not_an_image"),
         (ReasonCode::CorruptHeader, "corrupt_header"),
@@ -98,7 +98,13 @@ fn every_reason_keeps_its_code() {
         (ReasonCode::BillingUnknown, "billing_unknown"),
         (ReasonCode::LedgerError, "ledger_error"),
         (ReasonCode::CapReached, "cap_reached"),
-    ] {
+    ];
+    for code in ReasonCode::ALL {
+        assert!(kept.iter().any(|(listed, _)| listed == code), "{code} is not listed here");
+    }
+    let readme = include_str!("../README.md");
+    for (code, text) in kept {
+        assert!(readme.contains(&format!("`{text}`")), "{text} is not in the README");
         assert_eq!(code.as_str(), text);
         assert_eq!(code.to_string(), text);
         assert_eq!(serde_json::to_value(&code).unwrap(), text);

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 
-use super::wire::{Answer, Count};
+use super::wire::{Answer, CheckPass, Count};
 use crate::bbox::BBox;
 use crate::report::{Billing, Certainty, Reason, ReasonCode};
 
@@ -38,13 +38,43 @@ pub(crate) enum Outcome {
     },
 }
 
-/// Which attempt at one question this is, and its luck.
+/// What went before an attempt at one question, and its luck.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
-    /// Requests made for the question so far, this one included.
-    pub(crate) number: usize,
+    /// The repeats made of the question so far.
+    pub(crate) repeats: Repeats,
     /// Seeds the jitter of a pause.
     pub(crate) seed: u64,
+}
+
+/// How often a question was repeated, for each kind of trouble: a service that has trouble of its
+/// own after it had asked to slow down has not used up its patience yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Repeats {
+    not_sent: usize,
+    download: usize,
+    throttled: usize,
+    server: usize,
+}
+
+impl Repeats {
+    /// No more repeats, whatever the trouble.
+    #[cfg(feature = "ledger")]
+    pub(crate) const SPENT: Self = Self {
+        not_sent: usize::MAX,
+        download: usize::MAX,
+        throttled: usize::MAX,
+        server: usize::MAX,
+    };
+
+    fn of(&mut self, patience: Patience) -> &mut usize {
+        match patience {
+            Patience::NotSent => &mut self.not_sent,
+            Patience::Download => &mut self.download,
+            Patience::Throttled => &mut self.throttled,
+            Patience::Server => &mut self.server,
+        }
+    }
 }
 
 /// What follows.
@@ -69,6 +99,8 @@ pub(crate) enum End {
         after: Duration,
         /// The service asked everyone to slow down.
         throttled: bool,
+        /// With this one.
+        repeats: Repeats,
         /// What to report should there be no repeat after all.
         reason: Reason,
     },
@@ -122,7 +154,7 @@ fn answered(status: u16, wait: Option<Duration>, answer: &Answer, attempt: Attem
     }
     let is_success = (200..300).contains(&status);
     match (answer.check_pass, &answer.code) {
-        (Some(true), _) if is_success => match (answer.face, answer.ext) {
+        (CheckPass::Is(true), _) if is_success => match (answer.face, answer.ext) {
             (Some(face), Some(ext)) => settled(Judgement::Passed { face, ext }, billing),
             _ => unusable("check_pass comes with two boxes of four finite numbers", billing),
         },
@@ -130,12 +162,12 @@ fn answered(status: u16, wait: Option<Duration>, answer: &Answer, attempt: Attem
         (_, Some(code)) if class_of(code) == Class::StopsRun => {
             coded(status, code, wait, answer, attempt, billing)
         }
-        (Some(false), code) if is_success => {
+        (CheckPass::Is(false), code) if is_success => {
             let code = code.clone().map_or(ReasonCode::CheckPassFalse, ReasonCode::Service);
             settled(Judgement::Rejected(said(code, answer)), billing)
         }
         (_, Some(code)) => coded(status, code, wait, answer, attempt, billing),
-        (Some(false), None) => {
+        (CheckPass::Is(false), None) => {
             settled(Judgement::Rejected(said(ReasonCode::CheckPassFalse, answer)), billing)
         }
         _ => unusable(
@@ -179,7 +211,9 @@ fn coded(
 fn bill(answer: &Answer) -> Billing {
     match answer.image_count {
         Count::Images(images) => Billing::certain(images),
-        Count::Absent if answer.check_pass.is_none() && answer.code.is_some() => Billing::NONE,
+        Count::Absent if answer.check_pass == CheckPass::Absent && answer.code.is_some() => {
+            Billing::NONE
+        }
         Count::Absent | Count::Unreadable => Billing::UNKNOWN,
     }
 }
@@ -192,12 +226,18 @@ fn repeat(
     billing: Billing,
 ) -> Decision {
     let mut pauses = patience.pauses().with_jitter_seed(attempt.seed).build();
-    let end = match pauses.nth(attempt.number.saturating_sub(1)) {
-        Some(pause) => End::Repeat {
-            after: pause.max(wait.unwrap_or_default()).min(LONGEST_PAUSE),
-            throttled: patience == Patience::Throttled,
-            reason,
-        },
+    let mut repeats = attempt.repeats;
+    let so_far = repeats.of(patience);
+    let end = match pauses.nth(*so_far) {
+        Some(pause) => {
+            *so_far = so_far.saturating_add(1);
+            End::Repeat {
+                after: pause.max(wait.unwrap_or_default()).min(LONGEST_PAUSE),
+                throttled: patience == Patience::Throttled,
+                repeats,
+                reason,
+            }
+        }
         None => End::Refused(reason),
     };
     Decision { end, billing, stops_run: false }

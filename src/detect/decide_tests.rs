@@ -18,7 +18,7 @@ const ONE: (u64, Certainty) = (1, Certainty::Certain);
 const UNKNOWN: (u64, Certainty) = (0, Certainty::Unknown);
 
 fn first() -> Attempt {
-    Attempt { number: 1, seed: 7 }
+    Attempt { repeats: Repeats::default(), seed: 7 }
 }
 
 fn then(decision: &Decision) -> Then {
@@ -213,6 +213,13 @@ fn what_was_billed_and_what_follows() {
             Some("InternalError"),
         ),
         (
+            500,
+            r#"{"code":"InternalError","output":{"check_pass":"true"}}"#,
+            Unknown,
+            UNKNOWN,
+            Some("InternalError"),
+        ),
+        (
             400,
             r#"{"code":"InvalidFile.NoHuman","usage":{"image_count":1}}"#,
             Rejected,
@@ -260,25 +267,48 @@ fn without_an_answer_only_what_was_not_sent_is_repeated() {
 
 #[test]
 fn every_repeat_has_an_end_and_its_pauses_grow_within_bounds() {
-    for (outcome, repeats) in [
+    for (outcome, most) in [
         (Outcome::NotSent { error: "refused".to_owned() }, 4),
         (answered(400, r#"{"code":"InvalidURL.Timeout"}"#), 2),
         (answered(429, r#"{"code":"Throttling"}"#), 9),
         (answered(500, r#"{"code":"InternalError"}"#), 4),
     ] {
         for seed in [0, 1, u64::MAX] {
-            let pauses: Vec<Duration> = (1..)
-                .map(|number| decide(&outcome, Attempt { number, seed }, SystemTime::UNIX_EPOCH))
-                .map_while(|decision| match decision.end {
-                    End::Repeat { after, .. } => Some(after),
-                    _ => None,
-                })
-                .collect();
-            assert_eq!(pauses.len(), repeats, "{outcome:?}");
+            let mut repeats = Repeats::default();
+            let mut pauses: Vec<Duration> = Vec::new();
+            while let End::Repeat { after, repeats: so_far, .. } =
+                decide(&outcome, Attempt { repeats, seed }, SystemTime::UNIX_EPOCH).end
+            {
+                repeats = so_far;
+                pauses.push(after);
+            }
+            assert_eq!(pauses.len(), most, "{outcome:?}");
             assert!(pauses.iter().all(|p| *p >= Duration::from_millis(500) && *p <= LONGEST_PAUSE));
             assert!(pauses.last() > pauses.first());
         }
     }
+}
+
+#[test]
+fn each_kind_of_trouble_has_repeats_of_its_own() {
+    let troubles = [
+        answered(429, r#"{"code":"Throttling"}"#),
+        answered(429, r#"{"code":"Throttling"}"#),
+        answered(500, r#"{"code":"InternalError"}"#),
+        Outcome::NotSent { error: "refused".to_owned() },
+        answered(400, r#"{"code":"InvalidURL.Timeout"}"#),
+    ];
+    let (mut repeats, mut made) = (Repeats::default(), 0);
+    for trouble in troubles.iter().cycle() {
+        let attempt = Attempt { repeats, seed: 7 };
+        match decide(trouble, attempt, SystemTime::UNIX_EPOCH).end {
+            End::Repeat { repeats: so_far, .. } => repeats = so_far,
+            _ => break,
+        }
+        made += 1;
+    }
+    // The third download is the first that is not repeated.
+    assert_eq!(made, 5 + 5 + 4);
 }
 
 #[test]

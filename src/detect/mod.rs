@@ -14,7 +14,7 @@ use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use url::{Host, Url};
 
-pub(crate) use decide::{Attempt, End, Judgement, Outcome, decide};
+pub(crate) use decide::{Attempt, End, Judgement, Outcome, Repeats, decide};
 pub(crate) use wire::Answer;
 
 use crate::bbox::AspectRatio;
@@ -49,8 +49,11 @@ impl PaidClient {
         if options.model.trim().is_empty() {
             return Err(invalid("the model has a name, found an empty one"));
         }
-        if options.timeout.is_zero() {
-            return Err(invalid("the call's time-out is above 0 s, found 0"));
+        if options.timeout.is_zero() || options.timeout > A_DAY {
+            let found = options.timeout;
+            return Err(invalid(&format!(
+                "the call's time-out is above 0 s and at most a day, found {found:?}"
+            )));
         }
         let workspace = options
             .workspace
@@ -221,4 +224,6 @@ fn is_loopback(url: &Url) -> bool {
 const PATH: [&str; 4] = ["services", "aigc", "image2video", "face-detect"];
 
 const IDLE: Duration = Duration::from_secs(5);
+
+const A_DAY: Duration = Duration::from_secs(86_400);
 const LONGEST_ANSWER: usize = 1_024 * 1_024;

@@ -26,7 +26,7 @@ pub(super) struct Parameters {
 /// What an answer says, whichever shape it says it in. Unknown fields are passed over.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Answer {
-    pub(crate) check_pass: Option<bool>,
+    pub(crate) check_pass: CheckPass,
     /// The top-level code, else `output.code`; never empty.
     pub(crate) code: Option<String>,
     pub(crate) message: Option<String>,
@@ -37,6 +37,18 @@ pub(crate) struct Answer {
     /// `usage.image_count`: what was billed.
     pub(crate) image_count: Count,
     pub(crate) request_id: Option<String>,
+}
+
+/// What an answer says of the picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum CheckPass {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// It passed, or it did not.
+    Is(bool),
+    /// Something that is neither: there was a verdict, who knows which.
+    Unreadable,
 }
 
 /// What an answer says of its bill.
@@ -59,15 +71,21 @@ impl Answer {
         // Some gateways put a byte order mark before it.
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
         let whole: &RawValue = serde_json::from_slice(body).ok()?;
-        let whole: Whole<'_> = object(whole)?;
-        let output: Option<Output<'_>> = whole.output.and_then(object);
+        let whole: Whole<'_> = read(Some(whole).filter(|raw| is_object(raw))?)?;
+        // One that cannot be read may say anything, a verdict too.
+        let output: Option<Output<'_>> = match whole.output.filter(|raw| is_object(raw)) {
+            Some(raw) => Some(read(raw)?),
+            None => None,
+        };
         let top_code = whole.code.and_then(text);
         if output.is_none() && top_code.is_none() {
             return None;
         }
         let output = output.unwrap_or_default();
         Some(Self {
-            check_pass: output.check_pass.and_then(read),
+            check_pass: output.check_pass.map_or(CheckPass::Absent, |raw| {
+                read(raw).map_or(CheckPass::Unreadable, CheckPass::Is)
+            }),
             message: whole.message.and_then(text).or_else(|| output.message.and_then(text)),
             code: top_code.or_else(|| output.code.and_then(text)),
             face: output.face_bbox.and_then(bounding_box),
@@ -118,8 +136,8 @@ fn read<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<T> {
 }
 
 /// Serde would read an array as the fields of a struct in their order.
-fn object<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<T> {
-    value.get().starts_with('{').then(|| read(value)).flatten()
+fn is_object(value: &RawValue) -> bool {
+    value.get().starts_with('{')
 }
 
 fn text(value: &RawValue) -> Option<String> {
@@ -131,7 +149,7 @@ fn bounding_box(value: &RawValue) -> Option<BBox> {
 }
 
 fn bill(usage: &RawValue) -> Count {
-    match object::<Usage<'_>>(usage) {
+    match Some(usage).filter(|raw| is_object(raw)).and_then(read::<Usage<'_>>) {
         Some(Usage { image_count: Some(count) }) => images(count),
         Some(Usage { image_count: None }) => Count::Absent,
         None => Count::Unreadable,
@@ -179,6 +197,8 @@ mod tests {
             (r#"{"output":{}}{"output":{}}"#, false),
             (r#"{"output":{},"output":{}}"#, false),
             (r#"{"output":{"check_pass":true,"check_pass":false}}"#, false),
+            (r#"{"code":"X","output":{"check_pass":true,"check_pass":false}}"#, false),
+            (r#"{"code":"X","output":{"check_pass":null}}"#, true),
             (r#"{"code":"X","usage":{"image_count":1},"usage":{}}"#, false),
             (r#"{"output":{},"later":1e400,"later":{}}"#, true),
         ] {

@@ -1,5 +1,7 @@
 //! What makes two questions one and the same.
 
+use std::fmt;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::bbox::AspectRatio;
@@ -16,17 +18,12 @@ pub(crate) struct Identity([u8; 32]);
 
 impl Identity {
     pub(crate) fn of(source: &Source, endpoint: &str, model: &str) -> Self {
-        let (kind, picture) = match &source.image_id {
-            Some(id) => ("id", id.clone()),
+        // An empty id would make one picture of all that have it.
+        let (kind, picture) = match source.image_id.as_deref().filter(|id| !id.is_empty()) {
+            Some(id) => ("id", id.to_owned()),
             None => ("url", without_signature(without_fragment(&source.text))),
         };
         Self::digest(endpoint, model, source.ratio, kind, &picture)
-    }
-
-    /// The digest, for books on disk.
-    #[cfg(feature = "ledger")]
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
     }
 
     fn digest(endpoint: &str, model: &str, ratio: AspectRatio, kind: &str, picture: &str) -> Self {
@@ -37,6 +34,13 @@ impl Identity {
             hasher.update(field);
         }
         Self(hasher.finalize().into())
+    }
+}
+
+/// The digest in hexadecimal, for books on disk.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -52,7 +56,9 @@ fn signs(pair: &str) -> bool {
     let starts_with = |prefix: &str| {
         name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
-    SIGNATURE_NAMES.contains(&name) || SIGNATURE_PREFIXES.iter().any(|prefix| starts_with(prefix))
+    let is_signature = SIGNATURE_NAMES.contains(&name)
+        || SIGNATURE_PREFIXES.iter().any(|prefix| starts_with(prefix));
+    is_signature && !MAKES_ANOTHER_PICTURE.iter().any(|process| starts_with(process))
 }
 
 /// Object Storage Service, signatures version 1 (also S3 version 2).
@@ -60,6 +66,10 @@ const SIGNATURE_NAMES: [&str; 4] = ["Signature", "Expires", "OSSAccessKeyId", "A
 
 /// Object Storage Service version 4 and its security token; S3 version 4.
 const SIGNATURE_PREFIXES: [&str; 2] = ["x-oss-", "x-amz-"];
+
+/// Object Storage Service's image processing: the same object, cropped or scaled, is another
+/// picture.
+const MAKES_ANOTHER_PICTURE: [&str; 2] = ["x-oss-process", "x-oss-async-process"];
 
 #[cfg(test)]
 mod tests {
@@ -79,6 +89,9 @@ mod tests {
             ("https://h/a.jpg?x-oss-signature=1&x-oss-date=2", true),
             ("https://h/a.jpg?X-Amz-Signature=1#x", true),
             ("https://h/a.jpg?v=2", false),
+            ("https://h/a.jpg?x-oss-process=image/resize,w_500", false),
+            ("https://h/a.jpg?X-OSS-Process=style/face&x-oss-signature=1", false),
+            ("https://h/a.jpg?x-oss-async-process=image/resize,w_500", false),
             ("https://h/a.jpg?signature=1", false),
             ("https://h/A.jpg", false),
             ("http://h/a.jpg", false),
@@ -97,5 +110,6 @@ mod tests {
         assert_ne!(of(&source()), Identity::of(&source(), "e", "n"));
         assert_eq!(of(&source().image_id("7")), of(&Source::url("https://h/b.jpg").image_id("7")));
         assert_ne!(of(&source().image_id("https://h/a.jpg")), of(&source()));
+        assert_eq!(of(&source().image_id("")), of(&source()));
     }
 }

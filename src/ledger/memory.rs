@@ -6,32 +6,45 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::quota::Gcra;
+use super::quota::{Pace, micros};
 use super::{
-    Booked, Disposition, Ending, Identity, Intent, Look, Moment, Question, Settlement, Terms,
-    micros,
+    Booked, Disposition, Elsewhere, Ending, Identity, Intent, Look, Moment, Question, Reuse,
+    Settlement, Terms, micros_of,
 };
 use crate::probe::Version;
 use crate::report::Certainty;
 
-#[derive(Default)]
-pub(super) struct Memory(Mutex<Books>);
+pub(super) struct Memory {
+    /// Where the books' clock begins, which nobody can set back.
+    zero: Instant,
+    books: Mutex<Books>,
+}
 
 #[derive(Default)]
 struct Books {
     questions: HashMap<Identity, State>,
     attempts: i64,
-    slots: Option<(Instant, Gcra)>,
-    /// Attempts that are being sent, and those that were billed or are unknown.
+    paces: HashMap<String, Pace>,
+    caps: HashMap<String, Cap>,
+}
+
+/// Of a run's attempts: those that are being sent, and those that were billed or are unknown.
+#[derive(Default)]
+struct Cap {
     sending: u64,
     used: u64,
 }
 
-/// One question: what it came to last, and the picture it is being asked about, if it is.
+/// One question: what it came to last, and the attempt that is being sent, if one is.
 #[derive(Default)]
 struct State {
     known: Option<Known>,
-    asking: Option<Option<Version>>,
+    asking: Option<Asking>,
+}
+
+struct Asking {
+    attempt: i64,
+    version: Option<Version>,
 }
 
 struct Known {
@@ -43,87 +56,93 @@ struct Known {
 }
 
 impl Memory {
-    pub(super) fn moment(&self) -> Moment {
-        Moment { time: micros(SystemTime::now()), attempt: self.lock().attempts }
+    pub(super) fn new() -> Self {
+        Self { zero: Instant::now(), books: Mutex::default() }
     }
 
-    pub(super) fn look(&self, question: &Question, terms: &Terms) -> Look {
-        self.lock().look(question, terms)
+    pub(super) fn moment(&self) -> Moment {
+        Moment { time: micros_of(SystemTime::now()), attempt: self.lock().attempts }
+    }
+
+    pub(super) fn look(&self, question: &Question, reuse: &Reuse) -> Look {
+        self.lock().look(question, reuse)
     }
 
     pub(super) fn intend(&self, question: &Question, terms: &Terms) -> Intent {
         let mut books = self.lock();
-        // Equal questions share a flight, so the task that held this one has ended without a word.
-        if books.questions.get(&question.identity).is_some_and(|state| state.asking.is_some()) {
-            return Intent::Known(Settlement::lost());
+        match books.look(question, &terms.reuse) {
+            Look::Known(settlement) => return Intent::Known(settlement),
+            Look::Sending(elsewhere) => return Intent::Sending(elsewhere),
+            Look::Free => {}
         }
-        if let Look::Known(settlement) = books.look(question, terms) {
-            return Intent::Known(settlement);
-        }
+        let cap = books.caps.entry(terms.run.clone()).or_default();
         match terms.max_calls {
-            Some(most) if books.used >= most => return Intent::CapReached,
-            Some(most) if books.used + books.sending >= most => return Intent::CapTaken,
+            Some(most) if cap.used >= most => return Intent::CapReached,
+            Some(most) if cap.used + cap.sending >= most => return Intent::CapTaken,
             _ => {}
         }
-        books.sending += 1;
+        cap.sending += 1;
         books.attempts += 1;
-        let state = books.questions.entry(question.identity).or_default();
-        state.asking = Some(question.version.clone());
-        let (zero, slots) =
-            books.slots.get_or_insert_with(|| (Instant::now(), Gcra::new(terms.spacing)));
-        let slot = *zero + slots.book(zero.elapsed());
         let attempt = Booked { identity: question.identity, id: books.attempts };
+        let state = books.questions.entry(question.identity).or_default();
+        state.asking = Some(Asking { attempt: attempt.id, version: question.version.clone() });
+        let pace = books.paces.entry(terms.account.clone()).or_default();
+        let slot = pace.book(self.now(), Duration::ZERO, terms.spacing);
+        let slot = self.zero + Duration::from_micros(u64::try_from(slot).unwrap_or(0));
         Intent::Send { attempt, slot }
     }
 
-    pub(super) fn end(&self, attempt: &Booked, ending: &Ending) {
+    pub(super) fn end(&self, attempt: &Booked, ending: &Ending, terms: &Terms) {
         let mut books = self.lock();
         let settlement = &ending.settlement;
-        books.sending = books.sending.saturating_sub(1);
+        let cap = books.caps.entry(terms.run.clone()).or_default();
+        cap.sending = cap.sending.saturating_sub(1);
         let may_be_billed = settlement.billing.certainty == Certainty::Unknown;
-        books.used += u64::from(may_be_billed || settlement.billing.images > 0);
+        cap.used += u64::from(may_be_billed || settlement.billing.images > 0);
+        if let Some(pause) = ending.push_back {
+            books.paces.entry(terms.account.clone()).or_default().push_back(self.now(), pause);
+        }
         let state = books.questions.entry(attempt.identity).or_default();
-        let version = state.asking.take().flatten();
-        if matches!(settlement.disposition, Disposition::Settled(_) | Disposition::Unknown(_)) {
+        let version = state.asking.take().and_then(|asking| asking.version);
+        let leaves_it_as_it_was =
+            matches!(settlement.disposition, Disposition::Refused(_) | Disposition::NotSent);
+        if !leaves_it_as_it_was {
             state.known = Some(Known {
                 settlement: Settlement { recalled: true, ..settlement.clone() },
                 version,
                 since: Instant::now(),
                 attempt: attempt.id,
-                ended: micros(SystemTime::now()),
+                ended: micros_of(SystemTime::now()),
             });
         } else if state.known.is_none() {
             books.questions.remove(&attempt.identity);
         }
-        if let (Some(pause), Some((zero, slots))) = (ending.push_back, &mut books.slots) {
-            let now = zero.elapsed();
-            slots.push_back(now, now + pause);
-        }
+    }
+
+    fn now(&self) -> i64 {
+        micros(self.zero.elapsed())
     }
 
     fn lock(&self) -> MutexGuard<'_, Books> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Books {
-    fn look(&self, question: &Question, terms: &Terms) -> Look {
-        let known = match self.questions.get(&question.identity) {
-            Some(State { known: Some(known), asking: None }) => known,
-            _ => return Look::Free,
-        };
+    fn look(&self, question: &Question, reuse: &Reuse) -> Look {
+        let Some(state) = self.questions.get(&question.identity) else { return Look::Free };
+        if let Some(Asking { attempt: id, .. }) = state.asking {
+            let attempt = Booked { identity: question.identity, id };
+            return Look::Sending(Elsewhere { attempt, owner: "this process".to_owned() });
+        }
+        let Some(known) = &state.known else { return Look::Free };
         let may_be_asked = match known.settlement.disposition {
             Disposition::Settled(_) => {
-                changed(known.version.as_ref(), question.version.as_ref())
-                    || terms.max_age.is_some_and(|most: Duration| known.since.elapsed() > most)
+                Version::is_another(known.version.as_ref(), question.version.as_ref())
+                    || reuse.max_age.is_some_and(|most| known.since.elapsed() > most)
             }
-            _ => terms.retry_unknown.is_some_and(|m| m.is_after(known.attempt, Some(known.ended))),
+            _ => reuse.retry_unknown.is_some_and(|m| m.is_after(known.attempt, Some(known.ended))),
         };
         if may_be_asked { Look::Free } else { Look::Known(known.settlement.clone()) }
     }
-}
-
-/// Whether a picture is surely another than the one that was asked about.
-pub(super) fn changed(asked: Option<&Version>, now: Option<&Version>) -> bool {
-    matches!((asked, now), (Some(asked), Some(now)) if asked.differs(now))
 }

@@ -23,6 +23,8 @@ mod file;
 #[cfg(feature = "ledger")]
 mod owner;
 #[cfg(feature = "ledger")]
+mod rows;
+#[cfg(feature = "ledger")]
 mod spend;
 #[cfg(feature = "ledger")]
 mod sql;
@@ -58,11 +60,11 @@ enum Engine {
 }
 
 impl Ledger {
-    /// Books in memory: what they promise ends with the process. Gates that share them share one
-    /// pace, the first one's, and one cap.
+    /// Books in memory: what they promise ends with the process. Gates of the same account that
+    /// share them share their pace, those of the same run their cap.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self(Arc::new(Engine::Memory(memory::Memory::default())))
+        Self(Arc::new(Engine::Memory(memory::Memory::new())))
     }
 
     /// Books in an SQLite file, made (readable for its owner only) if it is not there.
@@ -140,12 +142,12 @@ impl Ledger {
     pub(crate) async fn look(
         &self,
         question: &Question,
-        terms: &Terms,
+        reuse: &Reuse,
     ) -> Result<Look, LedgerError> {
         match &*self.0 {
-            Engine::Memory(engine) => Ok(engine.look(question, terms)),
+            Engine::Memory(engine) => Ok(engine.look(question, reuse)),
             #[cfg(feature = "ledger")]
-            Engine::Sqlite(engine) => engine.look(question, terms).await,
+            Engine::Sqlite(engine) => engine.look(question, reuse).await,
         }
     }
 
@@ -173,7 +175,7 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         match &*self.0 {
             Engine::Memory(engine) => {
-                engine.end(attempt, ending);
+                engine.end(attempt, ending, terms);
                 Ok(())
             }
             #[cfg(feature = "ledger")]
@@ -185,7 +187,8 @@ impl Ledger {
     /// bill is written down as unknown.
     pub(crate) async fn is_held(&self, elsewhere: &Elsewhere) -> Result<bool, LedgerError> {
         match &*self.0 {
-            Engine::Memory(_) => Ok(false),
+            // This process, which lives.
+            Engine::Memory(_) => Ok(true),
             #[cfg(feature = "ledger")]
             Engine::Sqlite(engine) => engine.is_held(elsewhere).await,
         }
@@ -234,6 +237,13 @@ pub(crate) struct Terms {
     pub(crate) run: String,
     /// The most calls of the run that may be billed.
     pub(crate) max_calls: Option<u64>,
+    /// What the books know and may be told again.
+    pub(crate) reuse: Reuse,
+}
+
+/// Which of the known answers are given again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reuse {
     /// Verdicts older than this are not reused.
     pub(crate) max_age: Option<Duration>,
     /// What was unknown by then may be asked once more.
@@ -263,7 +273,7 @@ pub(crate) enum Look {
     Free,
     /// It was asked: settled or unknown.
     Known(Settlement),
-    /// Another process is asking it.
+    /// Another gate or process is asking it.
     Sending(Elsewhere),
 }
 
@@ -273,7 +283,7 @@ pub(crate) enum Intent {
     Send { attempt: Booked, slot: Instant },
     /// It was asked: settled or unknown.
     Known(Settlement),
-    /// Another process is asking it.
+    /// Another gate or process is asking it.
     Sending(Elsewhere),
     /// The cap is taken by calls some of which may yet turn out unbilled.
     CapTaken,
@@ -288,7 +298,7 @@ pub(crate) struct Booked {
     pub(crate) id: i64,
 }
 
-/// An attempt of another process.
+/// An attempt of another gate or process.
 #[derive(Clone, Debug)]
 pub(crate) struct Elsewhere {
     pub(crate) attempt: Booked,
@@ -368,8 +378,8 @@ impl Settlement {
         Self {
             disposition: Disposition::Unknown(Reason::new(
                 ReasonCode::BillingUnknown,
-                "an earlier call for this picture may have been billed and its answer is lost; \
-                 it is not repeated unless asked for (--retry-unknown)",
+                "a call for this picture may have been billed and its answer is not known; it is \
+                 not repeated unless asked for (retry unknown)",
             )),
             billing: Billing::UNKNOWN,
             request_id: None,
@@ -390,7 +400,7 @@ impl Settlement {
 }
 
 /// Microseconds since 1970.
-pub(crate) fn micros(time: SystemTime) -> i64 {
+pub(crate) fn micros_of(time: SystemTime) -> i64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

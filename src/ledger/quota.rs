@@ -1,6 +1,6 @@
 //! The pace of paid calls: the generic cell rate algorithm (GCRA, ITU-T I.371) without burst.
 //!
-//! Pure arithmetic on a clock that the caller reads.
+//! Pure arithmetic on a clock that the caller reads, for every kind of books.
 
 use std::time::Duration;
 
@@ -11,29 +11,41 @@ pub(crate) fn spacing(calls_per_second: f64) -> Duration {
     (ONE_SECOND + MARGIN).div_f64(calls_per_second)
 }
 
-/// When the next call may leave, on a clock of the caller's that starts anywhere.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Gcra {
-    spacing: Duration,
-    next: Duration,
+/// An account's pace: when its next call may leave, in microseconds on the books' clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// From when on the next slot is free; absent when none was booked yet.
+    pub(crate) next: Option<i64>,
 }
 
-impl Gcra {
-    pub(crate) fn new(spacing: Duration) -> Self {
-        Self { spacing, next: Duration::ZERO }
-    }
-
-    /// Books the next free slot and says when it is. A slot unused is lost: there is no burst.
-    pub(crate) fn book(&mut self, now: Duration) -> Duration {
-        let slot = self.next.max(now);
-        self.next = slot + self.spacing;
+impl Pace {
+    /// Books the next free slot that lies at least `ahead` of now, and says when it is. A slot
+    /// unused is lost: there is no burst.
+    pub(crate) fn book(&mut self, now: i64, ahead: Duration, spacing: Duration) -> i64 {
+        let earliest = now.saturating_add(micros(ahead));
+        let slot = self.next.map_or(earliest, |next| next.max(earliest));
+        self.next = Some(slot.saturating_add(micros(spacing)));
         slot
     }
 
-    /// The service asked for a pause: no slot before `until`, at most a minute from now.
-    pub(crate) fn push_back(&mut self, now: Duration, until: Duration) {
-        self.next = self.next.max(until.min(now + LONGEST_PUSH));
+    /// The service asked for a pause: no slot before it is over, at most a minute from now.
+    pub(crate) fn push_back(&mut self, now: i64, pause: Duration) {
+        let until = now.saturating_add(micros(pause.min(LONGEST_PUSH)));
+        self.next = Some(self.next.map_or(until, |next| next.max(until)));
     }
+
+    /// Forgets what was booked further ahead than any pause reaches. For a clock that was set
+    /// back: a long queue reaches as far, so its distance alone tells nothing.
+    #[cfg(feature = "ledger")]
+    pub(crate) fn forget_the_far(&mut self, now: i64, spacing: Duration) {
+        let furthest = micros(LONGEST_PUSH.saturating_add(spacing));
+        self.next = self.next.filter(|next| next.saturating_sub(now) <= furthest);
+    }
+}
+
+/// A span in microseconds.
+pub(crate) fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// A slot that is used later than this is booked again: the pace was promised for its own time.
@@ -48,23 +60,35 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const MS: Duration = Duration::from_millis(1);
+    const MS: i64 = 1_000;
+    const SOON: Duration = Duration::ZERO;
 
     #[test]
     fn slots_are_a_spacing_apart_and_none_is_saved_up() {
-        let mut gcra = Gcra::new(spacing(5.0));
-        let slots: Vec<_> = [0, 0, 1_000, 1_000].map(|now| gcra.book(now * MS).as_millis()).into();
+        let mut pace = Pace::default();
+        let slots = [0, 0, 1_000, 1_000].map(|now| pace.book(now * MS, SOON, spacing(5.0)) / MS);
         assert_eq!(slots, [0, 207, 1_000, 1_207]);
+        assert_eq!(pace.book(1_400 * MS, Duration::from_millis(50), spacing(5.0)) / MS, 1_450);
     }
 
     #[test]
     fn a_push_is_bounded_and_never_pulls_forward() {
-        let mut gcra = Gcra::new(spacing(5.0));
-        gcra.push_back(Duration::ZERO, 500 * MS);
-        gcra.push_back(Duration::ZERO, 100 * MS);
-        assert_eq!(gcra.book(Duration::ZERO), 500 * MS);
-        gcra.push_back(1_000 * MS, 900_000 * MS);
-        assert_eq!(gcra.book(1_000 * MS), 61_000 * MS);
+        let mut pace = Pace::default();
+        pace.push_back(0, Duration::from_millis(500));
+        pace.push_back(0, Duration::from_millis(100));
+        assert_eq!(pace.book(0, SOON, spacing(5.0)), 500 * MS);
+        pace.push_back(1_000 * MS, Duration::from_secs(900));
+        assert_eq!(pace.book(1_000 * MS, SOON, spacing(5.0)), 61_000 * MS);
+    }
+
+    #[test]
+    fn no_clock_reaches_past_the_end_of_time() {
+        for now in [i64::MIN, 0, i64::MAX] {
+            let mut pace = Pace { next: Some(i64::MAX) };
+            assert_eq!(pace.book(now, Duration::MAX, Duration::MAX), i64::MAX);
+            pace.push_back(now, Duration::MAX);
+            assert_eq!(pace.next, Some(i64::MAX));
+        }
     }
 
     proptest! {
@@ -72,21 +96,22 @@ mod tests {
         #[test]
         fn no_second_sees_more_than_the_rate(
             rate in 1_u32..50,
-            steps in prop::collection::vec((0_u64..400, 0_u64..=30), 1..200),
+            ahead in 0_u64..100,
+            steps in prop::collection::vec((0_i64..400, 0_i64..=30), 1..200),
         ) {
-            let mut gcra = Gcra::new(spacing(f64::from(rate)));
-            let mut now = Duration::ZERO;
-            let mut arrivals: Vec<Duration> = steps
+            let (mut pace, mut now) = (Pace::default(), 0);
+            let ahead = Duration::from_millis(ahead);
+            let mut arrivals: Vec<i64> = steps
                 .iter()
                 .map(|(pause, jitter)| {
-                    now += Duration::from_millis(*pause);
-                    gcra.book(now) + Duration::from_millis(*jitter)
+                    now += pause * MS;
+                    pace.book(now, ahead, spacing(f64::from(rate))) + jitter * MS
                 })
                 .collect();
             arrivals.sort_unstable();
             for window in arrivals.windows(rate as usize + 1) {
                 let (first, last) = (window[0], window[window.len() - 1]);
-                prop_assert!(last - first >= ONE_SECOND, "{window:?}");
+                prop_assert!(last - first >= micros(ONE_SECOND), "{window:?}");
             }
         }
     }

@@ -1,4 +1,5 @@
-//! The books' SQL: one set of texts in the subset that SQLite and PostgreSQL share.
+//! The books' SQL: one set of texts in the subset that SQLite and PostgreSQL share, but for the
+//! type BLOB, which is BYTEA there.
 //!
 //! Times are microseconds since 1970.
 
@@ -50,10 +51,11 @@ pub(super) const SCHEMA_1: [&str; 6] = [
 pub(super) const READ_SCHEMA_VERSION: &str = "SELECT version FROM ledger_schema";
 pub(super) const WRITE_SCHEMA_VERSION: &str = "INSERT INTO ledger_schema (version) VALUES ($1)";
 
-/// A question with the attempt that decides: the one being sent, else the last that came to
-/// something. No row for one that is free.
+/// A question with the attempt that decides: the one being sent, or given up while it was, else
+/// the last that came to something. No row for one that is free.
 pub(super) const READ_QUESTION: &str = "
-    SELECT CASE WHEN q.asking IS NULL THEN q.state ELSE 'sending' END, a.id,
+    SELECT CASE WHEN q.asking IS NULL THEN q.state
+                WHEN a.state = 'sending' THEN 'sending' ELSE 'unknown' END, a.id,
            q.picture_length, q.picture_start, q.picture_etag,
            a.owner, a.ended_us, a.http_status, a.request_id, a.images, a.certainty, a.answer
     FROM question q JOIN attempt a ON a.id = COALESCE(q.asking, q.attempt)
@@ -76,10 +78,13 @@ pub(super) const READ_LAST_ATTEMPT: &str = "SELECT COALESCE(MAX(id), 0) FROM att
 pub(super) const WRITE_ATTEMPT: &str = "
     INSERT INTO attempt (id, identity, account, run, owner, source, ratio, model, state, slot_us)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'sending', $9)";
+/// An attempt that was given up and is now asked over is what the question came to last.
 pub(super) const WRITE_QUESTION: &str = "
     INSERT INTO question (identity, state, asking, asked_length, asked_start, asked_etag)
     VALUES ($1, 'free', $2, $3, $4, $5)
     ON CONFLICT (identity) DO UPDATE SET
+        state = CASE WHEN question.asking IS NULL THEN question.state ELSE 'unknown' END,
+        attempt = COALESCE(question.asking, question.attempt),
         asking = excluded.asking, asked_length = excluded.asked_length,
         asked_start = excluded.asked_start, asked_etag = excluded.asked_etag";
 
@@ -89,7 +94,7 @@ pub(super) const END_ATTEMPT: &str = "
         request_id = $6, images = $7, certainty = $8, answer = $9
     WHERE id = $1";
 /// An attempt that came to something decides its question, if that is still its own: being sent by
-/// it, or given up as unknown while it was.
+/// it, or given up as unknown and not yet settled by another.
 pub(super) const DECIDE_QUESTION: &str = "
     UPDATE question SET state = $3, attempt = $2,
         picture_length = CASE WHEN asking = $2 THEN asked_length ELSE picture_length END,
@@ -97,7 +102,7 @@ pub(super) const DECIDE_QUESTION: &str = "
         picture_etag = CASE WHEN asking = $2 THEN asked_etag ELSE picture_etag END,
         asking = CASE WHEN asking = $2 THEN NULL ELSE asking END
     WHERE identity = $1 AND (asking = $2 OR (attempt = $2 AND state = 'unknown'))";
-/// One that came to nothing leaves its question as it was before.
+/// One that came to nothing leaves its question as it was before, given up meanwhile or not.
 pub(super) const RELEASE_QUESTION: &str = "
     UPDATE question SET
         state = CASE WHEN asking = $2 THEN state ELSE 'free' END,
@@ -105,16 +110,12 @@ pub(super) const RELEASE_QUESTION: &str = "
         asking = CASE WHEN asking = $2 THEN NULL ELSE asking END
     WHERE identity = $1 AND (asking = $2 OR (attempt = $2 AND state = 'unknown'))";
 
-/// Gives up an attempt whose owner is gone.
+/// Gives up an attempt whose owner is gone. Its question says so by itself, and keeps what it came
+/// to before: the attempt's holder may yet come back and say that it came to nothing.
 pub(super) const ABANDON_ATTEMPT: &str = "
     UPDATE attempt SET state = 'unknown', verdict = 'unknown', certainty = 'unknown', ended_us = $2
     WHERE id = $1 AND state = 'sending'";
-pub(super) const ABANDON_QUESTION: &str = "
-    UPDATE question SET state = 'unknown', attempt = asking, picture_length = asked_length,
-        picture_start = asked_start, picture_etag = asked_etag, asking = NULL
-    WHERE asking = $1 AND identity = $2";
-pub(super) const READ_SENDING: &str =
-    "SELECT id, identity, owner FROM attempt WHERE state = 'sending'";
+pub(super) const READ_SENDING: &str = "SELECT id, owner FROM attempt WHERE state = 'sending'";
 
 /// Sums by Beijing day (UTC+8) and by what came of an attempt; `not_sent` cost nothing and is left
 /// out.

@@ -8,21 +8,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use sqlx::Transaction;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
-use sqlx::{Sqlite as Engine, Transaction};
 use tokio::time::Instant;
 
 use super::file::{self, Pools, said};
-use super::memory::changed;
 use super::owner::{self, Owner};
+use super::quota::{Pace, micros};
+use super::rows::{self, Row, hex};
 use super::{
-    Booked, Disposition, Elsewhere, Ending, Identity, Intent, Look, Moment, Question, Settlement,
-    Terms, micros, sql,
+    Booked, Elsewhere, Ending, Intent, Look, Moment, Question, Reuse, Terms, micros_of, sql,
 };
-use crate::detect::{Answer, Attempt, End, Outcome, decide};
 use crate::error::LedgerError;
-use crate::probe::Version;
-use crate::report::{Billing, Certainty};
 
 pub(super) struct Sqlite {
     pub(super) reader: SqlitePool,
@@ -34,22 +31,6 @@ pub(super) struct Sqlite {
     /// How long the last booking took to reach the disk, in microseconds.
     booking_us: AtomicU64,
 }
-
-/// A question's row with its deciding attempt's.
-type Row = (
-    String,
-    i64,
-    Option<i64>,
-    Option<String>,
-    Option<String>,
-    String,
-    Option<i64>,
-    Option<i64>,
-    Option<String>,
-    i64,
-    Option<String>,
-    Option<Vec<u8>>,
-);
 
 impl Sqlite {
     pub(super) async fn open(path: &Path, clock: fn() -> i64) -> Result<Self, LedgerError> {
@@ -85,24 +66,24 @@ impl Sqlite {
     pub(super) async fn look(
         &self,
         question: &Question,
-        terms: &Terms,
+        reuse: &Reuse,
     ) -> Result<Look, LedgerError> {
         let mut connection = self.reader.acquire().await.map_err(unread)?;
-        self.look_on(&mut connection, question, terms).await
+        self.look_on(&mut connection, question, reuse).await
     }
 
     async fn look_on(
         &self,
         connection: &mut SqliteConnection,
         question: &Question,
-        terms: &Terms,
+        reuse: &Reuse,
     ) -> Result<Look, LedgerError> {
         let row: Option<Row> = sqlx::query_as(sql::READ_QUESTION)
             .bind(question.identity.to_string())
             .fetch_optional(connection)
             .await
             .map_err(unread)?;
-        Ok(row.map_or(Look::Free, |row| judge(row, question, terms, self.now())))
+        Ok(row.map_or(Look::Free, |row| rows::judge(row, question, reuse, self.now())))
     }
 
     pub(super) async fn intend(
@@ -111,7 +92,7 @@ impl Sqlite {
         terms: &Terms,
     ) -> Result<Intent, LedgerError> {
         let mut books = self.begin().await?;
-        match self.look_on(&mut books, question, terms).await? {
+        match self.look_on(&mut books, question, &terms.reuse).await? {
             Look::Known(settlement) => return Ok(Intent::Known(settlement)),
             Look::Sending(elsewhere) => return Ok(Intent::Sending(elsewhere)),
             Look::Free => {}
@@ -137,8 +118,12 @@ impl Sqlite {
             .fetch_one(&mut *books)
             .await
             .map_err(unread)?;
-        let was_set_back = last > now.saturating_add(span(CLOCKS_AGREE));
-        let slot = book_slot(&mut books, terms, now, self.ahead(), was_set_back).await?;
+        let mut pace = read_pace(&mut books, terms).await?;
+        if last > now.saturating_add(micros(CLOCKS_AGREE)) {
+            pace.forget_the_far(now, terms.spacing);
+        }
+        let slot = pace.book(now, self.ahead(), terms.spacing);
+        write_pace(&mut books, terms, pace).await?;
         // About the time of booking, and always a new one, whatever the clock does.
         let id = now.max(last.saturating_add(1));
         let identity = question.identity.to_string();
@@ -181,12 +166,7 @@ impl Sqlite {
         terms: &Terms,
     ) -> Result<(), LedgerError> {
         let settlement = &ending.settlement;
-        let state = match settlement.disposition {
-            _ if !ending.was_sent => "not_sent",
-            Disposition::Settled(_) => "settled",
-            Disposition::Unknown(_) => "unknown",
-            _ => "refused",
-        };
+        let state = rows::state_of(ending);
         let now = self.now();
         let mut books = self.begin().await?;
         sqlx::query(sql::END_ATTEMPT)
@@ -197,7 +177,7 @@ impl Sqlite {
             .bind(ending.status.map(i64::from))
             .bind(&settlement.request_id)
             .bind(i64::try_from(settlement.billing.images).unwrap_or(i64::MAX))
-            .bind(certainty_name(settlement.billing.certainty))
+            .bind(rows::name_of(settlement.billing.certainty))
             .bind(ending.raw.as_deref())
             .execute(&mut *books)
             .await
@@ -211,9 +191,9 @@ impl Sqlite {
         };
         question.execute(&mut *books).await.map_err(unwritten)?;
         if let Some(pause) = ending.push_back {
-            let next = read_pace(&mut books, terms).await?.unwrap_or(0);
-            let until = now.saturating_add(span(pause.min(LONGEST_PUSH)));
-            write_pace(&mut books, terms, next.max(until)).await?;
+            let mut held = read_pace(&mut books, terms).await?;
+            held.push_back(now, pause);
+            write_pace(&mut books, terms, held).await?;
         }
         books.commit().await.map_err(unwritten)
     }
@@ -223,8 +203,7 @@ impl Sqlite {
             return Ok(true);
         }
         let mut books = self.begin().await?;
-        self.abandon(&mut books, elsewhere.attempt.id, &elsewhere.attempt.identity.to_string())
-            .await?;
+        self.abandon(&mut books, elsewhere.attempt.id).await?;
         books.commit().await.map_err(unwritten)?;
         Ok(false)
     }
@@ -236,12 +215,12 @@ impl Sqlite {
 
     /// What processes left behind that ended without a word has an unknown bill.
     pub(super) async fn abandon_the_dead(&self) -> Result<(), LedgerError> {
-        let sending: Vec<(i64, String, String)> =
+        let sending: Vec<(i64, String)> =
             sqlx::query_as(sql::READ_SENDING).fetch_all(&self.reader).await.map_err(unread)?;
-        for (attempt, identity, owner) in sending {
+        for (attempt, owner) in sending {
             if self.is_gone(&owner)? {
                 let mut books = self.begin().await?;
-                self.abandon(&mut books, attempt, &identity).await?;
+                self.abandon(&mut books, attempt).await?;
                 books.commit().await.map_err(unwritten)?;
             }
         }
@@ -250,28 +229,17 @@ impl Sqlite {
             .map_err(|e| LedgerError::Failed { action: "written", why: e.to_string() })
     }
 
-    async fn abandon(
-        &self,
-        books: &mut SqliteConnection,
-        attempt: i64,
-        identity: &str,
-    ) -> Result<(), LedgerError> {
+    async fn abandon(&self, books: &mut SqliteConnection, attempt: i64) -> Result<(), LedgerError> {
         sqlx::query(sql::ABANDON_ATTEMPT)
             .bind(attempt)
             .bind(self.now())
-            .execute(&mut *books)
-            .await
-            .map_err(unwritten)?;
-        sqlx::query(sql::ABANDON_QUESTION)
-            .bind(attempt)
-            .bind(identity)
             .execute(books)
             .await
-            .map_err(unwritten)?;
-        Ok(())
+            .map(|_| ())
+            .map_err(unwritten)
     }
 
-    async fn begin(&self) -> Result<Transaction<'static, Engine>, LedgerError> {
+    async fn begin(&self) -> Result<Transaction<'static, sqlx::Sqlite>, LedgerError> {
         self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(unwritten)
     }
 
@@ -287,119 +255,23 @@ impl Sqlite {
     }
 }
 
-/// What a question's row says, now.
-fn judge(row: Row, question: &Question, terms: &Terms, now: i64) -> Look {
-    let (
-        state,
-        attempt,
-        length,
-        start,
-        etag,
-        owner,
-        ended,
-        status,
-        request_id,
-        images,
-        certainty,
-        answer,
-    ) = row;
-    let recalled = || recall(status, request_id, images, certainty.as_deref(), answer.as_deref());
-    match state.as_str() {
-        "sending" => {
-            let attempt = Booked { identity: question.identity, id: attempt };
-            Look::Sending(Elsewhere { attempt, owner })
-        }
-        "settled" => {
-            let asked = start.as_deref().and_then(unhex).map(|start| Version {
-                length: length.and_then(|length| u64::try_from(length).ok()),
-                start,
-                etag,
-            });
-            let age = now.saturating_sub(ended.unwrap_or(now));
-            let stale = changed(asked.as_ref(), question.version.as_ref())
-                || terms.max_age.is_some_and(|most| age > span(most));
-            if stale { Look::Free } else { Look::Known(recalled()) }
-        }
-        "unknown" => match terms.retry_unknown {
-            Some(moment) if moment.is_after(attempt, ended) => Look::Free,
-            _ => Look::Known(recalled()),
-        },
-        _ => Look::Free,
-    }
-}
-
-/// The settlement that an attempt's row holds: decided anew from the answer as it came, so that
-/// the books need no second form of a verdict.
-fn recall(
-    status: Option<i64>,
-    request_id: Option<String>,
-    images: i64,
-    certainty: Option<&str>,
-    answer: Option<&[u8]>,
-) -> Settlement {
-    let billing = Billing {
-        images: u64::try_from(images).unwrap_or(0),
-        certainty: match certainty {
-            Some("certain") => Certainty::Certain,
-            Some("none") => Certainty::None,
-            _ => Certainty::Unknown,
-        },
-    };
-    let status = status.and_then(|status| u16::try_from(status).ok());
-    let answer = answer.and_then(Answer::parse);
-    let (Some(status), Some(answer)) = (status, answer) else {
-        return Settlement { billing, request_id, ..Settlement::lost() };
-    };
-    let outcome = Outcome::Answered { status, retry_after: None, answer };
-    let decision =
-        decide(&outcome, Attempt { number: usize::MAX, seed: 0 }, SystemTime::UNIX_EPOCH);
-    let disposition = match decision.end {
-        End::Settled(judgement) => Disposition::Settled(judgement),
-        End::Unknown(reason) => Disposition::Unknown(reason),
-        End::Refused(reason) | End::Repeat { reason, .. } => Disposition::Refused(reason),
-    };
-    Settlement { disposition, billing, request_id, recalled: true }
-}
-
-/// Books the account's next slot and says when it is.
-async fn book_slot(
-    books: &mut SqliteConnection,
-    terms: &Terms,
-    now: i64,
-    ahead: Duration,
-    was_set_back: bool,
-) -> Result<i64, LedgerError> {
-    // A clock that was set back leaves slots far ahead, and so does a long queue: only where the
-    // books show that they were booked later than now is it the clock.
-    let furthest = span(LONGEST_PUSH.saturating_add(terms.spacing));
-    let next = read_pace(books, terms)
-        .await?
-        .filter(|next| !was_set_back || next.saturating_sub(now) <= furthest)
-        .unwrap_or(now);
-    let slot = next.max(now.saturating_add(span(ahead)));
-    write_pace(books, terms, slot.saturating_add(span(terms.spacing))).await?;
-    Ok(slot)
-}
-
-async fn read_pace(
-    books: &mut SqliteConnection,
-    terms: &Terms,
-) -> Result<Option<i64>, LedgerError> {
-    sqlx::query_scalar(sql::READ_PACE)
+async fn read_pace(books: &mut SqliteConnection, terms: &Terms) -> Result<Pace, LedgerError> {
+    let next = sqlx::query_scalar(sql::READ_PACE)
         .bind(&terms.account)
         .fetch_optional(books)
         .await
-        .map_err(unread)
+        .map_err(unread)?;
+    Ok(Pace { next })
 }
 
 async fn write_pace(
     books: &mut SqliteConnection,
     terms: &Terms,
-    next: i64,
+    pace: Pace,
 ) -> Result<(), LedgerError> {
     sqlx::query(sql::WRITE_PACE)
         .bind(&terms.account)
-        .bind(next)
+        .bind(pace.next)
         .execute(books)
         .await
         .map(|_| ())
@@ -408,37 +280,7 @@ async fn write_pace(
 
 /// Microseconds since 1970.
 pub(super) fn wall_clock() -> i64 {
-    micros(SystemTime::now())
-}
-
-fn span(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn certainty_name(certainty: Certainty) -> &'static str {
-    match certainty {
-        Certainty::None => "none",
-        Certainty::Certain => "certain",
-        Certainty::Unknown => "unknown",
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let bytes: Option<Vec<u8>> = (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
-        .collect();
-    bytes?.try_into().ok()
-}
-
-impl std::fmt::Display for Identity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&hex(self.bytes()))
-    }
+    micros_of(SystemTime::now())
 }
 
 pub(super) fn unread(error: sqlx::Error) -> LedgerError {
@@ -458,9 +300,6 @@ const MOST_AHEAD: Duration = Duration::from_secs(10);
 /// Processes of one machine read one clock; what was booked later than this from now was booked on
 /// another time.
 const CLOCKS_AGREE: Duration = Duration::from_secs(1);
-
-/// The service's 429 pushes slots back by at most this; what is further ahead is a clock's doing.
-const LONGEST_PUSH: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 #[path = "sqlite_tests.rs"]

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::bbox::{AspectRatio, BBox};
 use crate::detect::Judgement;
-use crate::report::{Reason, ReasonCode};
+use crate::ledger::{Disposition, Identity, Settlement};
+use crate::report::{Billing, Reason, ReasonCode};
 use crate::source::Source;
 
 thread_local! {
@@ -39,8 +40,7 @@ fn terms() -> Terms {
         spacing: super::super::spacing(5.0),
         run: "run".to_owned(),
         max_calls: None,
-        max_age: None,
-        retry_unknown: None,
+        reuse: Reuse::default(),
     }
 }
 
@@ -108,11 +108,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a question is, in the simplest terms that say it: what it came to last, and who asks.
+/// What a question is, in the simplest terms that say it: what it came to last, who asks, and who
+/// was given up asking, with the time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Model {
     known: Known,
     asking: Option<i64>,
+    given_up: Option<(i64, i64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -124,7 +126,13 @@ enum Known {
 
 impl Model {
     fn give_up(&mut self, attempt: i64) {
-        *self = Self { known: Known::Unknown { attempt, since: NOW.get() }, asking: None };
+        self.asking = None;
+        self.given_up = Some((attempt, NOW.get()));
+    }
+
+    /// What the question is to whoever wants to ask it.
+    fn seen(&self) -> Known {
+        self.given_up.map_or(self.known, |(attempt, since)| Known::Unknown { attempt, since })
     }
 }
 
@@ -150,7 +158,7 @@ async fn compare(steps: &[Step]) {
     for _ in 0..OWNERS {
         owners.push(start(&path).await);
     }
-    let mut model = vec![Model { known: Known::Nothing, asking: None }; QUESTIONS];
+    let mut model = vec![Model { known: Known::Nothing, asking: None, given_up: None }; QUESTIONS];
     // Which owner, in which life, holds an attempt.
     let mut holders: HashMap<i64, usize> = HashMap::new();
     for step in steps {
@@ -158,9 +166,9 @@ async fn compare(steps: &[Step]) {
         match *step {
             Step::Intend { owner, question: q, retry } => {
                 let mut terms = terms();
-                terms.retry_unknown = retry.then_some(owners[owner].began);
+                terms.reuse.retry_unknown = retry.then_some(owners[owner].began);
                 let may = model[q].asking.is_none()
-                    && match model[q].known {
+                    && match model[q].seen() {
                         Known::Nothing => true,
                         Known::Settled => false,
                         Known::Unknown { attempt, since } => {
@@ -171,6 +179,8 @@ async fn compare(steps: &[Step]) {
                 match owners[owner].books.intend(&question(q), &terms).await.unwrap() {
                     Intent::Send { attempt, .. } => {
                         assert!(may, "{step:?}: sent although {:?}", model[q]);
+                        model[q].known = model[q].seen();
+                        model[q].given_up = None;
                         model[q].asking = Some(attempt.id);
                         owners[owner].open.insert(q, attempt);
                         holders.insert(attempt.id, owner);
@@ -178,8 +188,8 @@ async fn compare(steps: &[Step]) {
                     Intent::Known(settlement) => {
                         assert!(!may && model[q].asking.is_none(), "{step:?}");
                         let is_settled = matches!(settlement.disposition, Disposition::Settled(_));
-                        assert_eq!(is_settled, model[q].known == Known::Settled, "{step:?}");
-                        assert_ne!(model[q].known, Known::Nothing);
+                        assert_eq!(is_settled, model[q].seen() == Known::Settled, "{step:?}");
+                        assert_ne!(model[q].seen(), Known::Nothing);
                     }
                     Intent::Sending(elsewhere) => {
                         assert_eq!(model[q].asking, Some(elsewhere.attempt.id), "{step:?}");
@@ -192,9 +202,10 @@ async fn compare(steps: &[Step]) {
                 owners[owner].books.end(&attempt, &ending(how), &terms()).await.unwrap();
                 holders.remove(&attempt.id);
                 // Only a question that is still this attempt's takes its end.
-                let asks = model[q].asking == Some(attempt.id);
-                let given_up = matches!(model[q].known, Known::Unknown { attempt: id, .. } if id == attempt.id);
-                if !asks && !given_up {
+                let asks = model[q].asking == Some(attempt.id)
+                    || model[q].given_up.is_some_and(|(id, _)| id == attempt.id);
+                let asked_over = matches!(model[q].known, Known::Unknown { attempt: id, .. } if id == attempt.id);
+                if !asks && !asked_over {
                     continue;
                 }
                 match how {
@@ -207,7 +218,7 @@ async fn compare(steps: &[Step]) {
                     How::Refused | How::NotSent => model[q].known = Known::Nothing,
                 }
                 if asks {
-                    model[q].asking = None;
+                    (model[q].asking, model[q].given_up) = (None, None);
                 }
             }
             Step::Crash { owner } => {
@@ -359,13 +370,72 @@ fn a_process_that_slept_finds_its_question_gone_and_frees_nothing() {
         std::fs::remove_file(file::owners_of(&path).unwrap().join(sleeper.owner_name())).unwrap();
         advance(1_000_000);
         let other = Sqlite::open(&path, test_clock).await.unwrap();
-        let retrying = Terms { retry_unknown: Some(other.moment().await.unwrap()), ..terms() };
+        let retry_unknown = Some(other.moment().await.unwrap());
+        let retrying = Terms { reuse: Reuse { retry_unknown, ..Reuse::default() }, ..terms() };
         let again = other.intend(&question(1), &retrying).await.unwrap();
         assert!(matches!(again, Intent::Send { .. }));
         // The sleeper wakes late: nothing was sent, and the question is the other's now.
         sleeper.end(&asked, &Ending::not_sent(), &terms()).await.unwrap();
         let once_more = sleeper.intend(&question(1), &terms()).await.unwrap();
         assert!(matches!(once_more, Intent::Sending(_)));
+    });
+}
+
+/// Given up by mistake, an attempt that comes to nothing after all leaves what was known before.
+#[test]
+fn a_wrong_guess_about_an_owner_takes_nothing_away() {
+    block_on(async {
+        for before in [How::Settled, How::Unknown] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("ledger.db");
+            let sleeper = Sqlite::open(&path, test_clock).await.unwrap();
+            let Ok(Intent::Send { attempt, .. }) = sleeper.intend(&question(1), &terms()).await
+            else {
+                panic!("sent");
+            };
+            sleeper.end(&attempt, &ending(before), &terms()).await.unwrap();
+            advance(1_000_000);
+            // Asked anew: for its age, or because someone said so.
+            let reuse = Reuse {
+                max_age: Some(Duration::ZERO),
+                retry_unknown: Some(sleeper.moment().await.unwrap()),
+            };
+            let anew = Terms { reuse, ..terms() };
+            let Ok(Intent::Send { attempt, .. }) = sleeper.intend(&question(1), &anew).await else {
+                panic!("sent");
+            };
+            let lock = file::owners_of(&path).unwrap().join(sleeper.owner_name());
+            std::fs::remove_file(lock).unwrap();
+            let other = Sqlite::open(&path, test_clock).await.unwrap();
+            let is_settled = async || match other.look(&question(1), &Reuse::default()).await {
+                Ok(Look::Known(known)) => matches!(known.disposition, Disposition::Settled(_)),
+                _ => panic!("known"),
+            };
+            assert!(!is_settled().await, "{before:?}: given up");
+            sleeper.end(&attempt, &Ending::not_sent(), &terms()).await.unwrap();
+            assert_eq!(is_settled().await, before == How::Settled, "{before:?}");
+        }
+    });
+}
+
+/// An answer that arrived whole over a connection that then broke was reported as lost.
+#[test]
+fn what_was_lost_is_not_believed_later_however_whole_it_looks() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let Ok(Intent::Send { attempt, .. }) = books.intend(&question(1), &terms()).await else {
+            panic!("sent");
+        };
+        let lost = Ending { raw: ending(How::Settled).raw, ..ending(How::Unknown) };
+        books.end(&attempt, &lost, &terms()).await.unwrap();
+        match books.look(&question(1), &Reuse::default()).await {
+            Ok(Look::Known(known)) => {
+                assert!(matches!(known.disposition, Disposition::Unknown(_)), "{known:?}");
+                assert_eq!(known.billing, Billing::UNKNOWN);
+            }
+            _ => panic!("known"),
+        }
     });
 }
 
@@ -442,23 +512,19 @@ fn what_cannot_be_given_up_is_not_taken_over() {
         let other = Sqlite::open(&path, test_clock).await.unwrap();
         let name = dead.owner_name().to_owned();
         drop(dead);
-        for table in ["attempt", "question"] {
-            let trigger = format!(
-                "CREATE TRIGGER fault BEFORE UPDATE ON {table} \
-                 BEGIN SELECT RAISE(ABORT, 'fault'); END"
-            );
+        let run = async |statement: &'static str| {
             let mut writer = other.writer.acquire().await.unwrap();
-            sqlx::raw_sql(sqlx::AssertSqlSafe(trigger)).execute(&mut *writer).await.unwrap();
-            drop(writer);
-            let Ok(Intent::Sending(elsewhere)) = other.intend(&question(1), &terms()).await else {
-                panic!("being sent");
-            };
-            assert_eq!(elsewhere.owner, name);
-            assert!(other.is_held(&elsewhere).await.is_err());
-            assert!(Sqlite::open(&path, test_clock).await.is_err());
-            let mut writer = other.writer.acquire().await.unwrap();
-            sqlx::raw_sql("DROP TRIGGER fault").execute(&mut *writer).await.unwrap();
-        }
+            sqlx::raw_sql(statement).execute(&mut *writer).await.unwrap();
+        };
+        run("CREATE TRIGGER fault BEFORE UPDATE ON attempt BEGIN SELECT RAISE(ABORT, 'f'); END")
+            .await;
+        let Ok(Intent::Sending(elsewhere)) = other.intend(&question(1), &terms()).await else {
+            panic!("being sent");
+        };
+        assert_eq!(elsewhere.owner, name);
+        assert!(other.is_held(&elsewhere).await.is_err());
+        assert!(Sqlite::open(&path, test_clock).await.is_err());
+        run("DROP TRIGGER fault").await;
         let Ok(Intent::Sending(elsewhere)) = other.intend(&question(1), &terms()).await else {
             panic!("being sent");
         };

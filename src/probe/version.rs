@@ -15,8 +15,13 @@ pub(crate) struct Version {
 }
 
 impl Version {
+    /// Whether the picture is surely another than the one that was asked about.
+    pub(crate) fn is_another(asked: Option<&Self>, now: Option<&Self>) -> bool {
+        matches!((asked, now), (Some(asked), Some(now)) if asked.differs(now))
+    }
+
     /// Whether `other` is surely another picture: what only one of the two knows tells nothing.
-    pub(crate) fn differs(&self, other: &Self) -> bool {
+    fn differs(&self, other: &Self) -> bool {
         self.start != other.start
             || known_and_different(self.length.as_ref(), other.length.as_ref())
             || known_and_different(self.etag.as_ref(), other.etag.as_ref())

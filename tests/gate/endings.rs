@@ -59,6 +59,26 @@ async fn a_check_dropped_at_any_point_loses_no_call() {
     assert!(points.contains(&0) && points.contains(&1), "{points:?}");
 }
 
+/// Between its booking and its slot there may be a minute.
+#[tokio::test]
+async fn a_check_dropped_while_it_waits_for_its_slot_is_not_paid() {
+    let (emulator, first) = one_portrait().await;
+    let second = emulator.serve("/second.jpg", Picture::jpeg(480, 600));
+    let gate = gate_on(&emulator).calls_per_second(1.0).build().await.unwrap();
+    gate.check(Source::url(first.url())).await.unwrap();
+    let dropped = tokio::spawn(gate.check(Source::url(second.url())));
+    while emulator.fetches_of(&second) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Its slot is a second after the first's: by now it is booked.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    dropped.abort();
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert_eq!((gate.spent().calls, emulator.calls()), (1, 1));
+    let report = gate.check(Source::url(second.url())).await.unwrap();
+    assert_eq!((report.verdict.as_str(), report.from_ledger), ("accepted", false));
+}
+
 #[tokio::test]
 async fn an_answer_nobody_waited_for_is_given_to_the_next_who_asks() {
     let (emulator, portrait) = one_portrait().await;
@@ -117,6 +137,22 @@ async fn a_stopped_run_ends_without_new_calls_and_reports_those_that_left() {
     assert_eq!(reports.len() as u64, emulator.billed());
     assert!(reports.iter().all(|report| report.verdict.as_str() == "accepted"));
     assert_eq!(gate.close().await.images, emulator.billed());
+}
+
+#[tokio::test]
+async fn a_run_ends_with_its_gate_and_fetches_no_more() {
+    let emulator = Emulator::builder().start().await.unwrap();
+    let served: Vec<Served> =
+        (0..40).map(|n| emulator.serve(&format!("/{n}.png"), Picture::png(400, 400))).collect();
+    let gate = gate_on(&emulator).build().await.unwrap();
+    gate.close().await;
+    let sources: Vec<Source> = served.iter().map(|s| Source::url(s.url())).collect();
+    let mut options = RunOptions::default();
+    options.concurrency = 4;
+    let reports: Vec<Report> = gate.run(stream::iter(sources), options).collect().await;
+    assert_eq!((reports.len(), emulator.calls()), (0, 0));
+    let fetched = served.iter().filter(|s| emulator.fetches_of(s) > 0).count();
+    assert!(fetched <= 8, "{fetched} pictures fetched");
 }
 
 #[tokio::test]

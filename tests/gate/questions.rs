@@ -113,6 +113,23 @@ async fn an_unknown_bill_in_shared_memory_is_asked_again_only_by_a_later_gate_to
 }
 
 #[tokio::test]
+async fn gates_that_share_books_in_memory_wait_for_each_others_answers() {
+    let (emulator, portrait) = one_portrait().await;
+    emulator.script(&portrait, [Fate::judge().late(Duration::from_millis(400))]);
+    let ledger = emo_preflight::Ledger::in_memory();
+    let gate = async || gate_on(&emulator).ledger(ledger.clone()).build().await.unwrap();
+    let (one, other) = (gate().await, gate().await);
+    let first = tokio::spawn(one.check(Source::url(portrait.url())));
+    while emulator.calls() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let second = other.check(Source::url(portrait.url())).await.unwrap();
+    assert_eq!((second.verdict.as_str(), second.from_ledger), ("accepted", true));
+    assert_eq!(first.await.unwrap().unwrap().verdict.as_str(), "accepted");
+    assert_eq!(emulator.calls(), 1);
+}
+
+#[tokio::test]
 async fn what_the_local_stage_refuses_is_never_called_for() {
     let emulator = emulator().await;
     let gate = gate_on(&emulator).build().await.unwrap();

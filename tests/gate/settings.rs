@@ -11,6 +11,8 @@ async fn settings_out_of_range_are_refused_with_what_was_found() {
     let gate = || Preflight::builder(ApiKey::new(KEY).unwrap());
     let mut no_host_places = ProbeOptions::default();
     no_host_places.per_host = 0;
+    let mut local_files = ProbeOptions::default();
+    local_files.local_files = true;
     for (builder, says) in [
         (gate().base_url("http://dashscope.aliyuncs.com/api/v1"), "https"),
         (gate().base_url("http://127.0.0.1.example.org/"), "https"),
@@ -22,14 +24,16 @@ async fn settings_out_of_range_are_refused_with_what_was_found() {
         (gate().model(" "), "model"),
         (gate().workspace("a\nb"), "workspace"),
         (gate().call_timeout(Duration::ZERO), "time-out"),
+        (gate().call_timeout(Duration::MAX), "at most a day"),
         (gate().calls_per_second(0.0), "found 0"),
         (gate().calls_per_second(f64::NAN), "NaN"),
         (gate().calls_per_second(-1.0), "-1"),
         (gate().calls_per_second(1_001.0), "1001"),
         (gate().calls_per_second(1e-300), "from 0.0001"),
         (gate().probe(no_host_places), "at least 1"),
+        (gate().probe(local_files), "takes URLs"),
     ] {
-        match builder.build().await.map(|_| ()) {
+        match builder.build().await {
             Err(GateError::Config(ConfigError::Option(text))) => {
                 assert!(text.contains(says) && !text.contains("secret"), "{text}");
             }

@@ -1,0 +1,141 @@
+//! What the rows of books on disk say, and how an ending is put into them: the same for every
+//! database.
+
+use std::time::SystemTime;
+
+use super::quota::micros;
+use super::{Booked, Disposition, Elsewhere, Ending, Look, Question, Reuse, Settlement};
+use crate::detect::{Answer, Attempt, End, Outcome, Repeats, decide};
+use crate::probe::Version;
+use crate::report::{Billing, Certainty};
+
+/// A question's row with its deciding attempt's.
+pub(super) type Row = (
+    String,
+    i64,
+    Option<i64>,
+    Option<String>,
+    Option<String>,
+    String,
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+    i64,
+    Option<String>,
+    Option<Vec<u8>>,
+);
+
+/// What a question's row says, now.
+pub(super) fn judge(row: Row, question: &Question, reuse: &Reuse, now: i64) -> Look {
+    let (
+        state,
+        attempt,
+        length,
+        start,
+        etag,
+        owner,
+        ended,
+        status,
+        request_id,
+        images,
+        certainty,
+        answer,
+    ) = row;
+    let recalled = || recall(status, request_id, images, certainty.as_deref(), answer.as_deref());
+    // However whole its answer looks: what was lost on the way is not believed later.
+    let unknown = |settlement: Settlement| match settlement.disposition {
+        Disposition::Unknown(_) => settlement,
+        _ => Settlement { disposition: Settlement::lost().disposition, ..settlement },
+    };
+    match state.as_str() {
+        "sending" => {
+            let attempt = Booked { identity: question.identity, id: attempt };
+            Look::Sending(Elsewhere { attempt, owner })
+        }
+        "settled" => {
+            let asked = start.as_deref().and_then(unhex).map(|start| Version {
+                length: length.and_then(|length| u64::try_from(length).ok()),
+                start,
+                etag,
+            });
+            let age = now.saturating_sub(ended.unwrap_or(now));
+            let stale = Version::is_another(asked.as_ref(), question.version.as_ref())
+                || reuse.max_age.is_some_and(|most| age > micros(most));
+            if stale { Look::Free } else { Look::Known(recalled()) }
+        }
+        "unknown" => match reuse.retry_unknown {
+            Some(moment) if moment.is_after(attempt, ended) => Look::Free,
+            _ => Look::Known(unknown(recalled())),
+        },
+        "free" => Look::Free,
+        // Nobody writes anything else; if somebody did, it may have been paid for.
+        _ => Look::Known(Settlement::lost()),
+    }
+}
+
+/// The settlement that an attempt's row holds: decided anew from the answer as it came, so that
+/// the books need no second form of a verdict.
+fn recall(
+    status: Option<i64>,
+    request_id: Option<String>,
+    images: i64,
+    certainty: Option<&str>,
+    answer: Option<&[u8]>,
+) -> Settlement {
+    let billing = Billing {
+        images: u64::try_from(images).unwrap_or(0),
+        certainty: match certainty {
+            Some("certain") => Certainty::Certain,
+            Some("none") => Certainty::None,
+            _ => Certainty::Unknown,
+        },
+    };
+    let status = status.and_then(|status| u16::try_from(status).ok());
+    let answer = answer.and_then(Answer::parse);
+    let (Some(status), Some(answer)) = (status, answer) else {
+        return Settlement { billing, request_id, ..Settlement::lost() };
+    };
+    let outcome = Outcome::Answered { status, retry_after: None, answer };
+    let decision =
+        decide(&outcome, Attempt { repeats: Repeats::SPENT, seed: 0 }, SystemTime::UNIX_EPOCH);
+    let disposition = match decision.end {
+        End::Settled(judgement) => Disposition::Settled(judgement),
+        End::Unknown(reason) => Disposition::Unknown(reason),
+        End::Refused(reason) | End::Repeat { reason, .. } => Disposition::Refused(reason),
+    };
+    Settlement { disposition, billing, request_id, recalled: true }
+}
+
+/// The state that an attempt ends in.
+pub(super) fn state_of(ending: &Ending) -> &'static str {
+    if !ending.was_sent {
+        return "not_sent";
+    }
+    match ending.settlement.disposition {
+        Disposition::Settled(_) => "settled",
+        Disposition::Refused(_) | Disposition::NotSent => "refused",
+        // The last two are no endings; whoever makes one of them asks for nothing twice.
+        Disposition::Unknown(_) | Disposition::NoBooks(_) | Disposition::Unbooked(_) => "unknown",
+    }
+}
+
+/// A certainty's name in the books.
+pub(super) fn name_of(certainty: Certainty) -> &'static str {
+    match certainty {
+        Certainty::None => "none",
+        Certainty::Certain => "certain",
+        Certainty::Unknown => "unknown",
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let bytes: Option<Vec<u8>> = (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
+        .collect();
+    bytes?.try_into().ok()
+}
