@@ -13,7 +13,7 @@ use crate::header::{Header, Orientation};
 
 /// A bounding box: upper-left and lower-right corner, in pixels of the picture.
 ///
-/// Any four numbers make one: whether it is well-formed is [`check`]'s to say.
+/// Any four numbers make one: whether it is well-formed is [`check_boxes`]'s to say.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BBox {
     /// Left edge.

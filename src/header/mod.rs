@@ -41,6 +41,7 @@ pub enum Step {
 
 /// A jump over a chain of segments that announces its own end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Shortcut {
     /// Offset in the file of the first byte wanted at the landing.
     pub at: u64,

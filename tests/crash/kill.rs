@@ -162,8 +162,9 @@ impl Batch {
 
     fn note_what_is_closed(&mut self) {
         let closed: Vec<(String, String)> = self.scene.read(
-            "SELECT a.source, q.state FROM question q JOIN attempt a ON a.id = q.attempt
-             WHERE q.state IN ('settled', 'unknown')",
+            "SELECT a.source, a.state FROM question q
+             JOIN attempt a ON a.id = COALESCE(q.asking, q.attempt)
+             WHERE a.state IN ('settled', 'unknown')",
         );
         for (source, state) in closed {
             let picture = self.pictures.iter().find(|picture| picture.url() == source).unwrap();
@@ -224,9 +225,10 @@ impl Batch {
 
     /// No answer that was written down is missing from the results.
     fn assert_the_books_are_the_results(&self, rows: &[Value]) {
-        let states: Vec<(String, String)> = self
-            .scene
-            .read("SELECT a.source, q.state FROM question q JOIN attempt a ON a.id = q.attempt");
+        let states: Vec<(String, String)> = self.scene.read(
+            "SELECT a.source, a.state FROM question q
+             JOIN attempt a ON a.id = COALESCE(q.asking, q.attempt)",
+        );
         let states: HashMap<String, String> = states.into_iter().collect();
         for row in rows {
             let state = states.get(row["source"].as_str().unwrap()).map(String::as_str);
