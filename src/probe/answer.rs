@@ -20,7 +20,11 @@ impl Transfer<'_> {
             self.restart()?;
         }
         self.ranges = false;
-        self.walk.version.note(text_of(response.headers(), ETAG), response.content_length());
+        // What was said with a body that never came is no word on this one.
+        self.walk.begin_anew();
+        // Nothing is known yet that it could contradict.
+        let _ =
+            self.walk.version.note(text_of(response.headers(), ETAG), response.content_length());
         self.read(response, 0, None).await
     }
 
