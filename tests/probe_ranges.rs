@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use common::table::{self, check, row};
 use common::{
-    Origin, Request, Seen, Step, answer, head, jpeg, png, ranged, ranged_with, status, whole,
+    Origin, Request, Seen, Step, answer, head, icc_jpeg, jpeg, png, ranged, ranged_with, status,
+    whole,
 };
 
 const KIB: u64 = 1_024;
@@ -228,6 +229,30 @@ async fn an_answer_without_its_body_says_nothing_of_the_picture() {
         }
         assert_eq!(service.calls(), 1, "{name}");
     }
+}
+
+#[tokio::test]
+async fn nothing_is_asked_for_beyond_a_known_end() {
+    // Its one segment points far past its end.
+    let cut = || jpeg(640, 800, 60_000, 0)[..20_000].to_vec();
+    // A jump lands well on its last segment, which points past its end.
+    let profile = || icc_jpeg(|_| 65_000)[..1_290_000].to_vec();
+    let refusing = |name, line: &'static str, file: Vec<u8>, requests| {
+        row(name, move |r| match r.range() {
+            Some((first, _)) if first < file.len() => ranged(r, &file),
+            _ => status(line),
+        })
+        .says("rejected_local/corrupt_header")
+        .requests(requests)
+    };
+    check([
+        refusing("416", "416 Range Not Satisfiable", cut(), 1),
+        refusing("400", "400 Bad Request", cut(), 1),
+        refusing("403", "403 Forbidden", cut(), 1),
+        refusing("500", "500 Internal Server Error", cut(), 1),
+        refusing("behind a landing", "403 Forbidden", profile(), 2),
+    ])
+    .await;
 }
 
 #[tokio::test]

@@ -137,11 +137,17 @@ impl Transfer<'_> {
 
     async fn hop(&mut self) -> Result<Hop, Trouble> {
         self.shared.options.addresses.judge_literal(&self.url).map_err(|e| private(&e))?;
-        self.refuse_if_too_long()?;
         let left = self.shared.options.max_header_bytes.saturating_sub(self.spent.bytes);
         let asked = self.ranges.then(|| self.walk.next_range(left));
         let jump =
             self.walk.jump().filter(|jump| asked.is_some_and(|asked| asked.first == jump.at));
+        if let (Some(asked), Some(total)) = (asked, self.walk.version.total())
+            && asked.first >= total
+        {
+            // What an origin answers to a range beyond its file is not about the picture.
+            return Ok(Hop::Known(self.walk.end(total)));
+        }
+        self.refuse_if_too_long()?;
         let mut request =
             self.shared.http.get(self.url.clone()).header(ACCEPT_ENCODING, "identity");
         if let Some(asked) = asked {
