@@ -14,7 +14,7 @@ use super::guard::PrivateAddress;
 use super::head::{retry_after, text_of};
 use super::redirect::{is_redirect, target};
 use super::trouble::{
-    Trouble, broken, causes, private, refused_by_status, unanswered, undetermined, unusable,
+    Trouble, broken, busy, causes, private, refused_by_status, unanswered, undetermined, unusable,
 };
 use super::version::VersionBuilder;
 use super::walk::Walk;
@@ -83,6 +83,8 @@ impl Transfer<'_> {
                 Some(place) => place,
                 None => hosts.enter(&host).await,
             };
+            let patience = self.left();
+            hosts.until_welcome(&host, patience).await.map_err(|asked| busy(patience, asked))?;
             let begun = Instant::now();
             let hop = tokio::time::timeout(self.left(), self.hop()).await;
             self.taken += begun.elapsed();

@@ -40,6 +40,17 @@ pub(super) fn refused_by_status(status: StatusCode, wait: Option<Duration>) -> T
     }
 }
 
+/// A host that asked to be left alone for longer than is waited.
+pub(super) fn busy(patience: Duration, asked: Duration) -> Refusal {
+    let asked = asked.as_secs();
+    undetermined(
+        ReasonCode::HttpStatus,
+        format!(
+            "origin may be asked within {patience:?}, found that its Retry-After was {asked} s"
+        ),
+    )
+}
+
 /// A connection that failed or broke off.
 pub(super) fn broken(error: &reqwest::Error) -> Trouble {
     if let Some(why) = certificate(error) {
