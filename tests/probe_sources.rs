@@ -182,6 +182,17 @@ fn settings_that_cannot_work_are_refused() {
     }
 }
 
+#[tokio::test]
+async fn settings_without_measure_work() {
+    let origin = Origin::start(|r| ranged(r, &picture())).await;
+    let mut options = table::options();
+    options.per_host = usize::MAX;
+    options.timeout = Duration::MAX;
+    options.max_header_bytes = u64::MAX;
+    let report = probe(&options).check(Source::url(origin.url("a"))).await;
+    assert_eq!(said(&report), "eligible", "{report:?}");
+}
+
 // ---- local files
 
 #[tokio::test]

@@ -22,7 +22,8 @@ struct Host {
 
 impl Hosts {
     pub(super) fn new(per_host: usize) -> Self {
-        Self { per_host, known: Mutex::default() }
+        // No semaphore takes more.
+        Self { per_host: per_host.min(Semaphore::MAX_PERMITS), known: Mutex::default() }
     }
 
     /// Waits for a place at `host`.
