@@ -92,8 +92,12 @@ pub(crate) fn http_url(text: &str) -> Result<Url, Reason> {
     let begins = |scheme: &str| {
         text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
     };
-    let has_host = text.split_once("://").is_some_and(|(_, rest)| !rest.starts_with(['/', '\\']));
+    let has_host = text.split_once("://").is_some_and(|(_, rest)| !rest.starts_with('/'));
     if (begins("http://") || begins("https://")) && has_host {
+        // Some read it as a slash and some do not: of `http://a\@b/` the one asks a, the other b.
+        if text.contains('\\') {
+            return refuse("an http or https URL has no '\\' in it".to_owned());
+        }
         return Url::parse(text)
             .map_err(|e| Reason::new(ReasonCode::NotHttpUrl, format!("{REQUIRED}: {e}")));
     }
