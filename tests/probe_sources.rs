@@ -173,17 +173,18 @@ async fn a_bad_line_costs_itself_and_no_other() {
 #[test]
 fn settings_that_cannot_work_are_refused() {
     type Change = fn(&mut ProbeOptions);
-    let changes: [(Change, &str); 5] = [
+    let changes: [(Change, &str); 6] = [
         (|o| o.per_host = 0, "requests per host"),
         (|o| o.timeout = Duration::ZERO, "local stage's time-out"),
         (|o| o.progress_timeout = Duration::ZERO, "progress"),
         (|o| o.max_header_bytes = 1_023, "1024"),
-        (|o| o.user_agent = "a\nb".to_owned(), "image fetches"),
+        (|o| o.user_agent = "a\nb".to_owned(), r#"printable ASCII, found "a\nb""#),
+        (|o| o.user_agent = "porträts".to_owned(), r#"printable ASCII, found "porträts""#),
     ];
     for (change, mentions) in changes {
         let mut options = ProbeOptions::default();
         change(&mut options);
-        let error = Probe::new(options).err().unwrap().to_string();
+        let error = Probe::new(options).unwrap_err().to_string();
         assert!(error.contains(mentions), "{error:?} lacks {mentions:?}");
     }
 }

@@ -12,12 +12,14 @@ mod trouble;
 mod version;
 mod walk;
 
+use std::fmt;
 use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::Stream;
 use reqwest::dns::Resolve;
+use reqwest::header::HeaderValue;
 
 pub use guard::AddressPolicy;
 #[cfg(fuzzing)]
@@ -93,6 +95,12 @@ impl Default for ProbeOptions {
 /// ```
 #[derive(Clone)]
 pub struct Probe(Arc<Shared>);
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Probe").field("options", &self.0.options).finish_non_exhaustive()
+    }
+}
 
 impl Probe {
     /// A local stage with these settings.
@@ -250,9 +258,16 @@ impl Shared {
             options.max_header_bytes >= LEAST_HEADER_BYTES,
             "header bytes allowed are at least 1024, which the picture's version needs",
         )?;
+        let user_agent = HeaderValue::from_str(&options.user_agent)
+            .ok()
+            .filter(|value| value.to_str().is_ok())
+            .ok_or_else(|| {
+                let found = &options.user_agent;
+                ConfigError::Option(format!("the User-Agent is printable ASCII, found {found:?}"))
+            })?;
         let tls = tls::config(&[b"h2", b"http/1.1"], &options.extra_roots)?;
         let http = reqwest::Client::builder()
-            .user_agent(options.user_agent.as_str())
+            .user_agent(user_agent)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
