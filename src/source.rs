@@ -50,7 +50,7 @@ impl Source {
         self
     }
 
-    /// The picture's header, when the caller has it already: nothing is fetched.
+    /// The picture's header, when the caller has it already: nothing is fetched or read.
     #[must_use]
     pub fn known_header(mut self, header: Header) -> Self {
         self.known_header = Some(header);

@@ -233,9 +233,15 @@ async fn local_files_are_read_where_that_was_asked_for() {
     // Not asked for: not even whether the file is there is told.
     let report = probe(&table::options()).check(Source::url(text(&dir.path("good.jpg")))).await;
     assert_eq!(said(&report), "rejected_local/not_http_url");
-    // Asked for, and still a URL.
+    // Known already: not even looked for.
     let mut options = table::options();
     options.local_files = true;
+    let known = Header::new(Format::Jpeg, 64, 800, None);
+    let source = Source::url(text(&dir.path("missing.jpg"))).known_header(known);
+    let report = probe(&options).check(source).await;
+    assert_eq!(said(&report), "rejected_local/shortest_side_below_min");
+    assert_eq!(report.image, Some(known));
+    // Asked for, and still a URL.
     let origin = Origin::start(|r| ranged(r, &picture())).await;
     assert_eq!(said(&probe(&options).check(Source::url(origin.url("a"))).await), "eligible");
     let report = probe(&options).check(Source::url("file:///etc/passwd")).await;

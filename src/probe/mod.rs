@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod fetch;
+mod file;
 mod guard;
 mod head;
 mod hosts;
@@ -13,7 +14,6 @@ mod version;
 mod walk;
 
 use std::fmt;
-use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(crate) use trouble::describe;
 pub(crate) use version::{Version, VersionBuilder};
 
 use crate::error::ConfigError;
-use crate::header::{self, Header, HeaderError, ReadError};
+use crate::header::{Header, HeaderError};
 use crate::limits::Limits;
 use crate::report::{Fetch, Reason, ReasonCode, Report, Verdict};
 use crate::run::{Run, RunOptions, Stop, drive};
@@ -142,7 +142,14 @@ impl Probe {
             return Refusal::rejected(Reason::new(ReasonCode::BadInput, problem)).into();
         }
         if self.0.options.local_files && !looks_like_url(&source.text) {
-            return self.look_at_file(source.text.clone()).await;
+            let header = match source.known_header {
+                Some(header) => Ok(header),
+                None => file::header_of(source.text.clone()).await,
+            };
+            return match header {
+                Ok(header) => self.judge(header, None, None),
+                Err(refusal) => refusal.into(),
+            };
         }
         let url = match http_url(&source.text) {
             Ok(url) => url,
@@ -155,14 +162,6 @@ impl Probe {
         match Box::pin(fetch::fetch(&self.0, url)).await {
             (Ok(found), spent) => self.judge(found.header, Some(found.version), Some(spent)),
             (Err(refusal), spent) => Sight { fetch: Some(spent), ..refusal.into() },
-        }
-    }
-
-    async fn look_at_file(&self, path: String) -> Sight {
-        match tokio::task::spawn_blocking(move || read_file(&path)).await {
-            Ok(Ok(header)) => self.judge(header, None, None),
-            Ok(Err(refusal)) => refusal.into(),
-            Err(error) => unreadable(&error.to_string()).into(),
         }
     }
 
@@ -292,31 +291,6 @@ impl Shared {
     fn next_seed(&self) -> u64 {
         fastrand::u64(..)
     }
-}
-
-fn read_file(path: &str) -> Result<Header, Refusal> {
-    let not_found = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::NotFound => Refusal::rejected(Reason::new(
-            ReasonCode::NotFound,
-            format!("source is an http or https URL or an existing file: {e}"),
-        )),
-        _ => unreadable(&e.to_string()),
-    };
-    // Asked before it is opened: opening a named pipe would wait for its writer.
-    if !std::fs::metadata(path).map_err(not_found)?.is_file() {
-        return Err(unreadable("it is no regular file"));
-    }
-    header::from_reader(File::open(path).map_err(not_found)?).map_err(|error| match error {
-        ReadError::Header(error) => Refusal::of_header(&error),
-        ReadError::Io(error) => unreadable(&error.to_string()),
-    })
-}
-
-fn unreadable(why: &str) -> Refusal {
-    Refusal::undetermined(Reason::new(
-        ReasonCode::UnreadableFile,
-        format!("source is a readable file: {why}"),
-    ))
 }
 
 /// The picture's version takes this many bytes.
