@@ -11,7 +11,7 @@ use url::Url;
 
 use super::body::drain;
 use super::guard::PrivateAddress;
-use super::head::{retry_after, text_of};
+use super::head::{excerpt, retry_after, text_of};
 use super::redirect::{is_redirect, target};
 use super::trouble::{
     Trouble, broken, busy, causes, private, refused_by_status, unanswered, undetermined, unusable,
@@ -211,7 +211,10 @@ impl Transfer<'_> {
         if self.spent.redirects == MOST_REDIRECTS {
             return Err(undetermined(
                 ReasonCode::TooManyRedirects,
-                format!("at most {MOST_REDIRECTS} redirects, found one more to {}", printable(&to)),
+                format!(
+                    "at most {MOST_REDIRECTS} redirects, found one more to {}",
+                    excerpt(&printable(&to))
+                ),
             )
             .into());
         }

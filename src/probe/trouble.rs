@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 
 use super::Refusal;
 use super::guard::PrivateAddress;
+use super::head::excerpt;
 use crate::report::{Reason, ReasonCode};
 
 /// Why one request failed.
@@ -55,6 +56,7 @@ pub(super) fn busy(patience: Duration, asked: Duration) -> Refusal {
 pub(super) fn broken(error: &reqwest::Error) -> Trouble {
     if let Some(why) = certificate(error) {
         // It will be no better within a second.
+        let why = excerpt(&why.to_string());
         let message = format!("origin's certificate holds, found: {why}");
         return Trouble::Final(undetermined(ReasonCode::Network, message));
     }
