@@ -455,7 +455,7 @@ pub struct Fetch {
     pub requests: u32,
     /// Redirects followed.
     pub redirects: u32,
-    /// Time from the first connect, in milliseconds.
+    /// Time taken, in milliseconds; waiting for one's turn at a host does not count.
     pub elapsed_ms: u64,
 }
 

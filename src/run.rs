@@ -1,5 +1,6 @@
 //! Many sources: a stream in, a stream of reports out, and how a run ends early.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -47,6 +48,12 @@ impl Run {
     }
 }
 
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").field("stop", &self.stop).finish_non_exhaustive()
+    }
+}
+
 impl Stream for Run {
     type Item = Report;
 
@@ -56,7 +63,7 @@ impl Stream for Run {
 }
 
 /// Ends a run early.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Stopper(Stop);
 
 impl Stopper {
@@ -68,10 +75,10 @@ impl Stopper {
 }
 
 /// Why and whether a run is to end.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Stop(Arc<StopState>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct StopState {
     over: CancellationToken,
     interrupted: CancellationToken,

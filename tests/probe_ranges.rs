@@ -7,8 +7,11 @@ mod common;
 
 use std::time::Duration;
 
-use common::table::{check, row};
-use common::{Request, Seen, Step, answer, head, jpeg, png, ranged, ranged_with, status, whole};
+use common::table::{self, check, row};
+use common::{
+    Origin, Request, Seen, Step, answer, head, icc_jpeg, jpeg, png, ranged, ranged_with, status,
+    whole,
+};
 
 const KIB: u64 = 1_024;
 
@@ -99,7 +102,7 @@ async fn a_206_is_held_against_what_was_asked() {
     .await;
 }
 
-/// A file that changes under the reader: `of` tells a request's total, ETag and file.
+/// What a good origin answers of a file that changes under the reader: before `is_new` it is `old`.
 fn changing(
     r: &Request,
     old: &[u8],
@@ -174,6 +177,82 @@ async fn a_file_that_changes_between_two_hops_is_begun_anew_once() {
     assert_eq!(sent(&outcomes[5].seen), [None, strong("a")]);
     assert_eq!(sent(&outcomes[7].seen), vec![None; 2]);
     assert_eq!(sent(&outcomes[6].seen), vec![None; 2]);
+}
+
+/// What an answer said whose body never came must not stay in the picture's version: at the next
+/// check the unchanged picture would be taken for another, and be paid for again.
+#[cfg(feature = "emulator")]
+#[tokio::test]
+async fn an_answer_without_its_body_says_nothing_of_the_picture() {
+    use emo_preflight::emulator::Emulator;
+    use emo_preflight::{ApiKey, Preflight, Source};
+    let lost = |headers: &[&str]| {
+        let mut headers = headers.to_vec();
+        headers.push("Content-Length: 4096");
+        vec![Step::Bytes(head("206 Partial Content", &headers)), Step::Close]
+    };
+    let file = |r: &Request, headers: &[&str]| match r.range() {
+        Some(_) if r.index > 1 => ranged_with(r, &png(640, 800, 90_000), headers),
+        _ => answer("200 OK", headers, &png(640, 800, 90_000)),
+    };
+    type Answers = Box<dyn Fn(&Request) -> Vec<Step> + Send + Sync>;
+    let rows: [(&str, Answers); 2] = [
+        (
+            "another ETag",
+            Box::new(move |r| match r.index {
+                0 => lost(&["Content-Range: bytes 0-4095/90000", "ETag: \"old\""]),
+                1 => file(r, &[]),
+                _ => file(r, &["ETag: \"new\""]),
+            }),
+        ),
+        (
+            "another total",
+            Box::new(move |r| match r.index {
+                0 => lost(&["Content-Range: bytes 0-4095/80000"]),
+                _ => file(r, &[]),
+            }),
+        ),
+    ];
+    for (name, script) in rows {
+        let service = Emulator::builder().start().await.unwrap();
+        let origin = Origin::start(script).await;
+        let gate = Preflight::builder(ApiKey::new("sk-any").unwrap())
+            .base_url(service.base_url())
+            .probe(table::options())
+            .build()
+            .await
+            .unwrap();
+        let url = origin.url("a");
+        for requests in [2, 1] {
+            let report = gate.check(Source::url(&url)).await.unwrap();
+            assert_eq!(report.fetch.unwrap().requests, requests, "{name}: {report:?}");
+        }
+        assert_eq!(service.calls(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_asked_for_beyond_a_known_end() {
+    // Its one segment points far past its end.
+    let cut = || jpeg(640, 800, 60_000, 0)[..20_000].to_vec();
+    // A jump lands well on its last segment, which points past its end.
+    let profile = || icc_jpeg(|_| 65_000)[..1_290_000].to_vec();
+    let refusing = |name, line: &'static str, file: Vec<u8>, requests| {
+        row(name, move |r| match r.range() {
+            Some((first, _)) if first < file.len() => ranged(r, &file),
+            _ => status(line),
+        })
+        .says("rejected_local/corrupt_header")
+        .requests(requests)
+    };
+    check([
+        refusing("416", "416 Range Not Satisfiable", cut(), 1),
+        refusing("400", "400 Bad Request", cut(), 1),
+        refusing("403", "403 Forbidden", cut(), 1),
+        refusing("500", "500 Internal Server Error", cut(), 1),
+        refusing("behind a landing", "403 Forbidden", profile(), 2),
+    ])
+    .await;
 }
 
 #[tokio::test]

@@ -9,12 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 
 use common::table::{self, check, probe, row, said};
-use common::{Origin, answer, head, png, ranged, redirect, refusing_port, status};
+use common::{Origin, answer, head, picture, ranged, redirect, refusing_port, status};
 use emo_preflight::{AddressPolicy, ProbeOptions, Source, Verdict};
-
-fn picture() -> Vec<u8> {
-    png(640, 800, 20_000)
-}
 
 // ---- redirects
 
@@ -169,6 +165,29 @@ async fn a_redirect_cannot_write_lines_of_its_own_into_a_request() {
     let request = &outcome.seen.requests[1];
     assert_eq!(request.path, "/b%0d%0aX-Own:%201?c%00d");
     assert_eq!(request.header("x-own"), None);
+}
+
+#[tokio::test]
+async fn a_report_is_no_longer_than_the_origin_deserves() {
+    let long = "a".repeat(30_000);
+    let to = |location: String| move |_: &common::Request| redirect(&location);
+    let (range, coding) =
+        (format!("Content-Range: bytes {long}"), format!("Content-Encoding: {long}"));
+    let outcomes = check([
+        row("a redirect too many", to(format!("/{long}")))
+            .says("undetermined/too_many_redirects")
+            .redirects(5),
+        row("a scheme", to(format!("{long}://example.org/"))).says("undetermined/bad_redirect"),
+        row("a Content-Range", move |_| answer("206 Partial Content", &[&range], b"a"))
+            .says("undetermined/http_status"),
+        row("a coding", move |_| answer("200 OK", &[&coding], b"a"))
+            .says("undetermined/encoded_body"),
+    ])
+    .await;
+    for outcome in outcomes {
+        let json = serde_json::to_string(&outcome.report).unwrap();
+        assert!(json.len() < 1_000, "{} bytes: {json:.1000}", json.len());
+    }
 }
 
 #[tokio::test]

@@ -11,14 +11,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::table::{self, probe, said};
-use common::{Origin, in_time, jpeg, png, ranged};
+use common::{Origin, in_time, jpeg, picture, png, ranged};
 use emo_preflight::header::{Format, Header};
 use emo_preflight::{AddressPolicy, Probe, ProbeOptions, Report, RunOptions, Source};
 use futures_util::stream::{self, StreamExt as _};
-
-fn picture() -> Vec<u8> {
-    png(640, 800, 20_000)
-}
 
 #[tokio::test]
 async fn what_is_no_web_address_is_refused_without_a_request() {
@@ -45,6 +41,12 @@ async fn what_is_no_web_address_is_refused_without_a_request() {
         ("http://[::1/a", "IPv6"),
         ("http://[fe80::1%25lo]/a", "IPv6"),
         ("http://256.0.0.1/a", "IPv4"),
+        (r"http://127.0.0.1\@example.org/a.jpg", r"'\'"),
+        (r"http://127.0.0.1/a\b.jpg", r"'\'"),
+        (r"http://127.0.0.1/a.jpg?b=\", r"'\'"),
+        (r"http://\127.0.0.1/a.jpg", r"'\'"),
+        (r"http:\\127.0.0.1\a.jpg", "host"),
+        (r"portraits\a.jpg", "local path"),
         ("http://a b/c", "' '"),
         ("http://127.0.0.1/a b", "' '"),
         (" http://127.0.0.1/a", "' '"),
@@ -167,19 +169,31 @@ async fn a_bad_line_costs_itself_and_no_other() {
 #[test]
 fn settings_that_cannot_work_are_refused() {
     type Change = fn(&mut ProbeOptions);
-    let changes: [(Change, &str); 5] = [
+    let changes: [(Change, &str); 6] = [
         (|o| o.per_host = 0, "requests per host"),
         (|o| o.timeout = Duration::ZERO, "local stage's time-out"),
         (|o| o.progress_timeout = Duration::ZERO, "progress"),
         (|o| o.max_header_bytes = 1_023, "1024"),
-        (|o| o.user_agent = "a\nb".to_owned(), "image fetches"),
+        (|o| o.user_agent = "a\nb".to_owned(), r#"printable ASCII, found "a\nb""#),
+        (|o| o.user_agent = "porträts".to_owned(), r#"printable ASCII, found "porträts""#),
     ];
     for (change, mentions) in changes {
         let mut options = ProbeOptions::default();
         change(&mut options);
-        let error = Probe::new(options).err().unwrap().to_string();
+        let error = Probe::new(options).unwrap_err().to_string();
         assert!(error.contains(mentions), "{error:?} lacks {mentions:?}");
     }
+}
+
+#[tokio::test]
+async fn settings_without_measure_work() {
+    let origin = Origin::start(|r| ranged(r, &picture())).await;
+    let mut options = table::options();
+    options.per_host = usize::MAX;
+    options.timeout = Duration::MAX;
+    options.max_header_bytes = u64::MAX;
+    let report = probe(&options).check(Source::url(origin.url("a"))).await;
+    assert_eq!(said(&report), "eligible", "{report:?}");
 }
 
 // ---- local files
@@ -215,9 +229,15 @@ async fn local_files_are_read_where_that_was_asked_for() {
     // Not asked for: not even whether the file is there is told.
     let report = probe(&table::options()).check(Source::url(text(&dir.path("good.jpg")))).await;
     assert_eq!(said(&report), "rejected_local/not_http_url");
-    // Asked for, and still a URL.
+    // Known already: not even looked for.
     let mut options = table::options();
     options.local_files = true;
+    let known = Header::new(Format::Jpeg, 64, 800, None);
+    let source = Source::url(text(&dir.path("missing.jpg"))).known_header(known);
+    let report = probe(&options).check(source).await;
+    assert_eq!(said(&report), "rejected_local/shortest_side_below_min");
+    assert_eq!(report.image, Some(known));
+    // Asked for, and still a URL.
     let origin = Origin::start(|r| ranged(r, &picture())).await;
     assert_eq!(said(&probe(&options).check(Source::url(origin.url("a"))).await), "eligible");
     let report = probe(&options).check(Source::url("file:///etc/passwd")).await;

@@ -5,20 +5,18 @@
 
 mod common;
 
+use std::collections::HashSet;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use common::table::{self, check, probe, row, said};
-use common::{Origin, Request, Step, hanging_port, head, icc_jpeg, jpeg, png, ranged, status};
-use emo_preflight::{ProbeOptions, Source};
+use common::{
+    Origin, Request, SLACK, Step, hanging_port, head, icc_jpeg, jpeg, picture, png, ranged, status,
+};
+use emo_preflight::{AddressPolicy, ProbeOptions, Report, RunOptions, Source};
+use futures_util::stream::{self, StreamExt as _};
 
 const SHORT: Duration = Duration::from_millis(300);
-
-/// What a test takes beside the time it waits for.
-const SLACK: Duration = Duration::from_secs(2);
-
-fn picture() -> Vec<u8> {
-    png(640, 800, 20_000)
-}
 
 #[tokio::test]
 async fn an_origin_that_dawdles_costs_the_time_out_and_no_more() {
@@ -96,6 +94,41 @@ async fn the_time_out_covers_redirects_and_retries_together() {
             .within(SHORT + SLACK),
     ])
     .await;
+}
+
+#[tokio::test]
+async fn waiting_for_ones_turn_is_not_on_the_clock() {
+    let slowly = |steps| [vec![Step::Wait(Duration::from_millis(150))], steps].concat();
+    let file = jpeg(640, 800, 60_000, 100_000);
+    let met = Mutex::new(HashSet::new());
+    let origin = Origin::start(move |r| {
+        let is_first = met.lock().unwrap().insert(r.path.clone());
+        let kind = r.path.trim_end_matches(|c: char| c.is_ascii_digit());
+        match (kind, r.header("host").unwrap().split_once(':').unwrap()) {
+            ("/moved", ("127.0.0.1", port)) => {
+                common::redirect(&format!("http://localhost:{port}{}", r.path))
+            }
+            ("/first-refused", _) if is_first => status("503 Service Unavailable"),
+            ("/two-ranges", _) => slowly(ranged(r, &file)),
+            _ => slowly(ranged(r, &picture())),
+        }
+    })
+    .await;
+    let mut options = table::options();
+    options.addresses = AddressPolicy::Any;
+    options.per_host = 2;
+    options.timeout = Duration::from_secs(1);
+    for kind in ["first-refused", "two-ranges", "moved"] {
+        let sources: Vec<_> =
+            (0..20).map(|i| Source::url(origin.url(&format!("{kind}{i}")))).collect();
+        let run = probe(&options).run(stream::iter(sources), RunOptions::default());
+        let reports: Vec<Report> = common::in_time("the run", run.collect()).await;
+        for report in &reports {
+            assert_eq!(said(report), "eligible", "{report:?}");
+            assert_eq!(report.fetch.unwrap().requests, 2, "{report:?}");
+            assert!(report.fetch.unwrap().elapsed_ms < 1_000, "{report:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! The local stage against origins that refuse, break off, dawdle or never end.
+//! The local stage against origins that refuse or ask for patience; many pictures at a time, and
+//! giving up.
 
 #![cfg(feature = "client")]
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -9,16 +10,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use common::table::{self, check, probe, row, said};
-use common::{Origin, Request, Step, answer, head, in_time, jpeg, png, ranged, status, whole};
-use emo_preflight::{Report, RunOptions, Source};
+use common::{
+    Origin, Request, SLACK, Step, answer, head, in_time, jpeg, picture, ranged, status, whole,
+};
+use emo_preflight::{AddressPolicy, Report, RunOptions, Source};
 use futures_util::stream::{self, StreamExt as _};
-
-/// What a test takes beside the time it waits for.
-const SLACK: Duration = Duration::from_secs(2);
-
-fn picture() -> Vec<u8> {
-    png(640, 800, 20_000)
-}
 
 // ---- statuses
 
@@ -185,6 +181,40 @@ async fn a_wait_that_outlasts_the_time_out_is_not_begun() {
         .within(SLACK),
     ])
     .await;
+}
+
+#[tokio::test]
+async fn a_host_that_wants_to_be_left_alone_does_not_hold_up_the_others() {
+    let origin = Origin::start(|r| match r.header("host").unwrap().starts_with("localhost") {
+        true => answer("429 Too Many Requests", &["Retry-After: 61"], b""),
+        false => ranged(r, &picture()),
+    })
+    .await;
+    let (good, bad) = (origin.url("good"), origin.url("bad").replace("127.0.0.1", "localhost"));
+    let mut options = table::options();
+    options.addresses = AddressPolicy::Any;
+    options.per_host = 2;
+    let mut run_options = RunOptions::default();
+    run_options.concurrency = 4;
+    let sources: Vec<_> =
+        (0..40).map(|i| Source::url(if i % 4 == 3 { &good } else { &bad })).collect();
+    let run = probe(&options).run(stream::iter(sources), run_options);
+    let reports: Vec<Report> = in_time("the run", run.collect()).await;
+    let mut asked = 0;
+    for report in &reports {
+        if report.source == good {
+            assert_eq!(said(report), "eligible", "{report:?}");
+            continue;
+        }
+        assert_eq!(said(report), "undetermined/http_status", "{report:?}");
+        let requests = report.fetch.unwrap().requests;
+        asked += requests;
+        // Who did not ask says on whose word.
+        let message = &report.reasons[0].message;
+        assert!(requests == 1 || message.contains("Retry-After was 61 s"), "{report:?}");
+    }
+    assert_eq!(reports.len(), 40);
+    assert!((1..=2).contains(&asked), "{asked} requests");
 }
 
 // ---- many at a time, and giving up

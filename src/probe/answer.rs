@@ -6,7 +6,7 @@ use reqwest::header::{CONTENT_RANGE, ETAG};
 
 use super::body::Body;
 use super::fetch::{Hop, Transfer};
-use super::head::{identity_only, text_of};
+use super::head::{excerpt, identity_only, text_of};
 use super::range::{ByteRange, ContentRange};
 use super::trouble::{Trouble, cut_short, unusable};
 use crate::header::Shortcut;
@@ -20,7 +20,11 @@ impl Transfer<'_> {
             self.restart()?;
         }
         self.ranges = false;
-        self.walk.version.note(text_of(response.headers(), ETAG), response.content_length());
+        // What was said with a body that never came is no word on this one.
+        self.walk.begin_anew();
+        // Nothing is known yet that it could contradict.
+        let _ =
+            self.walk.version.note(text_of(response.headers(), ETAG), response.content_length());
         self.read(response, 0, None).await
     }
 
@@ -35,10 +39,11 @@ impl Transfer<'_> {
         let claimed = text_of(response.headers(), CONTENT_RANGE);
         let range = claimed.as_deref().and_then(ContentRange::parse);
         let Some((range, part)) = range.and_then(|r| r.answers(asked).map(|part| (r, part))) else {
-            let claimed = claimed.unwrap_or_else(|| "no Content-Range".to_owned());
-            return Err(
-                unusable(&format!("206 with {claimed:?} where {asked} was asked for")).into()
+            let claimed = claimed.as_deref().map_or_else(
+                || "no Content-Range".to_owned(),
+                |claimed| format!("Content-Range \"{}\"", excerpt(claimed)),
             );
+            return Err(unusable(&format!("206 with {claimed} where {asked} was asked for")).into());
         };
         if !self.walk.version.note(text_of(response.headers(), ETAG), range.total) {
             self.restart()?;

@@ -11,17 +11,18 @@ use url::Url;
 
 use super::body::drain;
 use super::guard::PrivateAddress;
-use super::head::{retry_after, text_of};
+use super::head::{excerpt, retry_after, text_of};
 use super::redirect::{is_redirect, target};
 use super::trouble::{
-    Trouble, broken, causes, private, refused_by_status, unanswered, undetermined, unusable,
+    Trouble, broken, busy, private, refused_by_status, unanswered, undetermined, unusable,
 };
 use super::version::VersionBuilder;
 use super::walk::Walk;
 use super::{Refusal, Shared};
 use crate::header::{Header, HeaderError};
-use crate::key::printable;
+use crate::http_error::causes;
 use crate::report::{Fetch, Reason, ReasonCode};
+use crate::url_text::printable;
 
 /// A header, and the version of the picture it belongs to.
 pub(crate) struct Fetched {
@@ -34,36 +35,18 @@ pub(crate) struct Fetched {
 pub(super) async fn fetch(shared: &Shared, mut url: Url) -> (Result<Fetched, Refusal>, Fetch) {
     // It is not sent, and would count for a URL too long to be sent.
     url.set_fragment(None);
-    // The clock starts when the first host lets us in: waiting for one's turn is not the origin's
-    // fault.
-    let permit = shared.hosts.enter(host_of(&url)).await;
     let mut transfer = Transfer {
         shared,
         url,
-        begun: Instant::now(),
+        taken: Duration::ZERO,
         walk: Walk::new(),
         ranges: true,
         restarts: 0,
         has_been_silent: false,
-        waiting_after: None,
         spent: Fetch::default(),
     };
-    let limit = shared.options.timeout;
-    let outcome = match tokio::time::timeout(limit, transfer.run(permit)).await {
-        Ok(outcome) => outcome,
-        Err(_) => match transfer.walk.answer() {
-            // What stalled was the rest of a part, which nobody needs.
-            Some(answer) => transfer.conclude(answer),
-            None => Err(transfer.waiting_after.take().unwrap_or_else(|| {
-                let bytes = transfer.spent.bytes;
-                let message =
-                    format!("header arrives within {limit:?}, found {bytes} bytes by then");
-                undetermined(ReasonCode::Timeout, message)
-            })),
-        },
-    };
-    let elapsed = transfer.begun.elapsed();
-    transfer.spent.elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    let outcome = transfer.run().await;
+    transfer.spent.elapsed_ms = u64::try_from(transfer.taken.as_millis()).unwrap_or(u64::MAX);
     (outcome, transfer.spent)
 }
 
@@ -71,14 +54,14 @@ pub(super) async fn fetch(shared: &Shared, mut url: Url) -> (Result<Fetched, Ref
 pub(super) struct Transfer<'a> {
     pub(super) shared: &'a Shared,
     url: Url,
-    begun: Instant,
+    /// What counts against the time-out. Waiting for one's turn is not the origin's fault, and is
+    /// not in it.
+    taken: Duration,
     pub(super) walk: Walk,
     /// Off once the origin has shown that it makes no sense of Range.
     pub(super) ranges: bool,
     restarts: u32,
     has_been_silent: bool,
-    /// Why a repeat is being waited for: should the time run out meanwhile, that says more.
-    waiting_after: Option<Refusal>,
     pub(super) spent: Fetch,
 }
 
@@ -91,58 +74,83 @@ pub(super) enum Hop {
 }
 
 impl Transfer<'_> {
-    async fn run(
-        &mut self,
-        first: Option<tokio::sync::OwnedSemaphorePermit>,
-    ) -> Result<Fetched, Refusal> {
-        let mut pauses = RETRIES.with_jitter_seed(self.shared.next_seed()).build();
-        let mut permit = first;
+    async fn run(&mut self) -> Result<Fetched, Refusal> {
+        let mut pauses = RETRIES.with_jitter_seed(fastrand::u64(..)).build();
+        let hosts = &self.shared.hosts;
+        let mut kept = None;
         loop {
-            // Held while the host works for us, handed back before anything else is waited for.
-            let place = match permit.take() {
-                Some(place) => Some(place),
-                None => self.shared.hosts.enter(host_of(&self.url)).await,
+            let host = host_of(&self.url).to_owned();
+            let place = match kept.take() {
+                Some(place) => place,
+                None => hosts.enter(&host).await,
             };
-            self.waiting_after = None;
-            let hop = self.hop().await;
+            let patience = self.left();
+            hosts.until_welcome(&host, patience).await.map_err(|asked| busy(patience, asked))?;
+            let begun = Instant::now();
+            let hop = tokio::time::timeout(self.left(), self.hop()).await;
+            self.taken += begun.elapsed();
             // A connection goes back to the pool in a task of its own: who comes next is to find
             // it there.
             tokio::task::yield_now().await;
-            if let Err(Trouble::Passing { wait: Some(wait), .. }) = &hop {
-                // Before the place is free: whoever gets it next is to know.
-                self.shared.hosts.leave_alone(host_of(&self.url), *wait);
-            }
-            drop(place);
+            let Ok(hop) = hop else { return self.out_of_time() };
             match hop {
                 Ok(Hop::Known(answer)) => return self.conclude(answer),
-                Ok(Hop::Again) => {}
+                Ok(Hop::Again) => {
+                    // Whoever has begun goes on: to queue anew for each part would keep all
+                    // pictures of a busy host unfinished.
+                    kept = (host_of(&self.url) == host).then_some(place);
+                }
                 Err(Trouble::Final(refusal)) => return Err(refusal),
                 Err(Trouble::Passing { refusal, wait }) => {
-                    let left = self.shared.options.timeout.saturating_sub(self.begun.elapsed());
-                    if wait.is_some_and(|wait| wait >= left) {
+                    if let Some(wait) = wait {
+                        // Before the place is free: whoever gets it next is to know.
+                        hosts.leave_alone(&host, wait);
+                    }
+                    drop(place);
+                    let Some(pause) = pauses.next() else { return Err(refusal) };
+                    if wait.unwrap_or_default().max(pause) >= self.left() {
                         // The wait could only end in a time-out, which says less.
                         return Err(refusal);
                     }
-                    let Some(pause) = pauses.next() else { return Err(refusal) };
                     if !self.ranges {
                         // What broke off was a stream, and the next one begins at byte 0 again.
                         self.walk.begin_anew();
                     }
                     tracing::debug!(url = %printable(&self.url), ?pause, "repeating an image fetch");
-                    self.waiting_after = Some(refusal);
                     tokio::time::sleep(pause).await;
+                    self.taken += pause;
                 }
             }
         }
     }
 
+    fn left(&self) -> Duration {
+        self.shared.options.timeout.saturating_sub(self.taken)
+    }
+
+    fn out_of_time(&mut self) -> Result<Fetched, Refusal> {
+        if let Some(answer) = self.walk.answer() {
+            // What stalled was the rest of a part, which nobody needs.
+            return self.conclude(answer);
+        }
+        let (limit, bytes) = (self.shared.options.timeout, self.spent.bytes);
+        let message = format!("header arrives within {limit:?}, found {bytes} bytes by then");
+        Err(undetermined(ReasonCode::Timeout, message))
+    }
+
     async fn hop(&mut self) -> Result<Hop, Trouble> {
         self.shared.options.addresses.judge_literal(&self.url).map_err(|e| private(&e))?;
-        self.refuse_if_too_long()?;
         let left = self.shared.options.max_header_bytes.saturating_sub(self.spent.bytes);
         let asked = self.ranges.then(|| self.walk.next_range(left));
         let jump =
             self.walk.jump().filter(|jump| asked.is_some_and(|asked| asked.first == jump.at));
+        if let (Some(asked), Some(total)) = (asked, self.walk.version.total())
+            && asked.first >= total
+        {
+            // What an origin answers to a range beyond its file is not about the picture.
+            return Ok(Hop::Known(self.walk.end(total)));
+        }
+        self.refuse_if_too_long()?;
         let mut request =
             self.shared.http.get(self.url.clone()).header(ACCEPT_ENCODING, "identity");
         if let Some(asked) = asked {
@@ -204,7 +212,10 @@ impl Transfer<'_> {
         if self.spent.redirects == MOST_REDIRECTS {
             return Err(undetermined(
                 ReasonCode::TooManyRedirects,
-                format!("at most {MOST_REDIRECTS} redirects, found one more to {}", printable(&to)),
+                format!(
+                    "at most {MOST_REDIRECTS} redirects, found one more to {}",
+                    excerpt(&printable(&to))
+                ),
             )
             .into());
         }

@@ -15,7 +15,8 @@ pub(super) fn identity_only(headers: &HeaderMap) -> Result<(), Refusal> {
         let value = String::from_utf8_lossy(value.as_bytes());
         let mut codings = value.split(',').map(str::trim).filter(|coding| !coding.is_empty());
         if let Some(coding) = codings.find(|coding| !is_as_it_is(coding)) {
-            let message = format!("body is sent as it is, found it encoded as {coding:?}");
+            let coding = excerpt(coding);
+            let message = format!("body is sent as it is, found it encoded as \"{coding}\"");
             let reason = Reason::new(ReasonCode::EncodedBody, message);
             return Err(Refusal::undetermined(reason.found(coding).required("identity")));
         }
@@ -32,6 +33,39 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     crate::retry_after::parse(&text_of(headers, RETRY_AFTER)?, std::time::SystemTime::now())
 }
 
+/// What a report shows of a text that the origin chose: not all of it, and nothing that steers a
+/// terminal.
+pub(super) fn excerpt(text: &str) -> String {
+    let escaped = |c: char| match c.is_control() {
+        true => c.escape_debug().to_string(),
+        false => c.to_string(),
+    };
+    let shown: String = text.chars().map(escaped).collect();
+    match shown.char_indices().nth(LONGEST_EXCERPT) {
+        Some((end, _)) => format!("{}…", shown.get(..end).unwrap_or_default()),
+        None => shown,
+    }
+}
+
 pub(super) fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+const LONGEST_EXCERPT: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_of_an_origins_text() {
+        for (text, shown) in [
+            ("br", "br".to_owned()),
+            ("a\u{1b}[2J\n", r"a\u{1b}[2J\n".to_owned()),
+            (&"ü".repeat(100), "ü".repeat(100)),
+            (&"ü".repeat(70_000), format!("{}…", "ü".repeat(100))),
+        ] {
+            assert_eq!(excerpt(text), shown);
+        }
+    }
 }

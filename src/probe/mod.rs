@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod fetch;
+mod file;
 mod guard;
 mod head;
 mod hosts;
@@ -12,21 +13,21 @@ mod trouble;
 mod version;
 mod walk;
 
-use std::fs::File;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::Stream;
 use reqwest::dns::Resolve;
+use reqwest::header::HeaderValue;
 
 pub use guard::AddressPolicy;
 #[cfg(fuzzing)]
 pub(crate) use range::{ByteRange, ContentRange};
-pub(crate) use trouble::describe;
 pub(crate) use version::{Version, VersionBuilder};
 
 use crate::error::ConfigError;
-use crate::header::{self, Header, HeaderError, ReadError};
+use crate::header::{Header, HeaderError};
 use crate::limits::Limits;
 use crate::report::{Fetch, Reason, ReasonCode, Report, Verdict};
 use crate::run::{Run, RunOptions, Stop, drive};
@@ -39,8 +40,9 @@ use crate::tls::{self, RootCertificate};
 pub struct ProbeOptions {
     /// What a picture must satisfy. Default: the documented limits.
     pub limits: Limits,
-    /// The longest the local stage of one source may take, redirects and retries included, from
-    /// its first connect. Default 20 s.
+    /// The longest the local stage of one source may take, redirects and retries included. Waiting
+    /// for one's turn at a host does not count, but no longer than this is waited for a host that
+    /// asked to be left alone (`Retry-After`). Default 20 s.
     pub timeout: Duration,
     /// The longest an origin may do nothing for us, above 0 s: within each such span an answer has
     /// to begin (one that does not is asked for once more), and then at least 1,024 bytes of its
@@ -94,6 +96,12 @@ impl Default for ProbeOptions {
 #[derive(Clone)]
 pub struct Probe(Arc<Shared>);
 
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Probe").field("options", &self.0.options).finish_non_exhaustive()
+    }
+}
+
 impl Probe {
     /// A local stage with these settings.
     ///
@@ -107,6 +115,9 @@ impl Probe {
     /// [`Verdict::Undetermined`].
     ///
     /// Dropping the future ends the transfer; nothing else is lost.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime, as everything on Tokio does.
     pub fn check(&self, source: Source) -> impl Future<Output = Report> + Send + use<> {
         let probe = self.clone();
         async move {
@@ -118,6 +129,9 @@ impl Probe {
 
     /// Looks at many pictures: a stream of sources in, a stream of reports out, in the order in
     /// which they are done.
+    ///
+    /// Dropping the [`Run`] ends all transfers; its [`Stopper`](crate::Stopper) ends them and the
+    /// stream.
     pub fn run<S>(&self, sources: S, options: RunOptions) -> Run
     where
         S: Stream<Item = Source> + Send + 'static,
@@ -134,7 +148,14 @@ impl Probe {
             return Refusal::rejected(Reason::new(ReasonCode::BadInput, problem)).into();
         }
         if self.0.options.local_files && !looks_like_url(&source.text) {
-            return self.look_at_file(source.text.clone()).await;
+            let header = match source.known_header {
+                Some(header) => Ok(header),
+                None => file::header_of(source.text.clone()).await,
+            };
+            return match header {
+                Ok(header) => self.judge(header, None, None),
+                Err(refusal) => refusal.into(),
+            };
         }
         let url = match http_url(&source.text) {
             Ok(url) => url,
@@ -147,14 +168,6 @@ impl Probe {
         match Box::pin(fetch::fetch(&self.0, url)).await {
             (Ok(found), spent) => self.judge(found.header, Some(found.version), Some(spent)),
             (Err(refusal), spent) => Sight { fetch: Some(spent), ..refusal.into() },
-        }
-    }
-
-    async fn look_at_file(&self, path: String) -> Sight {
-        match tokio::task::spawn_blocking(move || read_file(&path)).await {
-            Ok(Ok(header)) => self.judge(header, None, None),
-            Ok(Err(refusal)) => refusal.into(),
-            Err(error) => unreadable(&error.to_string()).into(),
         }
     }
 
@@ -250,9 +263,16 @@ impl Shared {
             options.max_header_bytes >= LEAST_HEADER_BYTES,
             "header bytes allowed are at least 1024, which the picture's version needs",
         )?;
+        let user_agent = HeaderValue::from_str(&options.user_agent)
+            .ok()
+            .filter(|value| value.to_str().is_ok())
+            .ok_or_else(|| {
+                let found = &options.user_agent;
+                ConfigError::Option(format!("the User-Agent is printable ASCII, found {found:?}"))
+            })?;
         let tls = tls::config(&[b"h2", b"http/1.1"], &options.extra_roots)?;
         let http = reqwest::Client::builder()
-            .user_agent(options.user_agent.as_str())
+            .user_agent(user_agent)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
@@ -273,35 +293,6 @@ impl Shared {
         let hosts = hosts::Hosts::new(options.per_host);
         Ok(Self { options, http, hosts })
     }
-
-    fn next_seed(&self) -> u64 {
-        fastrand::u64(..)
-    }
-}
-
-fn read_file(path: &str) -> Result<Header, Refusal> {
-    let not_found = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::NotFound => Refusal::rejected(Reason::new(
-            ReasonCode::NotFound,
-            format!("source is an http or https URL or an existing file: {e}"),
-        )),
-        _ => unreadable(&e.to_string()),
-    };
-    // Asked before it is opened: opening a named pipe would wait for its writer.
-    if !std::fs::metadata(path).map_err(not_found)?.is_file() {
-        return Err(unreadable("it is no regular file"));
-    }
-    header::from_reader(File::open(path).map_err(not_found)?).map_err(|error| match error {
-        ReadError::Header(error) => Refusal::of_header(&error),
-        ReadError::Io(error) => unreadable(&error.to_string()),
-    })
-}
-
-fn unreadable(why: &str) -> Refusal {
-    Refusal::undetermined(Reason::new(
-        ReasonCode::UnreadableFile,
-        format!("source is a readable file: {why}"),
-    ))
 }
 
 /// The picture's version takes this many bytes.

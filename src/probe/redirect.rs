@@ -4,6 +4,7 @@ use reqwest::StatusCode;
 use url::Url;
 
 use super::Refusal;
+use super::head::excerpt;
 use super::trouble::undetermined;
 use crate::report::ReasonCode;
 
@@ -25,6 +26,8 @@ pub(super) fn target(from: &Url, location: Option<&str>) -> Result<Url, Refusal>
     to.set_fragment(None);
     match (from.scheme(), to.scheme()) {
         (_, "https") | ("http", "http") => Ok(to),
-        (from, to) => Err(bad(format!("a redirect from {from} leads to {from}, found {to}"))),
+        (from, to) => {
+            Err(bad(format!("a redirect from {from} leads to {from}, found {}", excerpt(to))))
+        }
     }
 }

@@ -38,6 +38,7 @@ pub(crate) struct VersionBuilder {
 
 impl VersionBuilder {
     /// Notes what an answer says of the file; false when it contradicts an earlier answer.
+    #[must_use]
     pub(super) fn note(&mut self, etag: Option<String>, total: Option<u64>) -> bool {
         // A weak tag does not promise equal bytes, and one without quotes is no tag (RFC 9110,
         // section 8.8.3).

@@ -1,0 +1,39 @@
+//! Headers of local files.
+
+use std::fs::File;
+use std::io;
+
+use super::Refusal;
+use crate::header::{self, Header, ReadError};
+use crate::report::{Reason, ReasonCode};
+
+/// Reads the header of the file at `path`.
+pub(super) async fn header_of(path: String) -> Result<Header, Refusal> {
+    let read = tokio::task::spawn_blocking(move || read(&path)).await;
+    read.unwrap_or_else(|error| Err(unreadable(&error.to_string())))
+}
+
+fn read(path: &str) -> Result<Header, Refusal> {
+    let refuse = |e: io::Error| match e.kind() {
+        io::ErrorKind::NotFound => Refusal::rejected(Reason::new(
+            ReasonCode::NotFound,
+            format!("source is an http or https URL or an existing file: {e}"),
+        )),
+        _ => unreadable(&e.to_string()),
+    };
+    // Asked before it is opened: opening a named pipe would wait for its writer.
+    if !std::fs::metadata(path).map_err(refuse)?.is_file() {
+        return Err(unreadable("it is no regular file"));
+    }
+    header::from_reader(File::open(path).map_err(refuse)?).map_err(|error| match error {
+        ReadError::Header(error) => Refusal::of_header(&error),
+        ReadError::Io(error) => unreadable(&error.to_string()),
+    })
+}
+
+fn unreadable(why: &str) -> Refusal {
+    Refusal::undetermined(Reason::new(
+        ReasonCode::UnreadableFile,
+        format!("source is a readable file: {why}"),
+    ))
+}
