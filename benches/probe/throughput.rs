@@ -9,7 +9,7 @@ use crate::process::{OriginProcess, Work};
 
 pub(crate) fn run(pictures: &[Picture], quick: bool) -> io::Result<()> {
     println!("### Pictures a second, {IN_FLIGHT} in flight\n");
-    let (rounds, seconds) = if quick { (3, 0.4) } else { (7, 1.5) };
+    let (rounds, seconds) = if quick { (3, 0.4) } else { (7, 1.2) };
     let origin = OriginProcess::start(true)?;
     let mut rows = Vec::new();
     for (mix, name, target) in
@@ -19,9 +19,7 @@ pub(crate) fn run(pictures: &[Picture], quick: bool) -> io::Result<()> {
             pictures.iter().filter(|picture| picture.name.ends_with(name)).cloned().collect();
         let mut urls = Vec::new();
         for contender in CONTENDERS {
-            let few = origin.urls(&pictures, FEW);
-            let rate = rate(contender, &pictures, &few)?;
-            urls.push(origin.urls(&pictures, FEW.max((rate * seconds) as usize)));
+            urls.push(origin.urls(&pictures, count(contender, &origin, &pictures, seconds)?));
         }
         let mut rates = [const { Vec::new() }; CONTENDERS.len()];
         // Round by round, so that a machine that is busy for a while is so for everyone.
@@ -37,6 +35,25 @@ pub(crate) fn run(pictures: &[Picture], quick: bool) -> io::Result<()> {
     head.extend(["ours ÷ best peer", "target"]);
     table(&head, &rows);
     Ok(())
+}
+
+/// How many pictures take about as long as a round should. Of few a process's start is too large a
+/// part, so it begins with few and goes on until they are not.
+fn count(
+    contender: Contender,
+    origin: &OriginProcess,
+    pictures: &[Picture],
+    seconds: f64,
+) -> io::Result<usize> {
+    let mut count = FEW;
+    loop {
+        let rate = rate(contender, pictures, &origin.urls(pictures, count))?;
+        let wanted = (rate * seconds) as usize;
+        if wanted < 2 * count {
+            return Ok(wanted.max(FEW));
+        }
+        count = wanted;
+    }
 }
 
 fn rate(contender: Contender, pictures: &[Picture], urls: &[String]) -> io::Result<f64> {
@@ -61,5 +78,4 @@ fn row(mix: &str, rates: &[Vec<f64>; CONTENDERS.len()], target: f64) -> Vec<Stri
 
 const IN_FLIGHT: usize = 64;
 
-/// To learn how many make a round.
 const FEW: usize = 512;
