@@ -100,6 +100,7 @@ mod tests {
             assert_eq!(printable(&Url::parse(url).unwrap()), shown);
         }
     }
+
     #[test]
     fn what_is_printed_of_a_text_that_is_no_url() {
         for (text, shown) in [
@@ -108,7 +109,7 @@ mod tests {
             ("https://us@er:pass@h:99999/a#s", "https://h:99999/a#…"),
             ("http:///?Signature=s", "http:///?…"),
             ("{\"u\":\"https://h:x/a?Signature=s\",", "{\"u\":\"https://h:x/a?…\","),
-            (r"https:\/\/user:pass@h\/a?s=1", r"https:\/\/h\/a?…"),
+            (r#"{"u":"https:\/\/user:pass@h\/a?s=1"}"#, r#"{"u":"https:\/\/h\/a?…"}"#),
             ("portrait.jpg?Signature=s", "portrait.jpg?…"),
             ("what is it?", "what is it?"),
             ("", ""),

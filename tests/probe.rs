@@ -72,7 +72,7 @@ async fn an_announced_profile_is_jumped_over_in_one_go() {
     check([
         row("1.3 MB of profile", move |r| ranged(r, &even))
             .requests(3)
-            .bytes(0..=32 * KIB)
+            .bytes(0..=20 * KIB)
             .size(640, 800),
         row("uneven once", move |r| ranged(r, &once)).requests(6).size(640, 800),
         // Three bad landings, then ranges that soon hold a whole segment each.

@@ -67,8 +67,12 @@ fn walk(file: &[u8], first: u64) -> Option<(u64, u64)> {
         let part = file.get(usize::try_from(at).ok()?..).filter(|part| !part.is_empty())?;
         let part = &part[..part.len().min(len.max(usize::try_from(length).ok()?))];
         (taken, requests) = (taken + part.len() as u64, requests + 1);
-        if jump.is_none_or(|jump| reader.land(jump.at, part)) {
-            reader.feed(at, part).ok()?;
+        match jump {
+            // Where it lands well, the next part is no longer than this one.
+            Some(jump) if reader.land(jump.at, part) => continue,
+            // Where it lands badly, the wish is what it was.
+            Some(_) => {}
+            None => drop(reader.feed(at, part).ok()?),
         }
         length = (2 * length).min(LONGEST);
     }

@@ -49,10 +49,14 @@ impl Transfer<'_> {
             self.restart()?;
             return Ok(Hop::Again);
         }
-        self.walk.lengthen();
         match jump {
+            // What lies behind a chain is a header about to end, not one that goes on: a longer
+            // part would only cost TCP a round trip.
             Some(jump) => self.land(response, jump, part).await,
-            None => self.read(response, part.first, Some(part)).await,
+            None => {
+                self.walk.lengthen();
+                self.read(response, part.first, Some(part)).await
+            }
         }
     }
 

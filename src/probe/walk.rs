@@ -68,6 +68,7 @@ impl Walk {
     pub(super) fn land(&mut self, jump: Shortcut, landing: &[u8]) {
         if !self.reader.land(jump.at, landing) {
             self.bad_landings += 1;
+            self.lengthen();
         }
     }
 
