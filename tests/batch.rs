@@ -28,9 +28,6 @@ mod progress;
 mod refused;
 #[path = "batch/resume.rs"]
 mod resume;
-// Shared with the tests of the single commands, which use more of it.
-#[allow(dead_code)]
-#[path = "program/rig.rs"]
 mod rig;
 #[path = "batch/spend.rs"]
 mod spend;

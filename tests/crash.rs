@@ -15,8 +15,6 @@
 
 #[path = "crash/kill.rs"]
 mod kill;
-#[allow(dead_code, reason = "shared with the tests of the program, which use all of it")]
-#[path = "program/rig.rs"]
 mod rig;
 #[path = "crash/scene.rs"]
 mod scene;

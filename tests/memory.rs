@@ -17,9 +17,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-// Shared with the tests of the single commands, which use more of it.
-#[allow(dead_code)]
-#[path = "program/rig.rs"]
 mod rig;
 
 #[test]

@@ -14,7 +14,6 @@ mod input;
 mod other_commands;
 #[path = "program/output.rs"]
 mod output;
-#[path = "program/rig.rs"]
 mod rig;
 #[path = "program/secrets.rs"]
 mod secrets;

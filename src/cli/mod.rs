@@ -32,7 +32,7 @@ use crate::cli::output::Money;
 use crate::cli::resume::Redo;
 use crate::cli::status::Status;
 use crate::dry_run::DryRun;
-use crate::{ApiKey, Ledger, LedgerError, Preflight, PreflightBuilder, Probe};
+use crate::{ApiKey, GateError, Ledger, LedgerError, Preflight, PreflightBuilder, Probe};
 
 /// Runs the program with the process's own arguments.
 #[must_use]
@@ -94,7 +94,12 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
         Ok(ledger) => ledger,
         Err(error) => return Ok(no_ledger(&error)),
     };
-    let gate = arguments.gate(key, ledger).build().await?;
+    let gate = match arguments.gate(key, ledger).build().await {
+        Ok(gate) => gate,
+        // With --retry-unknown the books are read for the first time here.
+        Err(GateError::Ledger(error)) => return Ok(no_ledger(&error)),
+        Err(error) => return Err(error.into()),
+    };
     job.begin()?;
     let run = gate.run(job.sources(), arguments.local.run_options());
     let status = job.finish(run, Money::Costs, Some(gate.clone())).await;

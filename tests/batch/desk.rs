@@ -1,13 +1,13 @@
 //! A folder for one test's files, and the stand-in service beside it.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use emo_preflight::emulator::{Picture, Served};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::rig::{Rig, by_index, program, program_with, rig, rows};
+use crate::rig::{Rig, by_index, program_with, rig, rows};
 
 pub(crate) struct Desk {
     pub(crate) rig: Rig,
@@ -142,33 +142,6 @@ pub(crate) fn line(index: usize, source: &str, verdict: &str, certainty: &str) -
 
 pub(crate) fn lines(lines: &[Value]) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
-}
-
-/// Runs the program with this environment on a terminal of 200 columns; its stdout and stderr come
-/// as one there, with all that steers the terminal. `None` where there is no `script` to make a
-/// terminal with.
-pub(crate) fn on_a_terminal(command: &Command) -> Option<(Option<i32>, String)> {
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
-    let words: Vec<String> = std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(|word| quoted(word.to_str().unwrap()))
-        .collect();
-    let line = format!("stty cols 200 rows 50; exec {}", words.join(" "));
-    let mut script = Command::new("script");
-    for (name, value) in program().get_envs().chain(command.get_envs()) {
-        match value {
-            Some(value) => script.env(name, value),
-            None => script.env_remove(name),
-        };
-    }
-    script.env("TERM", "xterm").stdin(Stdio::null()).args(["-qec", &line, "/dev/null"]);
-    match script.output() {
-        Ok(output) => Some((output.status.code(), String::from_utf8(output.stdout).unwrap())),
-        Err(error) => {
-            println!("no terminal (script: {error}): this test did not run");
-            None
-        }
-    }
 }
 
 /// What a terminal shows once all of this was written to it, as far as the program steers one:

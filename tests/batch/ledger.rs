@@ -76,6 +76,39 @@ fn books_that_cannot_be_opened_end_it_before_any_call() {
 }
 
 #[test]
+fn books_that_fail_before_a_call_are_no_call() {
+    let desk = Desk::new();
+    let pictures = desk.pictures(2);
+    run(&mut desk.check([pictures[0].url()])).assert_status(0);
+    change(
+        &desk.at(BOOKS),
+        "CREATE TRIGGER fault BEFORE INSERT ON attempt BEGIN SELECT RAISE(ABORT, 'worn out'); END",
+    );
+    let done = run(&mut desk.check([pictures[1].url()]));
+    done.assert_status(3).says("rejected for free: 0; 0 pictures called for; spent 0.000 CNY;");
+    assert_eq!(gists(&done.rows()), ["failed ledger_error"]);
+    assert_eq!(desk.rig.emu.calls(), 1);
+}
+
+#[test]
+fn books_that_cannot_be_read_at_the_start_are_books_that_cannot_be_opened() {
+    let desk = Desk::new();
+    let pictures = desk.listed(1);
+    run(&mut desk.check(["a.jpg"])).assert_status(1);
+    // A table whose page is an index's: opening the books reads none of it.
+    change(
+        &desk.at(BOOKS),
+        "PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema
+            WHERE type = 'index' AND tbl_name = 'pace') WHERE name = 'attempt'",
+    );
+    let done = run(&mut desk.batch(["--retry-unknown"]));
+    done.assert_status(4).says("error: the ledger cannot be read: ");
+    assert_eq!((done.stdout.as_str(), desk.rig.emu.calls()), ("", 0));
+    assert_eq!(desk.fetches(&pictures), 0);
+}
+
+#[test]
 fn a_database_url_is_refused_and_never_repeated() {
     let desk = Desk::new();
     let pictures = desk.pictures(1);

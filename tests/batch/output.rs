@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use emo_preflight::emulator::{Fate, Picture};
 
-use crate::desk::{Desk, INPUT, RESULTS, on_a_terminal};
-use crate::rig::{by_index, fixture, gists, run};
+use crate::desk::{Desk, INPUT, RESULTS};
+use crate::rig::{by_index, fixture, gists, on_a_terminal, run};
 
 #[test]
 fn results_go_to_the_file_and_nothing_to_stdout() {
@@ -32,10 +32,10 @@ fn results_go_to_the_file_and_nothing_to_stdout() {
 fn a_file_gets_json_lines_on_a_terminal_too() {
     let desk = Desk::new();
     desk.put(INPUT, fixture("plain.png"));
-    let Some((status, shown)) = on_a_terminal(&desk.probe([])) else { return };
-    assert_eq!(status, Some(1), "{shown}");
+    let Some(done) = on_a_terminal(&desk.probe([])) else { return };
+    done.assert_status(1);
     assert_eq!(gists(&desk.results()), ["rejected_local shortest_side_below_min"]);
-    assert!(!shown.contains("VERDICT"), "{shown}");
+    assert!(!done.stdout.contains("VERDICT"), "{}", done.stdout);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use emo_preflight::emulator::{Fate, Picture};
 use serde_json::Value;
 
-use crate::desk::{Desk, INPUT, RESULTS, line, lines, on_a_terminal, screen};
-use crate::rig::{fixture, program_with, run};
+use crate::desk::{Desk, INPUT, RESULTS, line, lines, screen};
+use crate::rig::{fixture, on_a_terminal, program_with, run};
 
 #[test]
 fn json_says_how_it_goes_and_how_it_ended() {
@@ -105,10 +105,10 @@ fn a_bar_is_drawn_beside_a_file_and_gone_at_the_end() {
         let mut command = desk.batch(["--concurrency", "2", "--progress", how, "-vv"]);
         // Without books each is called for anew.
         command.args(["--ledger", "none"]).env("NO_COLOR", "1");
-        let Some((status, written)) = on_a_terminal(&command) else { return };
-        assert_eq!(status, Some(0), "{written}");
+        let Some(done) = on_a_terminal(&command) else { return };
+        let written = &done.assert_status(0).stdout;
         assert_eq!(written.contains("/5 "), drawn, "{how}: {written}");
-        let screen = screen(&written);
+        let screen = screen(written);
         let (log, said): (Vec<&String>, Vec<&String>) =
             screen.iter().filter(|line| !line.is_empty()).partition(|line| line.starts_with("20"));
         assert!(
@@ -135,13 +135,11 @@ fn rows_and_a_bar_share_a_terminal() {
     let mut command = program_with(["check", "--allow-private-network", "--progress", "bar"]);
     command.args(["--base-url", &desk.rig.emu.base_url(), "--input", &desk.at(INPUT)]);
     command.args(["--concurrency", "2", "--rps", "1000"]);
-    let Some((status, written)) = on_a_terminal(command.env("DASHSCOPE_API_KEY", crate::rig::KEY))
-    else {
-        return;
-    };
-    assert_eq!(status, Some(0), "{written}");
+    command.env("DASHSCOPE_API_KEY", crate::rig::KEY);
+    let Some(done) = on_a_terminal(&command) else { return };
+    let written = &done.assert_status(0).stdout;
     assert!(written.contains("/6 "), "a bar was there: {written}");
-    let screen = screen(&written);
+    let screen = screen(written);
     let shown: Vec<&String> = screen.iter().filter(|line| !line.is_empty()).collect();
     assert_eq!(shown.len(), 1 + 1 + 6 + 2, "{screen:#?}");
     assert!(shown[1].starts_with("VERDICT"), "{shown:#?}");

@@ -1,4 +1,4 @@
-//! `check` of what is no URL, `--dry-run`, `emo-body`, `demo`, `emulator`, `--help`.
+//! `check` of what is no URL, `emo-body`, `demo`, `emulator`, `--help`.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -25,22 +25,6 @@ fn a_path_is_nothing_the_service_could_fetch() {
     // What a dry run says is what the real one would do.
     let done = run(&mut program_with(["check", "--json", "--dry-run", &path]));
     assert_eq!(gists(&done.rows()), ["rejected_local not_http_url"]);
-}
-
-#[test]
-fn a_dry_run_needs_no_key_and_calls_nobody() {
-    let rig = rig();
-    let good = rig.emu.serve("/good.png", Picture::png(400, 400));
-    let small = rig.emu.serve("/small.png", Picture::png(399, 400));
-    let mut command = rig.check(["--dry-run", good.url(), small.url()]);
-    let done = run(command.env_remove("DASHSCOPE_API_KEY"));
-    done.assert_status(1)
-        .says("would make at most 1 call for at most 0.004 CNY; rejected for free: 1");
-    let mut rows = gists(&done.rows());
-    rows.sort();
-    assert_eq!(rows, ["eligible", "rejected_local shortest_side_below_min"]);
-    assert_eq!(rig.emu.calls(), 0);
-    rig.emu.finish();
 }
 
 #[test]

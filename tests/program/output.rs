@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use emo_preflight::emulator::{Fate, Picture};
 use serde_json::Value;
 
-use crate::rig::{Done, KEY, by_index, file, fixture, gist, program, program_with, rig, run};
+use crate::rig::{KEY, by_index, file, fixture, gist, on_a_terminal, program_with, rig, run};
 
 #[test]
 fn the_summary_counts_what_was_free_called_spent_and_saved() {
@@ -80,10 +80,10 @@ fn a_terminal_gets_a_table() {
     let lost = rig.emu.serve("/lost.png", Picture::png(400, 400));
     rig.emu.script(&boxes, [Fate::boxes([9.0, 9.0, 20.0, 20.0], [0.0, 0.0, 400.0, 410.0])]);
     rig.emu.script(&lost, [Fate::judge().reset()]);
-    let mut arguments = vec!["check", "--allow-private-network", "--concurrency", "1"];
-    let base = rig.emu.base_url();
-    arguments.extend(["--base-url", &base, good.url(), boxes.url(), lost.url(), "a\u{202e}.jpg"]);
-    let Some(done) = on_a_terminal(&arguments, None) else { return };
+    let mut command = program_with(["check", "--allow-private-network", "--concurrency", "1"]);
+    command.args(["--base-url", &rig.emu.base_url(), good.url(), boxes.url(), lost.url()]);
+    command.arg("a\u{202e}.jpg").env("DASHSCOPE_API_KEY", KEY);
+    let Some(done) = on_a_terminal(&command) else { return };
     done.assert_status(3);
     // The first line, on stderr, says where the books are.
     let lines: Vec<&str> = done.stdout.lines().skip(1).collect();
@@ -101,41 +101,10 @@ fn a_terminal_gets_a_table() {
     assert!(done.stdout.contains("\n4 pictures: 1 accepted, 1 box_mismatch, 1 failed, 1 rej"));
 
     // Told to, it is JSON there too, and nothing but.
-    let done = on_a_terminal(&["probe", "--json", &fixture("plain.png")], None).unwrap();
+    let command = program_with(["probe", "--json", &fixture("plain.png")]);
+    let done = on_a_terminal(&command).unwrap();
     let row: Value = serde_json::from_str(done.stdout.lines().next().unwrap()).unwrap();
     assert_eq!(gist(&row), "rejected_local shortest_side_below_min");
-}
-
-/// Runs the program on a terminal; its stdout and stderr come as one there. `None` where there is
-/// no `script` to make a terminal with.
-pub(crate) fn on_a_terminal(arguments: &[&str], log: Option<&str>) -> Option<Done> {
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
-    let line: Vec<String> = std::iter::once(&env!("CARGO_BIN_EXE_emo-preflight"))
-        .chain(arguments)
-        .map(|argument| quoted(argument))
-        .collect();
-    let mut command = std::process::Command::new("script");
-    // The environment of `program`, for whatever `script` starts.
-    for (name, value) in program().get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command.env("DASHSCOPE_API_KEY", KEY).envs(log.map(|log| ("RUST_LOG", log)));
-    command.current_dir(env!("CARGO_TARGET_TMPDIR")).stdin(std::process::Stdio::null());
-    command.args(["-qec", &line.join(" "), "/dev/null"]);
-    match command.output() {
-        Ok(output) => Some(Done {
-            status: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap().replace("\r\n", "\n"),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }),
-        Err(error) => {
-            println!("no terminal (script: {error}): this test did not run");
-            None
-        }
-    }
 }
 
 #[test]

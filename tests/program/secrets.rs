@@ -3,8 +3,7 @@
 
 use emo_preflight::emulator::{Fate, Picture};
 
-use crate::output::on_a_terminal;
-use crate::rig::{Done, KEY, file, program_with, rig, run};
+use crate::rig::{Done, KEY, file, on_a_terminal, program_with, rig, run};
 
 #[test]
 fn nothing_secret_reaches_stderr_however_much_is_logged() {
@@ -34,25 +33,11 @@ fn nothing_secret_reaches_stderr_however_much_is_logged() {
 fn nothing_secret_reaches_a_table() {
     let rig = rig();
     let list = file("secrets-table.txt", sources(&rig).join("\n"));
-    let base = rig.emu.base_url();
-    let Some(done) = on_a_terminal(
-        &[
-            "check",
-            "-vvv",
-            "--allow-private-network",
-            "--timeout",
-            "5",
-            "--rps",
-            "1000",
-            "--base-url",
-            &base,
-            "--input",
-            list.to_str().unwrap(),
-        ],
-        Some("trace"),
-    ) else {
-        return;
-    };
+    let mut command = program_with(["check", "-vvv", "--allow-private-network", "--timeout", "5"]);
+    command.args(["--rps", "1000", "--base-url", &rig.emu.base_url()]);
+    command.args(["--input", list.to_str().unwrap()]);
+    command.env("DASHSCOPE_API_KEY", KEY).env("RUST_LOG", "trace");
+    let Some(done) = on_a_terminal(&command) else { return };
     assert_eq!(done.status, Some(3), "{}", done.stdout);
     let Done { stdout, stderr, .. } = &done;
     assert!(stdout.contains("good.png?Signature=…"), "{stdout}");

@@ -1,4 +1,7 @@
-//! Starting the program in a known environment, and the stand-in service beside it.
+//! Starting the program in a known environment, and the stand-in service beside it: for all tests
+//! of the built program.
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -22,7 +25,7 @@ pub(crate) fn program() -> Command {
             command.env_remove(&name);
         }
     }
-    // Should the program ever keep books by default, a test's are not the tester's.
+    // By default the books are in the tester's own state directory.
     command.env("EMO_PREFLIGHT_LEDGER", "none");
     command.current_dir(env!("CARGO_TARGET_TMPDIR"));
     command.stdin(Stdio::null());
@@ -124,6 +127,37 @@ pub(crate) fn gists(rows: &[Value]) -> Vec<String> {
 
 pub(crate) fn run(command: &mut Command) -> Done {
     Running::start(command).finish()
+}
+
+/// Runs the program with this environment on a terminal of 200 columns; its stdout and stderr come
+/// as one there, with all that steers the terminal. `None` where there is no `script` to make a
+/// terminal with.
+pub(crate) fn on_a_terminal(command: &Command) -> Option<Done> {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    let words: Vec<String> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| quoted(word.to_str().unwrap()))
+        .collect();
+    let line = format!("stty cols 200 rows 50; exec {}", words.join(" "));
+    let mut script = Command::new("script");
+    for (name, value) in program().get_envs().chain(command.get_envs()) {
+        match value {
+            Some(value) => script.env(name, value),
+            None => script.env_remove(name),
+        };
+    }
+    script.env("TERM", "xterm").current_dir(env!("CARGO_TARGET_TMPDIR")).stdin(Stdio::null());
+    match script.args(["-qec", &line, "/dev/null"]).output() {
+        Ok(output) => Some(Done {
+            status: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }),
+        Err(error) => {
+            println!("no terminal (script: {error}): this test did not run");
+            None
+        }
+    }
 }
 
 pub(crate) fn run_fed(command: &mut Command, stdin: &[u8]) -> Done {
