@@ -11,7 +11,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use jiff::civil::Date;
 
 use crate::cli::money::Price;
-use crate::cli::output::Format;
+use crate::cli::output::Layout;
 use crate::cli::progress::ProgressKind;
 use crate::{AddressPolicy, AspectRatio, ProbeOptions, RunOptions, StyleLevel};
 
@@ -143,7 +143,7 @@ pub(super) struct SourceArguments {
     /// http(s) URLs of pictures; for probe also paths of files
     #[arg(value_name = "SOURCE")]
     pub(super) sources: Vec<String>,
-    /// File (- for stdin) of one source a line, or of JSON objects with image_url
+    /// File (- for stdin): one source a line, or a JSON object with image_url, ratio, image_id
     #[arg(long, value_name = "FILE")]
     pub(super) input: Option<PathBuf>,
     /// Aspect ratio to ask for: 1:1 (profile) or 3:4 (half-body)
@@ -214,9 +214,16 @@ pub(super) struct OutputArguments {
     pub(super) exit_zero: bool,
 }
 
+fn http_url(text: &str) -> Result<String, String> {
+    match url::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(text.to_owned()),
+        _ => Err(format!("expected an http or https URL, found {text:?}")),
+    }
+}
+
 impl OutputArguments {
-    pub(super) fn format(&self) -> Format {
-        if self.json { Format::Json } else { Format::for_stdout() }
+    pub(super) fn layout(&self) -> Layout {
+        if self.json { Layout::JsonLines } else { Layout::for_stdout() }
     }
 }
 
@@ -226,7 +233,7 @@ pub(super) struct EmoBodyArguments {
     #[arg(value_name = "RESULTS.jsonl")]
     pub(super) results: PathBuf,
     /// The sound: wav or mp3, less than 15 MB, less than 60 s
-    #[arg(long, value_name = "U")]
+    #[arg(long, value_name = "U", value_parser = http_url)]
     pub(super) audio_url: String,
     /// How lively the head moves
     #[arg(long, value_name = "LEVEL", default_value = "normal")]

@@ -58,14 +58,16 @@ impl Counts {
         }
     }
 
+    /// How many there are of each verdict.
+    pub(super) fn verdicts(&self) -> String {
+        let counts = self.by_verdict.iter().map(|(verdict, count)| format!("{count} {verdict}"));
+        counts.collect::<Vec<_>>().join(", ")
+    }
+
     /// In a line for people.
     pub(super) fn in_short(&self) -> String {
-        let mut short: Vec<String> =
-            self.by_verdict.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
-        if self.called > 0 {
-            short.push(text::cny(self.images));
-        }
-        short.join(", ")
+        let verdicts = self.verdicts();
+        if self.called > 0 { format!("{verdicts}, {}", text::cny(self.images)) } else { verdicts }
     }
 }
 

@@ -8,10 +8,11 @@ use futures_util::stream::{self, StreamExt as _};
 
 use crate::cli::counts::Earlier;
 use crate::cli::gallery::{self, Exhibit};
-use crate::cli::output::{Format, Money, Printer};
-use crate::cli::progress::{Progress, ProgressKind};
+use crate::cli::output::{Layout, Printer};
+use crate::cli::progress::{Progress, Shown};
 use crate::cli::signals;
 use crate::cli::status::Status;
+use crate::cli::summary::{self, Money};
 use crate::cli::text;
 use crate::emulator::Emulator;
 use crate::{AddressPolicy, ApiKey, Preflight, ProbeOptions, Report, RunOptions, Source};
@@ -39,9 +40,9 @@ pub(super) async fn run() -> anyhow::Result<Status> {
     let mut reports = gate.run(stream::iter(sources), RunOptions::default());
     let stopper = reports.stopper();
     let signal = signals::stop_on_signal(reports.stopper());
-    let silent = Progress::new(ProgressKind::None, None, None, true);
+    let silent = Progress::new(Shown::Nothing, None, None);
     let out = Box::new(std::io::stdout());
-    let mut printer = Printer::new(out, Format::Table, Money::Costs, silent);
+    let mut printer = Printer::new(out, Layout::Table, true, silent);
     printer.line(
         &format!(
             "The whole flow on a stand-in for the service, which looks at no faces.\n\
@@ -75,7 +76,7 @@ pub(super) async fn run() -> anyhow::Result<Status> {
             &stopper,
         );
     }
-    printer.summary(&Earlier::default());
+    summary::tell(&printer.counts, Money::Costs, &Earlier::default());
     text::tell(format_args!(
         "the stand-in billed {}; the gate knows of {} for certain and of {} that may have been",
         text::count(emulator.billed(), "image", "images"),

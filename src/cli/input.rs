@@ -174,28 +174,28 @@ fn object(
     default: AspectRatio,
 ) -> Source {
     let url = match fields.take("image_url") {
-        Some(Value::String(url)) => Ok(url),
+        Some(Ok(Value::String(url))) => Ok(url),
         Some(other) => Err(format!("image_url is a string, found {}", kind(&other))),
         None => Err("an object has image_url, found none".to_owned()),
     };
     let ratio = match fields.take("ratio") {
-        None | Some(Value::Null) => Ok(default),
-        Some(Value::String(text)) => {
+        None | Some(Ok(Value::Null)) => Ok(default),
+        Some(Ok(Value::String(text))) => {
             text.parse().map_err(|e: crate::bbox::UnknownRatio| e.to_string())
         }
         Some(other) => Err(format!("ratio is \"1:1\" or \"3:4\", found {}", kind(&other))),
     };
     let image_id = match fields.take("image_id") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(id)) => Ok(Some(id)),
+        None | Some(Ok(Value::Null)) => Ok(None),
+        Some(Ok(Value::String(id))) if id.is_empty() => {
+            Err("image_id is not empty, found an empty text".to_owned())
+        }
+        Some(Ok(Value::String(id))) => Ok(Some(id)),
         // Beyond 64 bits, and with a fraction, two different numbers may read as the same one, and
         // the second picture would get the first one's verdict.
-        Some(Value::Number(id)) if id.is_u64() || id.is_i64() => Ok(Some(id.to_string())),
-        Some(Value::Number(_)) => {
-            Err("image_id is a string or a whole number of 64 bits, found another number"
-                .to_owned())
-        }
-        Some(other) => Err(format!("image_id is a string or a number, found {}", kind(&other))),
+        Some(Ok(Value::Number(id))) if id.is_u64() || id.is_i64() => Ok(Some(id.to_string())),
+        Some(Ok(Value::Number(_))) => Err(format!("{IMAGE_ID}, found another number")),
+        Some(other) => Err(format!("{IMAGE_ID}, found {}", kind(&other))),
     };
     let problem =
         [url.as_ref().err(), ratio.as_ref().err(), image_id.as_ref().err()].into_iter().flatten();
@@ -214,16 +214,20 @@ fn object(
 }
 
 /// What a value is, for people; never its text, which may be long or secret.
-fn kind(value: &Value) -> &'static str {
+fn kind(value: &Result<Value, serde_json::Error>) -> String {
     match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
+        Ok(Value::Null) => "null",
+        Ok(Value::Bool(_)) => "true or false",
+        Ok(Value::Number(_)) => "a number",
+        Ok(Value::String(_)) => "a string",
+        Ok(Value::Array(_)) => "an array",
+        Ok(Value::Object(_)) => "an object",
+        Err(error) => return format!("what cannot be read: {}", text::json_error(error)),
     }
+    .to_owned()
 }
+
+const IMAGE_ID: &str = "image_id is a string or a whole number of 64 bits";
 
 /// Sources in a batch, and batches read ahead: memory does not grow with the input.
 const BATCH: usize = 64;

@@ -9,10 +9,11 @@ use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 use crate::cli::args::{OutputArguments, SourceArguments};
 use crate::cli::counts::Earlier;
 use crate::cli::input::Trouble;
-use crate::cli::output::{Format, Money, Printer};
-use crate::cli::progress::{Progress, ProgressKind};
+use crate::cli::output::{Layout, Printer};
+use crate::cli::progress::{Progress, Shown};
 use crate::cli::resume::{Redo, Results};
 use crate::cli::status::Status;
+use crate::cli::summary::{self, Money};
 use crate::cli::{signals, text};
 use crate::{Preflight, Run, Source};
 
@@ -21,13 +22,15 @@ pub(super) struct Job {
     sources: BoxStream<'static, Source>,
     trouble: Trouble,
     out: Out,
-    format: Format,
-    progress: ProgressKind,
+    layout: Layout,
+    shown: Shown,
     exit_zero: bool,
-    /// On a terminal the rows are progress enough.
-    rows_are_seen: bool,
-    /// How many sources are to be done, where that is known.
+    rows_on_terminal: bool,
+    /// How many sources are to be done, where progress is to say so.
     total: Option<u64>,
+    /// How many must be done for the results to be whole: known where the input was read for
+    /// `--resume`. The end of a run is held against nothing that depends on what is shown of it.
+    due: Option<u64>,
     earlier: Earlier,
 }
 
@@ -46,22 +49,24 @@ impl Job {
         // Before it is opened, which a named pipe may answer with a wait.
         let count = if output.resume { Some(count_twice_readable(sources)?) } else { None };
         let (all, trouble) = sources.open()?;
+        let rows_on_terminal = output.output.is_none() && std::io::stdout().is_terminal();
         let mut job = Self {
             sources: all.boxed(),
             trouble,
             out: Out::Stdout,
-            format: output.format(),
-            progress: output.progress,
+            layout: output.layout(),
+            shown: output.progress.shown(rows_on_terminal),
             exit_zero: output.exit_zero,
-            rows_are_seen: output.output.is_none() && std::io::stdout().is_terminal(),
+            rows_on_terminal,
             total: None,
+            due: None,
             earlier: Earlier::default(),
         };
         if let Some(path) = &output.output {
             if path == Path::new("-") {
                 bail!("--output is a file; without it results go to stdout");
             }
-            job.format = Format::Json;
+            job.layout = Layout::JsonLines;
             let results = if let Some(count) = count {
                 let results = Results::resume(path, count, redo)?;
                 job.go_on(sources, &results, count).await?;
@@ -71,8 +76,8 @@ impl Job {
             };
             job.out = Out::Results(results);
         }
-        if job.total.is_none() && job.shows_progress() {
-            job.total = sources.count().ok().flatten();
+        if job.shown != Shown::Nothing {
+            job.total = job.due.or_else(|| sources.count().ok().flatten());
         }
         Ok(job)
     }
@@ -97,7 +102,7 @@ impl Job {
             kept.earlier.lines,
             text::count(count, "picture", "pictures")
         ));
-        self.total = Some(count.saturating_sub(kept.earlier.lines));
+        self.due = Some(count.saturating_sub(kept.earlier.lines));
         self.earlier = kept.earlier;
         Ok(())
     }
@@ -132,16 +137,16 @@ impl Job {
         gate: Option<Preflight>,
     ) -> Status {
         let signal = signals::stop_on_signal(run.stopper());
-        let progress = Progress::new(self.progress, gate, self.total, self.rows_are_seen);
+        let progress = Progress::new(self.shown, gate, self.total);
         let out: Box<dyn Write + Send> = match std::mem::replace(&mut self.out, Out::Stdout) {
             Out::Stdout => Box::new(std::io::stdout()),
             Out::Results(results) => Box::new(results.file),
         };
-        let mut printer = Printer::new(out, self.format, money, progress);
+        let mut printer = Printer::new(out, self.layout, self.rows_on_terminal, progress);
         printer.print_all(&mut run).await;
         let ended_early = signal.received().is_some() || printer.is_unread();
         let is_short = !ended_early && self.tell_if_short(printer.counts.pictures);
-        printer.summary(&self.earlier);
+        summary::tell(&printer.counts, money, &self.earlier);
         match signal.received() {
             Some(signal) => Status::Signal(signal),
             None if is_short => Status::Stopped,
@@ -155,21 +160,13 @@ impl Job {
             text::tell(format_args!("error: {problem}"));
             return true;
         }
-        let Some(total) = self.total.filter(|total| done < *total) else { return false };
+        let Some(due) = self.due.filter(|due| done < *due) else { return false };
         text::tell(format_args!(
             "error: the input had {} sources and ended after {}",
-            self.earlier.lines + total,
+            self.earlier.lines + due,
             self.earlier.lines + done
         ));
         true
-    }
-
-    fn shows_progress(&self) -> bool {
-        match self.progress {
-            ProgressKind::Bar | ProgressKind::Json => true,
-            ProgressKind::Auto => std::io::stderr().is_terminal(),
-            ProgressKind::None => false,
-        }
     }
 }
 

@@ -18,6 +18,7 @@ mod screen;
 mod signals;
 mod spend;
 mod status;
+mod summary;
 mod text;
 
 use std::io::IsTerminal as _;
@@ -28,9 +29,9 @@ use clap::Parser as _;
 use crate::cli::args::{Arguments, CheckArguments, Command, ProbeArguments};
 use crate::cli::books::Place;
 use crate::cli::job::Job;
-use crate::cli::output::Money;
 use crate::cli::resume::Redo;
 use crate::cli::status::Status;
+use crate::cli::summary::Money;
 use crate::dry_run::DryRun;
 use crate::{ApiKey, GateError, Ledger, LedgerError, Preflight, PreflightBuilder, Probe};
 

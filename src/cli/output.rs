@@ -1,4 +1,4 @@
-//! Results on stdout, as JSON Lines or as a table for people; the summary on stderr.
+//! Results, as JSON Lines or as a table for people.
 
 use std::io::{BufWriter, IsTerminal as _, Write};
 use std::time::Duration;
@@ -12,56 +12,41 @@ use crate::cli::status::Status;
 use crate::cli::{screen, text};
 use crate::{Report, Run, Stopper};
 
-/// How results are printed.
+/// What results look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    Json,
+pub(super) enum Layout {
+    JsonLines,
     Table,
 }
 
-impl Format {
+impl Layout {
     pub(super) fn for_stdout() -> Self {
-        if std::io::stdout().is_terminal() { Self::Table } else { Self::Json }
+        if std::io::stdout().is_terminal() { Self::Table } else { Self::JsonLines }
     }
-}
-
-/// What the summary says of money.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Money {
-    /// Calls were made.
-    Costs,
-    /// Calls were held back to learn what they would cost.
-    WouldCost,
-    /// Calls were not asked for.
-    Nothing,
 }
 
 /// Prints results and counts them.
 pub(super) struct Printer {
     out: BufWriter<Box<dyn Write + Send>>,
-    format: Format,
-    money: Money,
+    layout: Layout,
     pub(super) counts: Counts,
     reader_gone: bool,
     progress: Progress,
     headed: bool,
-    /// Rows may meet the bar.
+    /// Rows may meet the bar there.
     on_terminal: bool,
 }
 
 impl Printer {
     pub(super) fn new(
         out: Box<dyn Write + Send>,
-        format: Format,
-        money: Money,
+        layout: Layout,
+        on_terminal: bool,
         progress: Progress,
     ) -> Self {
-        let out = BufWriter::with_capacity(BUFFER, out);
-        let on_terminal = std::io::stdout().is_terminal();
         Self {
-            out,
-            format,
-            money,
+            out: BufWriter::with_capacity(BUFFER, out),
+            layout,
             counts: Counts::default(),
             reader_gone: false,
             progress,
@@ -117,11 +102,11 @@ impl Printer {
     }
 
     fn print(&mut self, report: &Report, stopper: &Stopper) {
-        let heading = self.format == Format::Table && !std::mem::replace(&mut self.headed, true);
-        let text = match self.format {
+        let heading = self.layout == Layout::Table && !std::mem::replace(&mut self.headed, true);
+        let text = match self.layout {
             // A report always has a JSON form: its keys are texts and its numbers finite.
-            Format::Json => serde_json::to_string(report).unwrap_or_default(),
-            Format::Table => row(report),
+            Layout::JsonLines => serde_json::to_string(report).unwrap_or_default(),
+            Layout::Table => row(report),
         };
         self.written(
             |out| {
@@ -152,49 +137,6 @@ impl Printer {
         }
     }
 
-    /// Counts, spending and savings, on stderr. What calls would cost takes in the results of
-    /// `earlier` parts of the run; what was spent is this part's.
-    pub(super) fn summary(&self, earlier: &Earlier) {
-        let counts = &self.counts;
-        let of = |verdict: &str| counts.by_verdict.get(verdict).copied().unwrap_or(0);
-        let verdicts: Vec<String> =
-            counts.by_verdict.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
-        let pictures = text::count(counts.pictures, "picture", "pictures");
-        text::tell(format_args!(
-            "{pictures}{}{}",
-            if verdicts.is_empty() { "" } else { ": " },
-            verdicts.join(", ")
-        ));
-        let rejected = of("rejected_local");
-        match self.money {
-            Money::Nothing => {}
-            Money::WouldCost => {
-                let calls = of("eligible") + earlier.eligible;
-                let rejected = rejected + earlier.rejected_local;
-                text::tell(format_args!(
-                    "would make at most {} for at most {}; rejected for free: {rejected} \
-                     (saves up to {})",
-                    text::count(calls, "call", "calls"),
-                    text::cny(calls),
-                    text::cny(rejected),
-                ));
-            }
-            Money::Costs => {
-                let unknown = match counts.unknown {
-                    0 => String::new(),
-                    unknown => format!(", up to {} more not known", text::cny(unknown)),
-                };
-                // A refused call may be free, so what was saved is an upper bound.
-                text::tell(format_args!(
-                    "rejected for free: {rejected}; {}; spent {}{unknown}; saved up to {}",
-                    text::count(counts.called, "picture called for", "pictures called for"),
-                    text::cny(counts.images),
-                    text::cny(rejected + counts.known),
-                ));
-            }
-        }
-    }
-
     /// Whether results could no longer be written.
     pub(super) fn is_unread(&self) -> bool {
         self.reader_gone
@@ -214,7 +156,7 @@ impl Printer {
 }
 
 /// A result for people: verdict, size, money and source, and a line for each reason.
-pub(super) fn row(report: &Report) -> String {
+fn row(report: &Report) -> String {
     let mut row = format!(
         "{:<15}  {:<15}  {:>9}  {}",
         report.verdict.as_str(),
@@ -233,7 +175,7 @@ pub(super) fn row(report: &Report) -> String {
     row
 }
 
-pub(super) fn heading_row() -> String {
+fn heading_row() -> String {
     format!("{:<15}  {:<15}  {:>9}  {}", "VERDICT", "SIZE", "MONEY", "SOURCE and reasons")
 }
 

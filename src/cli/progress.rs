@@ -11,12 +11,12 @@ use crate::cli::counts::Counts;
 use crate::cli::{screen, text};
 use crate::{Activity, Preflight};
 
-/// How progress is shown; the `--help` of the option.
+/// How progress is to be shown; the `--help` of the option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum ProgressKind {
-    /// A bar on a terminal
+    /// A bar on a terminal, unless rows go there
     Auto,
-    /// A bar
+    /// A bar on a terminal, beside the rows too
     Bar,
     /// One JSON object every 10 s
     Json,
@@ -24,45 +24,49 @@ pub(super) enum ProgressKind {
     None,
 }
 
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    Bar,
+    Json,
+    Nothing,
+}
+
+impl ProgressKind {
+    /// What it comes to here; rows on a terminal are progress enough.
+    pub(super) fn shown(self, rows_on_terminal: bool) -> Shown {
+        let terminal = std::io::stderr().is_terminal();
+        match self {
+            Self::Auto if terminal && !rows_on_terminal => Shown::Bar,
+            Self::Bar if terminal => Shown::Bar,
+            Self::Json => Shown::Json,
+            Self::Auto | Self::Bar | Self::None => Shown::Nothing,
+        }
+    }
+}
+
 /// How a run is going.
 pub(super) struct Progress {
     shown: Shown,
+    bar: Option<ProgressBar>,
     gate: Option<Preflight>,
     total: Option<u64>,
     begun: Instant,
 }
 
-enum Shown {
-    Bar(ProgressBar),
-    Json,
-    Nothing,
-}
-
 impl Progress {
-    /// `total` is what is left to do, where that is known; `quiet` when results go to the same
-    /// terminal and are progress enough.
-    pub(super) fn new(
-        kind: ProgressKind,
-        gate: Option<Preflight>,
-        total: Option<u64>,
-        quiet: bool,
-    ) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        let shown = match kind {
-            ProgressKind::Bar => Shown::Bar(bar(total)),
-            ProgressKind::Auto if terminal && !quiet => Shown::Bar(bar(total)),
-            ProgressKind::Json => Shown::Json,
-            ProgressKind::Auto | ProgressKind::None => Shown::Nothing,
-        };
-        if let Shown::Bar(bar) = &shown {
-            screen::share_with(Some(bar.clone()));
+    /// `total` is what is left to do, where that is known.
+    pub(super) fn new(shown: Shown, gate: Option<Preflight>, total: Option<u64>) -> Self {
+        let bar = (shown == Shown::Bar).then(|| bar(total));
+        if bar.is_some() {
+            screen::share_with(bar.clone());
         }
-        Self { shown, gate, total, begun: Instant::now() }
+        Self { shown, bar, gate, total, begun: Instant::now() }
     }
 
     /// One more report was printed.
     pub(super) fn step(&self, counts: &Counts) {
-        if let Shown::Bar(bar) = &self.shown {
+        if let Some(bar) = &self.bar {
             bar.set_position(counts.pictures);
             bar.set_message(counts.in_short());
         }
@@ -70,14 +74,14 @@ impl Progress {
 
     /// Ten seconds have passed, or the run is over.
     pub(super) fn tick(&self, counts: &Counts) {
-        if let Shown::Json = self.shown {
+        if self.shown == Shown::Json {
             text::tell(self.line(counts));
         }
     }
 
     pub(super) fn finish(&self, counts: &Counts) {
         self.tick(counts);
-        if let Shown::Bar(bar) = &self.shown {
+        if let Some(bar) = &self.bar {
             screen::share_with(None);
             bar.finish_and_clear();
         }
@@ -105,7 +109,7 @@ impl Progress {
             "images_certain": spent.images,
             "images_unknown": spent.unknown,
             "throttled": throttled,
-            "quota_waited_s": tenths(quota_idle.as_secs_f64()),
+            "quota_idle_s": tenths(quota_idle.as_secs_f64()),
             "in_flight": in_flight,
             "eta_s": eta,
         })

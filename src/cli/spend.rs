@@ -163,6 +163,7 @@ fn spend_json(spend: &Spend, price: Price) -> Value {
 
 fn call_json(call: &UnknownCall) -> Value {
     let mut fields = json!({
+        "v": 1,
         "time": time_of(call),
         "source": call.source,
         "under_way": call.under_way,

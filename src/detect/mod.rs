@@ -189,6 +189,9 @@ async fn exchange(request: reqwest::RequestBuilder, received: &mut Received) -> 
 /// Where the calls go, from the service's base URL.
 pub(crate) fn endpoint(base_url: &str) -> Result<Url, ConfigError> {
     let invalid = |what: String| ConfigError::Option(format!("the base URL {what}"));
+    if base_url.trim().is_empty() {
+        return Err(invalid("is not empty, found nothing".to_owned()));
+    }
     let mut url = Url::parse(base_url.trim()).map_err(|e| invalid(format!("is a URL: {e}")))?;
     match url.scheme() {
         "https" => {}

@@ -15,7 +15,7 @@ use super::fate::Fate;
 use super::picture::Picture;
 
 /// One POST as it arrived at the endpoint; see [`Emulator::received`](super::Emulator::received).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Received {
     /// When the last byte of the request had arrived.
@@ -24,8 +24,8 @@ pub struct Received {
     pub method: String,
     /// Path and query as sent.
     pub path: String,
-    /// Names in lower case and values, in the order of the request; the API key among them, so take
-    /// care where you print it.
+    /// Names in lower case and values, in the order of the request. The API key is among them;
+    /// `Debug` leaves it out.
     pub headers: Vec<(String, String)>,
     /// The body; a JSON string of the text when it was not JSON.
     pub body: Value,
@@ -35,6 +35,26 @@ pub struct Received {
     pub status: Option<u16>,
     /// Whether the call was billed.
     pub billed: bool,
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |(name, value): &(String, String)| match name.as_str() {
+            "authorization" => (name.clone(), "…".to_owned()),
+            _ => (name.clone(), value.clone()),
+        };
+        let Self { arrived, method, path, headers, body, image_url, status, billed } = self;
+        f.debug_struct("Received")
+            .field("arrived", arrived)
+            .field("method", method)
+            .field("path", path)
+            .field("headers", &headers.iter().map(shown).collect::<Vec<_>>())
+            .field("body", body)
+            .field("image_url", image_url)
+            .field("status", status)
+            .field("billed", billed)
+            .finish()
+    }
 }
 
 /// What the builder was told.

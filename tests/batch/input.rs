@@ -67,6 +67,23 @@ fn an_input_that_shrinks_under_way_is_a_run_that_stopped() {
     done.assert_status(4).says("the input had 100000 sources and ended after ");
 }
 
+#[test]
+fn how_a_run_ends_is_not_a_matter_of_what_is_shown_of_it() {
+    let desk = Desk::new();
+    let lines: String = (0..100_000).map(|at| format!("no/such-{at}.jpg\n")).collect();
+    for how in ["none", "json"] {
+        desk.put(INPUT, &lines);
+        std::fs::remove_file(desk.path(RESULTS)).unwrap_or_default();
+        let running = Running::start(&mut desk.probe(["--progress", how]));
+        crate::rig::until("it has begun", || {
+            std::fs::metadata(desk.path(RESULTS)).is_ok_and(|file| file.len() > 0)
+        });
+        std::fs::File::options().write(true).open(desk.path(INPUT)).unwrap().set_len(0).unwrap();
+        running.finish().assert_status(1);
+        assert!(desk.results().len() < 100_000, "{how}: it did shrink under way");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_named_pipe_is_an_input_with_any_progress() {

@@ -40,7 +40,7 @@ fn json_says_how_it_goes_and_how_it_ended() {
                 "images_unknown",
                 "in_flight",
                 "progress",
-                "quota_waited_s",
+                "quota_idle_s",
                 "throttled",
                 "total",
                 "verdicts"
@@ -149,4 +149,16 @@ fn rows_and_a_bar_share_a_terminal() {
         assert_eq!(**row, whole);
     }
     assert_eq!(shown[8], "6 pictures: 6 accepted");
+}
+
+#[test]
+fn rows_that_go_to_a_file_leave_the_bar_alone() {
+    let desk = Desk::new();
+    let list: String = (0..5_000).map(|at| format!("no/such-{at}.jpg\n")).collect();
+    desk.put(INPUT, list);
+    let Some(done) = on_a_terminal(&desk.probe(["--progress", "bar"])) else { return };
+    let drawn = done.assert_status(1).stdout.matches("/5000 ").count();
+    // Five times a second, and once when it comes.
+    assert!((1..500).contains(&drawn), "{drawn}");
+    assert_eq!(desk.results().len(), 5_000);
 }

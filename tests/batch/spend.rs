@@ -65,6 +65,7 @@ fn calls_of_unknown_bill_are_listed() {
         done.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(calls.len(), 2);
     for call in &calls {
+        assert_eq!(call["v"], 1);
         assert_eq!(call["under_way"], false);
         let time = call["time"].as_str().unwrap();
         assert!(time.starts_with("20") && time.ends_with('Z') && time.len() == 20, "{time}");

@@ -28,6 +28,7 @@ async fn the_request_is_the_documented_one() {
             "parameters": {"ratio": "3:4"},
         })
     );
+    assert!(!format!("{received:?}").contains(KEY));
     let header = |name: &str| {
         let mut found = received.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
         let first = found.next().map(|(_, value)| value.as_str());

@@ -91,6 +91,17 @@ fn a_bad_line_costs_that_line_and_no_other() {
             Some("a whole number of 64 bits"),
         ),
         (
+            r#"{"image_url": "https://h/a", "image_id": ""}"#.into(),
+            Some("image_id is not empty, found an empty text"),
+        ),
+        // Valid JSON by its grammar, and no value all the same.
+        (r#"{"image_url": "\ud800"}"#.into(), Some("found what cannot be read: ")),
+        (r#"{"image_url": "https://h/a", "ratio": 1e999}"#.into(), Some("number out of range")),
+        (
+            format!(r#"{{"image_url": "https://h/a", "image_id": {}}}"#, nested(200)).into(),
+            Some("image_id is a string or a whole number of 64 bits, found what cannot be read"),
+        ),
+        (
             r#"{"image_url": 1, "ratio": 2}"#.into(),
             Some("image_url is a string, found a number; ratio is"),
         ),
@@ -131,6 +142,10 @@ fn a_bad_line_costs_that_line_and_no_other() {
             assert!(row.to_string().len() < 1_500, "a bad line is shown in part");
         }
     }
+}
+
+fn nested(depth: usize) -> String {
+    "[".repeat(depth) + &"]".repeat(depth)
 }
 
 #[test]

@@ -82,14 +82,15 @@ fn what_is_no_results_file_is_said_with_its_line() {
         (good.replace("\"v\":1", "\"v\":2"), "result version is 1, found 2"),
         (good.replace("eligible", "fine"), "unknown verdict"),
     ] {
-        let mut command = program_with(["emo-body", "-", "--audio-url", "u"]);
+        let mut command = program_with(["emo-body", "-", "--audio-url", "https://h/u"]);
         let done = run_fed(&mut command, text.as_bytes());
         done.assert_status(2).says(says);
         assert!(!done.stderr.contains("line 1 column"), "{}", done.stderr);
     }
-    let done = run_fed(&mut program_with(["emo-body", "-", "--audio-url", "u"]), b"\xff\n");
+    let done =
+        run_fed(&mut program_with(["emo-body", "-", "--audio-url", "https://h/u"]), b"\xff\n");
     done.assert_status(2).says("cannot read line 1 of the results");
-    let done = run_fed(&mut program_with(["emo-body", "-", "--audio-url", "u"]), b"");
+    let done = run_fed(&mut program_with(["emo-body", "-", "--audio-url", "https://h/u"]), b"");
     done.assert_status(0).says("0 request bodies");
 }
 

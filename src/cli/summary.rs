@@ -1,0 +1,53 @@
+//! The last words on stderr: counts, spending and savings.
+
+use crate::cli::counts::{Counts, Earlier};
+use crate::cli::text;
+
+/// What the summary says of money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Money {
+    /// Calls were made.
+    Costs,
+    /// Calls were held back to learn what they would cost.
+    WouldCost,
+    /// Calls were not asked for.
+    Nothing,
+}
+
+/// What calls would cost takes in the results of `earlier` parts of the run; what was spent is
+/// this part's.
+pub(super) fn tell(counts: &Counts, money: Money, earlier: &Earlier) {
+    let verdicts = counts.verdicts();
+    let colon = if verdicts.is_empty() { "" } else { ": " };
+    let pictures = text::count(counts.pictures, "picture", "pictures");
+    text::tell(format_args!("{pictures}{colon}{verdicts}"));
+    let of = |verdict: &str| counts.by_verdict.get(verdict).copied().unwrap_or(0);
+    let rejected = of("rejected_local");
+    match money {
+        Money::Nothing => {}
+        Money::WouldCost => {
+            let calls = of("eligible") + earlier.eligible;
+            let rejected = rejected + earlier.rejected_local;
+            text::tell(format_args!(
+                "would make at most {} for at most {}; rejected for free: {rejected} (saves up to \
+                 {})",
+                text::count(calls, "call", "calls"),
+                text::cny(calls),
+                text::cny(rejected),
+            ));
+        }
+        Money::Costs => {
+            let unknown = match counts.unknown {
+                0 => String::new(),
+                unknown => format!(", up to {} more not known", text::cny(unknown)),
+            };
+            // A refused call may be free, so what was saved is an upper bound.
+            text::tell(format_args!(
+                "rejected for free: {rejected}; {}; spent {}{unknown}; saved up to {}",
+                text::count(counts.called, "picture called for", "pictures called for"),
+                text::cny(counts.images),
+                text::cny(rejected + counts.known),
+            ));
+        }
+    }
+}
