@@ -220,6 +220,13 @@ fn what_was_billed_and_what_follows() {
             Some("InternalError"),
         ),
         (
+            500,
+            r#"{"output":{"check_pass":false,"code":"InternalError"},"usage":{"image_count":0}}"#,
+            Repeat,
+            (0, Certainty::Certain),
+            Some("InternalError"),
+        ),
+        (
             400,
             r#"{"code":"InvalidFile.NoHuman","usage":{"image_count":1}}"#,
             Rejected,
