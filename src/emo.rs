@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bbox::BBox;
 use crate::report::{Report, Verdict};
+use crate::url_text::without_fragment;
 
 /// The body of an `emo-v1` request.
 ///
@@ -124,12 +125,6 @@ pub enum HandOffError {
     /// The boxes did not hold; the codes say how.
     #[error("boxes hold, found {0}; accept the mismatch explicitly to hand them on")]
     Mismatch(String),
-}
-
-/// The URL as it is sent: as given, less its fragment (RFC 3986, section 3.5: the fragment is the
-/// client's own business).
-pub(crate) fn without_fragment(url: &str) -> &str {
-    url.split_once('#').map_or(url, |(before, _)| before)
 }
 
 const MODEL: &str = "emo-v1";

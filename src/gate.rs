@@ -8,9 +8,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::call::{Asked, Caller, verdict_of};
 use crate::detect::{DetectOptions, PaidClient};
-use crate::emo::without_fragment;
 use crate::error::{ConfigError, GateError};
-use crate::key::{ApiKey, printable_text};
+use crate::key::ApiKey;
 use crate::ledger::{
     Disposition, Flight, Flights, Identity, Ledger, Look, Question, Settlement, Terms, Ticket,
     spacing,
@@ -20,6 +19,7 @@ use crate::report::{Billing, Reason, ReasonCode, Report, Verdict};
 use crate::run::{Run, RunOptions, Stop, drive};
 use crate::source::Source;
 use crate::tally::{Activity, Spent};
+use crate::url_text::{printable_text, without_fragment};
 
 /// The gate in front of the paid call. Cheap to clone; clones share everything.
 ///

@@ -1,8 +1,6 @@
-//! The API key, and URLs that are safe to print.
+//! The API key.
 
 use std::fmt;
-
-use url::Url;
 
 /// A Model Studio API key. It cannot be printed: `Debug` shows a placeholder and there is no
 /// `Display`.
@@ -80,52 +78,4 @@ pub enum KeyError {
     Malformed,
 }
 
-/// A URL without userinfo, query values and fragment: what logs and errors may show.
-pub(crate) fn printable(url: &Url) -> String {
-    let mut shown = url.clone();
-    // These fail only for URLs that cannot have userinfo.
-    let _ = shown.set_username("");
-    let _ = shown.set_password(None);
-    shown.set_fragment(None);
-    if let Some(query) = url.query() {
-        // A part without a name is a value: `?TOKEN`.
-        let parts: Vec<String> = query
-            .split('&')
-            .map(|part| {
-                part.split_once('=').map_or("…".to_owned(), |(name, _)| format!("{name}=…"))
-            })
-            .collect();
-        // Set by hand: the setter would percent-encode the ellipsis.
-        shown.set_query(None);
-        return format!("{shown}?{}", parts.join("&"));
-    }
-    shown.into()
-}
-
-/// As [`printable`], of a source's text; what is no URL is shown without anything after a `?`.
-pub(crate) fn printable_text(text: &str) -> String {
-    match Url::parse(text) {
-        Ok(url) => printable(&url),
-        Err(_) => text.split('?').next().unwrap_or_default().to_owned(),
-    }
-}
-
 const ENV: &str = "DASHSCOPE_API_KEY";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_printed_of_a_url() {
-        for (url, shown) in [
-            ("https://h/a.jpg", "https://h/a.jpg"),
-            ("https://user:pass@h:8/a#f", "https://h:8/a"),
-            ("https://h/a?Signature=s&v=1", "https://h/a?Signature=…&v=…"),
-            ("https://h/a?TOKEN", "https://h/a?…"),
-            ("https://h/a?", "https://h/a?…"),
-        ] {
-            assert_eq!(printable(&Url::parse(url).unwrap()), shown);
-        }
-    }
-}

@@ -61,6 +61,7 @@ mod emo;
 mod fields;
 mod limits;
 mod report;
+mod url_text;
 
 #[cfg(feature = "client")]
 mod call;
@@ -72,6 +73,8 @@ mod dry_run;
 mod error;
 #[cfg(feature = "client")]
 mod gate;
+#[cfg(feature = "client")]
+mod http_error;
 #[cfg(feature = "client")]
 mod key;
 #[cfg(feature = "client")]

@@ -6,6 +6,7 @@ use crate::bbox::AspectRatio;
 use crate::fields::Fields;
 use crate::header::Header;
 use crate::report::{Reason, ReasonCode};
+use crate::url_text::starts_with_ignore_case;
 
 /// One picture to check.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,9 +90,7 @@ pub(crate) fn http_url(text: &str) -> Result<Url, Reason> {
     }
     // Nor is a slip of the pen mended (`http:/x`, `http:\\\\x`): the service may not mend it, or
     // otherwise.
-    let begins = |scheme: &str| {
-        text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    };
+    let begins = |scheme| starts_with_ignore_case(text, scheme);
     let has_host = text.split_once("://").is_some_and(|(_, rest)| !rest.starts_with('/'));
     if (begins("http://") || begins("https://")) && has_host {
         // Some read it as a slash and some do not: of `http://a\@b/` the one asks a, the other b.
@@ -113,9 +112,7 @@ pub(crate) fn http_url(text: &str) -> Result<Url, Reason> {
 
 /// Whether a text means a URL, rightly written or not, rather than a file's path.
 pub(crate) fn looks_like_url(text: &str) -> bool {
-    let is = |scheme: &str| {
-        text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    };
+    let is = |scheme| starts_with_ignore_case(text, scheme);
     text.contains("://") || is("http:") || is("https:") || is("data:")
 }
 

@@ -3,12 +3,10 @@
 use std::fmt::Display;
 use std::io::Write as _;
 
-use url::Url;
-
 use crate::cli::money::Price;
 use crate::cli::screen;
 use crate::header::Header;
-use crate::key::printable;
+use crate::url_text::printable_text;
 use crate::{Billing, Certainty};
 
 /// A line on stderr. That nobody listens there is no reason to fail, let alone to panic as
@@ -33,51 +31,11 @@ pub(super) fn plain(text: &str) -> String {
 
 /// A source as a table shows it: a URL without its secrets, cut where it gets long.
 pub(super) fn source(text: &str) -> String {
-    let shown = match Url::parse(text) {
-        Ok(url) if url.has_host() => printable(&url),
-        _ => scrubbed(text),
-    };
-    let shown = plain(&shown);
+    let shown = plain(&printable_text(text));
     if shown.chars().count() <= SHOWN {
         return shown;
     }
     shown.chars().take(SHOWN - 1).chain(['…']).collect()
-}
-
-/// A text that is no URL, without what would be a secret if it were: a mistyped URL and a line of
-/// broken JSON hold the same signatures as a good one.
-fn scrubbed(text: &str) -> String {
-    let ends = |c: char| c == '"' || c == '\'' || c.is_whitespace();
-    let mut shown = String::new();
-    for piece in text.split_inclusive(ends) {
-        let (mut piece, end) = match piece.char_indices().next_back() {
-            Some((at, c)) if ends(c) => piece.split_at(at),
-            _ => (piece, ""),
-        };
-        let mut is_url = false;
-        // `:\/\/` is how some write JSON.
-        for slashes in ["://", r":\/\/"] {
-            if let Some((scheme, rest)) = piece.split_once(slashes) {
-                is_url = true;
-                shown.push_str(scheme);
-                shown.push_str(slashes);
-                let authority = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
-                let userinfo =
-                    rest.get(..authority).and_then(|a| a.rfind('@')).map_or(0, |at| at + 1);
-                piece = rest.get(userinfo..).unwrap_or_default();
-                break;
-            }
-        }
-        match piece.find(['?', '#']) {
-            Some(at) if is_url || piece.contains('=') => {
-                shown.push_str(piece.get(..=at).unwrap_or_default());
-                shown.push('…');
-            }
-            _ => shown.push_str(piece),
-        }
-        shown.push_str(end);
-    }
-    shown
 }
 
 /// What is wrong with a line of JSON. A line has columns only; `line 1` would be taken for the

@@ -19,9 +19,10 @@ pub(crate) use wire::Answer;
 
 use crate::bbox::AspectRatio;
 use crate::error::ConfigError;
-use crate::key::{ApiKey, printable};
-use crate::probe::describe;
+use crate::http_error::describe;
+use crate::key::ApiKey;
 use crate::tls;
+use crate::url_text::printable;
 
 /// Where and how to call.
 #[derive(Clone, Debug)]

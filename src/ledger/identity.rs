@@ -3,8 +3,8 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::bbox::AspectRatio;
-use crate::emo::without_fragment;
 use crate::source::Source;
+use crate::url_text::without_fragment;
 
 /// A question's identity: endpoint, model, ratio, and the caller's `image_id` or the URL as given
 /// less its fragment and known signature parameters.

@@ -14,14 +14,15 @@ use super::guard::PrivateAddress;
 use super::head::{excerpt, retry_after, text_of};
 use super::redirect::{is_redirect, target};
 use super::trouble::{
-    Trouble, broken, busy, causes, private, refused_by_status, unanswered, undetermined, unusable,
+    Trouble, broken, busy, private, refused_by_status, unanswered, undetermined, unusable,
 };
 use super::version::VersionBuilder;
 use super::walk::Walk;
 use super::{Refusal, Shared};
 use crate::header::{Header, HeaderError};
-use crate::key::printable;
+use crate::http_error::causes;
 use crate::report::{Fetch, Reason, ReasonCode};
+use crate::url_text::printable;
 
 /// A header, and the version of the picture it belongs to.
 pub(crate) struct Fetched {

@@ -24,7 +24,6 @@ use reqwest::header::HeaderValue;
 pub use guard::AddressPolicy;
 #[cfg(fuzzing)]
 pub(crate) use range::{ByteRange, ContentRange};
-pub(crate) use trouble::describe;
 pub(crate) use version::{Version, VersionBuilder};
 
 use crate::error::ConfigError;

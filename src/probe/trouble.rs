@@ -8,6 +8,7 @@ use reqwest::StatusCode;
 use super::Refusal;
 use super::guard::PrivateAddress;
 use super::head::excerpt;
+use crate::http_error::{causes, describe};
 use crate::report::{Reason, ReasonCode};
 
 /// Why one request failed.
@@ -98,17 +99,6 @@ pub(super) fn undetermined(code: ReasonCode, message: impl Into<String>) -> Refu
     Refusal::undetermined(Reason::new(code, message))
 }
 
-/// An HTTP error with its causes and without its URL, which may carry a signature.
-pub(crate) fn describe(error: &reqwest::Error) -> String {
-    // The first text names the URL; what follows says what happened.
-    let texts: Vec<String> = causes(error).skip(1).map(ToString::to_string).collect();
-    match texts.as_slice() {
-        [] if error.is_timeout() => "time-out".to_owned(),
-        [] => "the request could not be made".to_owned(),
-        texts => texts.join(": "),
-    }
-}
-
 /// What is wrong with the origin's certificate, if that is what failed.
 fn certificate(error: &reqwest::Error) -> Option<&rustls::Error> {
     /// Looks into I/O errors, which pass over what they hold when asked for their source.
@@ -119,12 +109,4 @@ fn certificate(error: &reqwest::Error) -> Option<&rustls::Error> {
         }
     }
     causes(error).find_map(held).filter(|e| matches!(e, rustls::Error::InvalidCertificate(_)))
-}
-
-/// An error, what caused it, and so on.
-pub(super) fn causes(
-    error: &reqwest::Error,
-) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    let first: &(dyn std::error::Error + 'static) = error;
-    std::iter::successors(Some(first), |e| e.source())
 }
