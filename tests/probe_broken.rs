@@ -8,12 +8,10 @@ mod common;
 use std::time::Duration;
 
 use common::table::{self, check, probe, row, said};
-use common::{Origin, Request, Step, head, jpeg, png, ranged, redirect, refusing_port, status};
+use common::{
+    Origin, Request, Step, head, jpeg, picture, png, ranged, redirect, refusing_port, status,
+};
 use emo_preflight::Source;
-
-fn picture() -> Vec<u8> {
-    png(640, 800, 20_000)
-}
 
 #[tokio::test]
 async fn a_refused_connection_is_tried_three_times() {

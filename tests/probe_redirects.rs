@@ -9,12 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 
 use common::table::{self, check, probe, row, said};
-use common::{Origin, answer, head, png, ranged, redirect, refusing_port, status};
+use common::{Origin, answer, head, picture, ranged, redirect, refusing_port, status};
 use emo_preflight::{AddressPolicy, ProbeOptions, Source, Verdict};
-
-fn picture() -> Vec<u8> {
-    png(640, 800, 20_000)
-}
 
 // ---- redirects
 

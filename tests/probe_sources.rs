@@ -11,14 +11,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::table::{self, probe, said};
-use common::{Origin, in_time, jpeg, png, ranged};
+use common::{Origin, in_time, jpeg, picture, png, ranged};
 use emo_preflight::header::{Format, Header};
 use emo_preflight::{AddressPolicy, Probe, ProbeOptions, Report, RunOptions, Source};
 use futures_util::stream::{self, StreamExt as _};
-
-fn picture() -> Vec<u8> {
-    png(640, 800, 20_000)
-}
 
 #[tokio::test]
 async fn what_is_no_web_address_is_refused_without_a_request() {

@@ -10,18 +10,13 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use common::table::{self, check, probe, row, said};
-use common::{Origin, Request, Step, hanging_port, head, icc_jpeg, jpeg, png, ranged, status};
+use common::{
+    Origin, Request, SLACK, Step, hanging_port, head, icc_jpeg, jpeg, picture, png, ranged, status,
+};
 use emo_preflight::{AddressPolicy, ProbeOptions, Report, RunOptions, Source};
 use futures_util::stream::{self, StreamExt as _};
 
 const SHORT: Duration = Duration::from_millis(300);
-
-/// What a test takes beside the time it waits for.
-const SLACK: Duration = Duration::from_secs(2);
-
-fn picture() -> Vec<u8> {
-    png(640, 800, 20_000)
-}
 
 #[tokio::test]
 async fn an_origin_that_dawdles_costs_the_time_out_and_no_more() {

@@ -9,16 +9,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use common::table::{self, check, probe, row, said};
-use common::{Origin, Request, Step, answer, head, in_time, jpeg, png, ranged, status, whole};
+use common::{
+    Origin, Request, SLACK, Step, answer, head, in_time, jpeg, picture, ranged, status, whole,
+};
 use emo_preflight::{AddressPolicy, Report, RunOptions, Source};
 use futures_util::stream::{self, StreamExt as _};
-
-/// What a test takes beside the time it waits for.
-const SLACK: Duration = Duration::from_secs(2);
-
-fn picture() -> Vec<u8> {
-    png(640, 800, 20_000)
-}
 
 // ---- statuses
 

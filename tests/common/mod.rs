@@ -208,6 +208,9 @@ impl Drop for Origin {
     }
 }
 
+/// What a test takes beside the time it waits for.
+pub(crate) const SLACK: Duration = Duration::from_secs(2);
+
 /// A test that waits for ever tells nothing.
 pub(crate) async fn in_time<T>(what: &str, wait: impl Future<Output = T>) -> T {
     let waited = tokio::time::timeout(Duration::from_secs(10), wait).await;
