@@ -1,12 +1,12 @@
 //! Real files of other projects, where they are at hand: the folder named by
-//! `EMO_PREFLIGHT_CORPUS`, with a `truth.jsonl` of one object a line:
+//! `EMO_PREFLIGHT_CORPUS`, or `../shared/corpus`, with a `truth.jsonl` of one object a line:
 //! `{"path", "expect": "header" | "unsupported" | "no_panic", "format", "width", "height"}`.
 
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Cursor;
+use std::io::{self, Cursor, Write as _};
 use std::path::PathBuf;
 
 use emo_preflight::header::{
@@ -75,19 +75,6 @@ fn what_the_service_does_not_take_is_named() {
 }
 
 #[test]
-fn broken_files_get_an_answer() {
-    let Some(files) = corpus() else { return };
-    for file in files.iter().filter(|file| file.expect == "no_panic") {
-        match header::from_slice(&file.bytes) {
-            Ok(header) => {
-                println!("{}: {} {} x {}", file.path, header.format, header.width, header.height)
-            }
-            Err(error) => println!("{}: {error}", file.path),
-        }
-    }
-}
-
-#[test]
 fn every_cut_is_an_error_or_the_same_answer() {
     let Some(files) = corpus() else { return };
     for file in &files {
@@ -140,7 +127,8 @@ fn corpus() -> Option<Vec<Sample>> {
     let folder = std::env::var_os("EMO_PREFLIGHT_CORPUS")
         .map_or_else(|| PathBuf::from(DEFAULT_FOLDER), PathBuf::from);
     if !folder.exists() {
-        println!("corpus not found at {}: this test did not run", folder.display());
+        // Past the capture of a passing test's output: that nothing ran is to be seen.
+        let _ = writeln!(io::stderr(), "NOT RUN: there is no corpus at {}", folder.display());
         return None;
     }
     let truth = fs::read_to_string(folder.join("truth.jsonl")).unwrap();
