@@ -52,7 +52,7 @@ pub enum LedgerError {
     /// The books cannot be opened: someone has to mend the path, the file or the disk.
     #[error("cannot open the ledger {path}: {why}")]
     Open {
-        /// The file, or the database without its password.
+        /// The file.
         path: String,
         /// What was found and what to do.
         why: String,
@@ -62,7 +62,7 @@ pub enum LedgerError {
         "the ledger {path} has schema version {found}, this program knows up to {known}: update it"
     )]
     Newer {
-        /// The file, or the database without its password.
+        /// The file.
         path: String,
         /// The version found.
         found: i64,

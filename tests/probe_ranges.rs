@@ -102,7 +102,7 @@ async fn a_206_is_held_against_what_was_asked() {
     .await;
 }
 
-/// A file that changes under the reader: `of` tells a request's total, ETag and file.
+/// What a good origin answers of a file that changes under the reader: before `is_new` it is `old`.
 fn changing(
     r: &Request,
     old: &[u8],

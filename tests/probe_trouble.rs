@@ -1,4 +1,5 @@
-//! The local stage against origins that refuse, break off, dawdle or never end.
+//! The local stage against origins that refuse or ask for patience; many pictures at a time, and
+//! giving up.
 
 #![cfg(feature = "client")]
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -75,7 +75,7 @@ pub(super) enum Hop {
 
 impl Transfer<'_> {
     async fn run(&mut self) -> Result<Fetched, Refusal> {
-        let mut pauses = RETRIES.with_jitter_seed(self.shared.next_seed()).build();
+        let mut pauses = RETRIES.with_jitter_seed(fastrand::u64(..)).build();
         let hosts = &self.shared.hosts;
         let mut kept = None;
         loop {

@@ -26,6 +26,14 @@ pub enum AddressPolicy {
     #[default]
     PublicOnly,
     /// Public addresses, and these: an internal mirror, say.
+    ///
+    /// ```
+    /// use emo_preflight::{AddressPolicy, ProbeOptions};
+    /// let mut options = ProbeOptions::default();
+    /// options.addresses = AddressPolicy::PublicAnd(vec![[10, 0, 0, 7].into()]);
+    /// assert!(options.addresses.allows([10, 0, 0, 7].into()));
+    /// assert!(!options.addresses.allows([10, 0, 0, 8].into()));
+    /// ```
     PublicAnd(Vec<IpAddr>),
     /// Any address.
     Any,
@@ -130,13 +138,14 @@ fn not_public_v6(address: Ipv6Addr) -> Option<&'static str> {
         return Some(kind);
     }
     let mut embeds = false;
-    for (prefix, length, offset, inverted, kind) in EMBEDDING_V6 {
-        if is_within(address.into(), 128, u128::from(*prefix), *length) {
+    for form in EMBEDDING_V6 {
+        if is_within(address.into(), 128, form.prefix, form.length) {
             embeds = true;
-            let bits = u32::try_from((u128::from(address) >> offset) & 0xFFFF_FFFF).unwrap_or(0);
-            let embedded = Ipv4Addr::from(if *inverted { !bits } else { bits });
+            let bits = u128::from(address) >> form.offset;
+            let bits = u32::try_from(bits & 0xFFFF_FFFF).unwrap_or(0);
+            let embedded = Ipv4Addr::from(if form.inverted { !bits } else { bits });
             if not_public(IpAddr::V4(embedded)).is_some() {
-                return Some(kind);
+                return Some(form.kind);
             }
         }
     }
@@ -210,17 +219,43 @@ const NOT_PUBLIC_UNLESS_EMBEDDING_V6: &[(u128, u32, &str)] = &[
     (v6([0x8000, 0, 0, 0]), 1, "not global unicast"),
 ];
 
-/// Prefix, its length, where the IPv4 address lies (bits from the right), whether it is inverted,
-/// and what it is called when that address is not public. Teredo (RFC 4380) holds two: the
-/// server's and, inverted, the client's.
-const EMBEDDING_V6: &[(Ipv6Addr, u32, u32, bool, &str)] = &[
-    (Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96, 0, false, "IPv4-mapped, not public"),
-    (Ipv6Addr::new(0, 0, 0, 0, 0xffff, 0, 0, 0), 96, 0, false, "IPv4-translated, not public"),
-    (Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 0), 96, 0, false, "IPv4-compatible, not public"),
-    (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96, 0, false, "NAT64 to an address not public"),
-    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16, 80, false, "6to4 to an address not public"),
-    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32, 64, false, "Teredo by an address not public"),
-    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32, 0, true, "Teredo to an address not public"),
+/// IPv6 addresses that hold an IPv4 address.
+struct Embedding {
+    prefix: u128,
+    length: u32,
+    /// Where the IPv4 address lies, in bits from the right.
+    offset: u32,
+    inverted: bool,
+    /// What one is called whose IPv4 address is not public.
+    kind: &'static str,
+}
+
+impl Embedding {
+    const fn new(prefix: [u16; 6], length: u32, kind: &'static str) -> Self {
+        let [a, b, c, d, e, f] = prefix;
+        let prefix = Ipv6Addr::new(a, b, c, d, e, f, 0, 0).to_bits();
+        Self { prefix, length, offset: 0, inverted: false, kind }
+    }
+}
+
+/// Teredo (RFC 4380) holds two: the server's and, inverted, the client's.
+const EMBEDDING_V6: &[Embedding] = &[
+    Embedding::new([0, 0, 0, 0, 0, 0xffff], 96, "IPv4-mapped, not public"),
+    Embedding::new([0, 0, 0, 0, 0xffff, 0], 96, "IPv4-translated, not public"),
+    Embedding::new([0, 0, 0, 0, 0, 0], 96, "IPv4-compatible, not public"),
+    Embedding::new([0x64, 0xff9b, 0, 0, 0, 0], 96, "NAT64 to an address not public"),
+    Embedding {
+        offset: 80,
+        ..Embedding::new([0x2002, 0, 0, 0, 0, 0], 16, "6to4 to an address not public")
+    },
+    Embedding {
+        offset: 64,
+        ..Embedding::new([0x2001, 0, 0, 0, 0, 0], 32, "Teredo by an address not public")
+    },
+    Embedding {
+        inverted: true,
+        ..Embedding::new([0x2001, 0, 0, 0, 0, 0], 32, "Teredo to an address not public")
+    },
 ];
 
 const fn v6(start: [u16; 4]) -> u128 {

@@ -114,6 +114,9 @@ impl Probe {
     /// [`Verdict::Undetermined`].
     ///
     /// Dropping the future ends the transfer; nothing else is lost.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime, as everything on Tokio does.
     pub fn check(&self, source: Source) -> impl Future<Output = Report> + Send + use<> {
         let probe = self.clone();
         async move {
@@ -125,6 +128,9 @@ impl Probe {
 
     /// Looks at many pictures: a stream of sources in, a stream of reports out, in the order in
     /// which they are done.
+    ///
+    /// Dropping the [`Run`] ends all transfers; its [`Stopper`](crate::Stopper) ends them and the
+    /// stream.
     pub fn run<S>(&self, sources: S, options: RunOptions) -> Run
     where
         S: Stream<Item = Source> + Send + 'static,
@@ -285,10 +291,6 @@ impl Shared {
             .map_err(|e| ConfigError::Option(format!("cannot set up image fetches: {e}")))?;
         let hosts = hosts::Hosts::new(options.per_host);
         Ok(Self { options, http, hosts })
-    }
-
-    fn next_seed(&self) -> u64 {
-        fastrand::u64(..)
     }
 }
 
