@@ -41,7 +41,8 @@ pub struct ProbeOptions {
     /// What a picture must satisfy. Default: the documented limits.
     pub limits: Limits,
     /// The longest the local stage of one source may take, redirects and retries included. Waiting
-    /// for one's turn at a host does not count. Default 20 s.
+    /// for one's turn at a host does not count, but no longer than this is waited for a host that
+    /// asked to be left alone (`Retry-After`). Default 20 s.
     pub timeout: Duration,
     /// The longest an origin may do nothing for us, above 0 s: within each such span an answer has
     /// to begin (one that does not is asked for once more), and then at least 1,024 bytes of its
