@@ -7,10 +7,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::table::{self, check, row};
+use common::table::{check, row};
 use common::{
-    Origin, Request, Seen, Step, answer, head, icc_jpeg, jpeg, png, ranged, ranged_with, status,
-    whole,
+    Request, Seen, Step, answer, head, icc_jpeg, jpeg, png, ranged, ranged_with, status, whole,
 };
 
 const KIB: u64 = 1_024;
@@ -184,6 +183,7 @@ async fn a_file_that_changes_between_two_hops_is_begun_anew_once() {
 #[cfg(feature = "emulator")]
 #[tokio::test]
 async fn an_answer_without_its_body_says_nothing_of_the_picture() {
+    use common::{Origin, table};
     use emo_preflight::emulator::Emulator;
     use emo_preflight::{ApiKey, Preflight, Source};
     let lost = |headers: &[&str]| {
