@@ -130,8 +130,7 @@ impl Probe {
     /// Looks at many pictures: a stream of sources in, a stream of reports out, in the order in
     /// which they are done.
     ///
-    /// Dropping the [`Run`] ends all transfers; its [`Stopper`](crate::Stopper) ends them and the
-    /// stream.
+    /// How to end it early is said at [`Run`].
     pub fn run<S>(&self, sources: S, options: RunOptions) -> Run
     where
         S: Stream<Item = Source> + Send + 'static,
@@ -148,13 +147,10 @@ impl Probe {
             return Refusal::rejected(Reason::new(ReasonCode::BadInput, problem)).into();
         }
         if self.0.options.local_files && !looks_like_url(&source.text) {
-            let header = match source.known_header {
-                Some(header) => Ok(header),
-                None => file::header_of(source.text.clone()).await,
-            };
-            return match header {
-                Ok(header) => self.judge(header, None, None),
-                Err(refusal) => refusal.into(),
+            let judge = |header| self.judge(header, None, None);
+            return match source.known_header {
+                Some(header) => judge(header),
+                None => file::header_of(source.text.clone()).await.map_or_else(Sight::from, judge),
             };
         }
         let url = match http_url(&source.text) {
