@@ -56,12 +56,14 @@ impl PaidClient {
                 "the call's time-out is above 0 s and at most a day, found {found:?}"
             )));
         }
-        let workspace = options
-            .workspace
-            .as_deref()
+        let workspace = options.workspace.as_deref();
+        if workspace.is_some_and(|id| id.is_empty() || !id.bytes().all(|b| b.is_ascii_graphic())) {
+            return Err(invalid("the workspace id is printable ASCII without spaces"));
+        }
+        let workspace = workspace
             .map(HeaderValue::from_str)
             .transpose()
-            .map_err(|_| invalid("the workspace id is printable ASCII"))?;
+            .map_err(|_| invalid("the workspace id fits a header"))?;
         let tls = tls::config(&[b"http/1.1"], &[])?;
         let mut http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())

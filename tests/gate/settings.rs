@@ -23,6 +23,8 @@ async fn settings_out_of_range_are_refused_with_what_was_found() {
         (gate().base_url("https://h/api/v1?key=1"), "query"),
         (gate().model(" "), "model"),
         (gate().workspace("a\nb"), "workspace"),
+        (gate().workspace("\u{e4}"), "printable ASCII"),
+        (gate().workspace(""), "printable ASCII"),
         (gate().call_timeout(Duration::ZERO), "time-out"),
         (gate().call_timeout(Duration::MAX), "at most a day"),
         (gate().calls_per_second(0.0), "found 0"),
