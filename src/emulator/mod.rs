@@ -285,7 +285,8 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Binds and serves, on the tokio runtime this is awaited on.
+    /// Binds and serves, on the tokio runtime this is awaited on. Dropping the future leaves nothing
+    /// bound.
     ///
     /// # Errors
     ///
