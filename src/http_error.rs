@@ -1,20 +1,25 @@
 //! What an HTTP client's errors say, of image fetches and of the paid call.
 
-/// An HTTP error with its causes and without its URL, which may carry a signature.
-pub(crate) fn describe(error: &reqwest::Error) -> String {
-    // The first text names the URL; what follows says what happened.
-    let texts: Vec<String> = causes(error).skip(1).map(ToString::to_string).collect();
-    match texts.as_slice() {
-        [] if error.is_timeout() => "time-out".to_owned(),
-        [] => "the request could not be made".to_owned(),
-        texts => texts.join(": "),
-    }
+use std::error::Error;
+use std::io;
+
+/// An error with its causes.
+pub(crate) fn describe(error: &(dyn Error + 'static)) -> String {
+    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// An error, what caused it, and so on.
-pub(crate) fn causes(
-    error: &reqwest::Error,
-) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    let first: &(dyn std::error::Error + 'static) = error;
-    std::iter::successors(Some(first), |e| e.source())
+pub(crate) fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&e| e.source())
+}
+
+/// Whether a time ran out below us: of TCP, or of a ping over HTTP/2.
+pub(crate) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    let timed_out = |e: &io::Error| e.kind() == io::ErrorKind::TimedOut;
+    causes(error).any(|e| {
+        e.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout)
+            || e.downcast_ref::<io::Error>().is_some_and(timed_out)
+    })
 }

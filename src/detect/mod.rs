@@ -8,6 +8,7 @@ mod body;
 mod decide;
 mod wire;
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -174,11 +175,11 @@ impl Received {
 
 /// One request and its whole answer; the error says what came instead.
 async fn exchange(request: reqwest::RequestBuilder, received: &mut Received) -> Result<(), String> {
-    let mut response = request.send().await.map_err(|e| describe(&e))?;
+    let mut response = request.send().await.map_err(|e| said(&e))?;
     received.status = Some(response.status().as_u16());
     let retry_after = response.headers().get(RETRY_AFTER);
     received.retry_after = retry_after.and_then(|v| v.to_str().ok()).map(str::to_owned);
-    while let Some(bytes) = response.chunk().await.map_err(|e| describe(&e))? {
+    while let Some(bytes) = response.chunk().await.map_err(|e| said(&e))? {
         let room = LONGEST_ANSWER.saturating_sub(received.body.len());
         received.body.extend_from_slice(bytes.get(..room).unwrap_or(&bytes));
         if bytes.len() > room {
@@ -186,6 +187,11 @@ async fn exchange(request: reqwest::RequestBuilder, received: &mut Received) -> 
         }
     }
     Ok(())
+}
+
+/// What an error says but for its own text, which names the URL.
+fn said(error: &reqwest::Error) -> String {
+    error.source().map_or_else(|| "the request could not be made".to_owned(), describe)
 }
 
 /// Where the calls go, from the service's base URL.

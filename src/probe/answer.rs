@@ -1,8 +1,9 @@
 //! What an answer about the picture brings: the file (200), a part of it (206), or that it ends
 //! sooner (416).
 
-use reqwest::Response;
-use reqwest::header::{CONTENT_RANGE, ETAG};
+use hyper::Response;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_RANGE, ETAG, HeaderMap};
 
 use super::body::Body;
 use super::fetch::{Hop, Transfer};
@@ -13,7 +14,7 @@ use crate::header::Shortcut;
 
 impl Transfer<'_> {
     /// A 200: the file from its first byte, whatever was asked.
-    pub(super) async fn whole(&mut self, response: Response) -> Result<Hop, Trouble> {
+    pub(super) async fn whole(&mut self, response: Response<Incoming>) -> Result<Hop, Trouble> {
         identity_only(response.headers())?;
         if self.walk.version.has_bytes() {
             // Either the file changed (If-Range) or this origin forgot its ranges: begin anew.
@@ -23,15 +24,15 @@ impl Transfer<'_> {
         // What was said with a body that never came is no word on this one.
         self.walk.begin_anew();
         // Nothing is known yet that it could contradict.
-        let _ =
-            self.walk.version.note(text_of(response.headers(), ETAG), response.content_length());
+        let length = response.body().size_hint().exact();
+        let _ = self.walk.version.note(text_of(response.headers(), ETAG), length);
         self.read(response, 0, None).await
     }
 
     /// A 206: exactly the part asked for, of the file met before.
     pub(super) async fn part(
         &mut self,
-        response: Response,
+        response: Response<Incoming>,
         asked: ByteRange,
         jump: Option<Shortcut>,
     ) -> Result<Hop, Trouble> {
@@ -64,13 +65,13 @@ impl Transfer<'_> {
     /// landing is good. If it is not, the walk goes on from where it was.
     async fn land(
         &mut self,
-        response: Response,
+        response: Response<Incoming>,
         jump: Shortcut,
         part: ByteRange,
     ) -> Result<Hop, Trouble> {
         let most = part.last.saturating_sub(part.first).saturating_add(1);
         let mut landing = Vec::new();
-        let mut body = Body::new(response, self.shared.options.progress_timeout);
+        let mut body = Body::new(response.into_body(), self.shared.options.progress_timeout);
         while let Some(bytes) = body.next().await? {
             landing.extend_from_slice(&bytes);
             self.spent.bytes = self.spent.bytes.saturating_add(length(&bytes));
@@ -89,11 +90,11 @@ impl Transfer<'_> {
     /// is read to its end, so that its connection can serve again.
     async fn read(
         &mut self,
-        response: Response,
+        response: Response<Incoming>,
         from: u64,
         part: Option<ByteRange>,
     ) -> Result<Hop, Trouble> {
-        let mut body = Body::new(response, self.shared.options.progress_timeout);
+        let mut body = Body::new(response.into_body(), self.shared.options.progress_timeout);
         let mut at = from;
         let broke_off = loop {
             if part.is_none()
@@ -133,10 +134,10 @@ impl Transfer<'_> {
 
     pub(super) fn beyond_the_end(
         &mut self,
-        response: &Response,
+        headers: &HeaderMap,
         first: u64,
     ) -> Result<Hop, Trouble> {
-        let total = text_of(response.headers(), CONTENT_RANGE)
+        let total = text_of(headers, CONTENT_RANGE)
             .as_deref()
             .and_then(ContentRange::parse)
             .and_then(|range| range.total);

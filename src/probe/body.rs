@@ -3,32 +3,43 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::Response;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout};
 
 use super::trouble::{Trouble, broken, stalled};
 
 /// A body that is given up on when it no longer gets on.
 pub(super) struct Body {
-    response: Response,
+    incoming: Incoming,
     pace: Pace,
 }
 
 impl Body {
-    pub(super) fn new(response: Response, span: Duration) -> Self {
-        Self { response, pace: Pace::new(span, Instant::now()) }
+    pub(super) fn new(incoming: Incoming, span: Duration) -> Self {
+        Self { incoming, pace: Pace::new(span, Instant::now()) }
     }
 
     /// What arrived next; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
         let left = self.pace.left(Instant::now());
-        let Ok(next) = timeout(left, self.response.chunk()).await else {
+        let Ok(next) = timeout(left, data(&mut self.incoming)).await else {
             return Err(stalled(LEAST_IN_A_SPAN, self.pace.span, self.pace.arrived));
         };
         let next = next.map_err(|e| broken(&e))?;
         self.pace.note(next.as_ref().map_or(0, Bytes::len), Instant::now());
         Ok(next)
     }
+}
+
+/// The next bytes of a body; trailers say nothing of the picture.
+async fn data(incoming: &mut Incoming) -> Result<Option<Bytes>, hyper::Error> {
+    while let Some(frame) = incoming.frame().await {
+        if let Ok(bytes) = frame?.into_data() {
+            return Ok(Some(bytes));
+        }
+    }
+    Ok(None)
 }
 
 /// Holds a body to a least number of bytes in each span of time.
@@ -58,9 +69,9 @@ impl Pace {
 
 /// Reads the rest of a short body nobody wants, so that its connection can serve again. Nobody
 /// waits long for it either.
-pub(super) async fn drain(mut response: Response) {
-    if response.content_length().is_some_and(|length| length <= WORTH_DRAINING) {
-        let rest = async { while let Ok(Some(_)) = response.chunk().await {} };
+pub(super) async fn drain(mut incoming: Incoming) {
+    if incoming.size_hint().exact().is_some_and(|length| length <= WORTH_DRAINING) {
+        let rest = async { while let Ok(Some(_)) = data(&mut incoming).await {} };
         let _ = timeout(WORTH_WAITING, rest).await;
     }
 }

@@ -1,17 +1,19 @@
 //! The loop that feeds the header reader from a URL: ranges where the origin knows them, a stream
 //! that is hung up on where it does not, our own redirects.
 
+use std::error::Error;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use reqwest::StatusCode;
-use reqwest::header::{ACCEPT_ENCODING, IF_RANGE, LOCATION, RANGE};
+use hyper::StatusCode;
+use hyper::header::LOCATION;
 use tokio::time::Instant;
 use url::Url;
 
 use super::body::drain;
 use super::guard::PrivateAddress;
 use super::head::{excerpt, retry_after, text_of};
+use super::http::Target;
 use super::redirect::{is_redirect, target};
 use super::trouble::{
     Trouble, broken, busy, private, refused_by_status, unanswered, undetermined, unusable,
@@ -20,7 +22,7 @@ use super::version::VersionBuilder;
 use super::walk::Walk;
 use super::{Refusal, Shared};
 use crate::header::{Header, HeaderError};
-use crate::http_error::causes;
+use crate::http_error::{causes, is_timeout};
 use crate::report::{Fetch, Reason, ReasonCode};
 use crate::url_text::printable;
 
@@ -35,9 +37,14 @@ pub(crate) struct Fetched {
 pub(super) async fn fetch(shared: &Shared, mut url: Url) -> (Result<Fetched, Refusal>, Fetch) {
     // It is not sent, and would count for a URL too long to be sent.
     url.set_fragment(None);
+    let Some(target) = Target::of(&url) else {
+        let refusal = Refusal::rejected(Reason::new(ReasonCode::NotHttpUrl, UNSENDABLE));
+        return (Err(refusal), Fetch::default());
+    };
     let mut transfer = Transfer {
         shared,
         url,
+        target,
         taken: Duration::ZERO,
         walk: Walk::new(),
         ranges: true,
@@ -54,6 +61,7 @@ pub(super) async fn fetch(shared: &Shared, mut url: Url) -> (Result<Fetched, Ref
 pub(super) struct Transfer<'a> {
     pub(super) shared: &'a Shared,
     url: Url,
+    target: Target,
     /// What counts against the time-out. Waiting for one's turn is not the origin's fault, and is
     /// not in it.
     taken: Duration,
@@ -151,18 +159,12 @@ impl Transfer<'_> {
             return Ok(Hop::Known(self.walk.end(total)));
         }
         self.refuse_if_too_long()?;
-        let mut request =
-            self.shared.http.get(self.url.clone()).header(ACCEPT_ENCODING, "identity");
-        if let Some(asked) = asked {
-            request = request.header(RANGE, asked.to_string());
-            // A file that changes between two hops must not be read as one.
-            if let Some(etag) = self.walk.version.etag() {
-                request = request.header(IF_RANGE, etag);
-            }
-        }
+        // A file that changes between two hops must not be read as one.
+        let etag = self.walk.version.etag().filter(|_| asked.is_some());
+        let request = self.shared.http.get(&self.target, asked, etag);
         self.spent.requests += 1;
         let span = self.shared.options.progress_timeout;
-        let response = match tokio::time::timeout(span, request.send()).await {
+        let response = match tokio::time::timeout(span, request).await {
             Ok(sent) => sent.map_err(|e| self.unsent(&e))?,
             Err(_) => return Err(self.silent()),
         };
@@ -174,16 +176,16 @@ impl Transfer<'_> {
             },
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 let first = asked.map_or(0, |asked| asked.first);
-                self.beyond_the_end(&response, first)
+                self.beyond_the_end(response.headers(), first)
             }
             status if is_redirect(status) => {
                 let to = text_of(response.headers(), LOCATION);
-                drain(response).await;
+                drain(response.into_body()).await;
                 self.redirect(to.as_deref())
             }
             status => {
                 let wait = retry_after(response.headers());
-                drain(response).await;
+                drain(response.into_body()).await;
                 Err(refused_by_status(status, wait))
             }
         }
@@ -220,6 +222,8 @@ impl Transfer<'_> {
             .into());
         }
         self.spent.redirects += 1;
+        let target = Target::of(&to);
+        self.target = target.ok_or_else(|| undetermined(ReasonCode::BadRedirect, UNSENDABLE))?;
         self.url = to;
         Ok(Hop::Again)
     }
@@ -244,21 +248,12 @@ impl Transfer<'_> {
     }
 
     /// Why a request got no answer. Not all of them left.
-    fn unsent(&mut self, error: &reqwest::Error) -> Trouble {
-        if error.is_builder() {
-            // Such as more than 64 KiB of it.
-            self.spent.requests -= 1;
-            let message = "an http or https URL can be asked for, found one that HTTP cannot carry";
-            return Trouble::Final(match self.spent.redirects {
-                0 => Refusal::rejected(Reason::new(ReasonCode::NotHttpUrl, message)),
-                _ => undetermined(ReasonCode::BadRedirect, message),
-            });
-        }
+    fn unsent(&mut self, error: &(dyn Error + 'static)) -> Trouble {
         if let Some(refused) = causes(error).find_map(|e| e.downcast_ref::<PrivateAddress>()) {
             self.spent.requests -= 1;
             return Trouble::Final(private(refused));
         }
-        if error.is_timeout() {
+        if is_timeout(error) {
             // The connection did not even answer a ping (RFC 9113, section 6.7).
             return self.silent();
         }
@@ -269,6 +264,8 @@ impl Transfer<'_> {
 fn host_of(url: &Url) -> &str {
     url.host_str().unwrap_or_default()
 }
+
+const UNSENDABLE: &str = "an http or https URL can be asked for, found one that HTTP cannot carry";
 
 const MOST_REDIRECTS: u32 = 5;
 const MOST_RESTARTS: u32 = 1;

@@ -6,10 +6,15 @@
 //! one next (DNS rebinding). Proxies from the environment are not used: they would connect past
 //! this check.
 
+use std::error::Error;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use futures_util::future::BoxFuture;
+use hyper_util::client::legacy::connect::dns::Name;
+use tower_service::Service;
 use url::{Host, Url};
 
 /// Which addresses image fetches may connect to.
@@ -97,31 +102,41 @@ impl PrivateAddress {
     }
 }
 
-/// Resolves names to allowed addresses only.
-pub(super) struct GuardedResolver {
-    pub(super) policy: AddressPolicy,
-    /// Where names are looked up, whatever the addresses.
-    pub(super) names: Arc<dyn Resolve>,
-}
-
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let policy = self.policy.clone();
-        let found = self.names.resolve(name);
-        Box::pin(async move { Ok(Box::new(policy.admit(found.await?)?.into_iter()) as Addrs) })
-    }
+/// Where names are looked up, whatever the addresses.
+pub(super) trait Names: Send + Sync {
+    fn find(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
 }
 
 /// Looks names up as this machine does.
 pub(super) struct SystemNames;
 
-impl Resolve for SystemNames {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found: Vec<SocketAddr> =
-                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
+impl Names for SystemNames {
+    fn find(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+        let name = name.to_owned();
+        Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) })
+    }
+}
+
+/// Resolves names to allowed addresses only.
+#[derive(Clone)]
+pub(super) struct GuardedResolver {
+    pub(super) policy: AddressPolicy,
+    pub(super) names: Arc<dyn Names>,
+}
+
+impl Service<Name> for GuardedResolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = Box<dyn Error + Send + Sync>;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let policy = self.policy.clone();
+        let found = self.names.find(name.as_str());
+        Box::pin(async move { Ok(policy.admit(found.await?.into_iter())?.into_iter()) })
     }
 }
 

@@ -7,6 +7,7 @@ mod file;
 mod guard;
 mod head;
 mod hosts;
+mod http;
 mod range;
 mod redirect;
 mod trouble;
@@ -18,8 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::Stream;
-use reqwest::dns::Resolve;
-use reqwest::header::HeaderValue;
 
 pub use guard::AddressPolicy;
 #[cfg(fuzzing)]
@@ -32,7 +31,7 @@ use crate::limits::Limits;
 use crate::report::{Fetch, Reason, ReasonCode, Report, Verdict};
 use crate::run::{Run, RunOptions, Stop, drive};
 use crate::source::{Source, http_url, looks_like_url};
-use crate::tls::{self, RootCertificate};
+use crate::tls::RootCertificate;
 
 /// Settings of the local stage.
 #[derive(Clone, Debug, PartialEq)]
@@ -240,12 +239,12 @@ impl Refusal {
 /// What every transfer of one probe shares.
 struct Shared {
     options: ProbeOptions,
-    http: reqwest::Client,
+    http: http::Http,
     hosts: hosts::Hosts,
 }
 
 impl Shared {
-    fn new(options: ProbeOptions, names: Arc<dyn Resolve>) -> Result<Self, ConfigError> {
+    fn new(options: ProbeOptions, names: Arc<dyn guard::Names>) -> Result<Self, ConfigError> {
         let required = |holds: bool, what: &str| {
             if holds { Ok(()) } else { Err(ConfigError::Option(what.to_owned())) }
         };
@@ -259,33 +258,7 @@ impl Shared {
             options.max_header_bytes >= LEAST_HEADER_BYTES,
             "header bytes allowed are at least 1024, which the picture's version needs",
         )?;
-        let user_agent = HeaderValue::from_str(&options.user_agent)
-            .ok()
-            .filter(|value| value.to_str().is_ok())
-            .ok_or_else(|| {
-                let found = &options.user_agent;
-                ConfigError::Option(format!("the User-Agent is printable ASCII, found {found:?}"))
-            })?;
-        let tls = tls::config(&[b"h2", b"http/1.1"], &options.extra_roots)?;
-        let http = reqwest::Client::builder()
-            .user_agent(user_agent)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
-            .dns_resolver(Arc::new(guard::GuardedResolver {
-                policy: options.addresses.clone(),
-                names,
-            }))
-            .pool_max_idle_per_host(options.per_host)
-            .http2_initial_stream_window_size(STREAM_WINDOW)
-            // HTTP/1.1 repeats on another connection; here a dead one would be asked again, and
-            // by every later picture. So it is found out before the patience with it ends.
-            .http2_keep_alive_interval(options.progress_timeout / 4)
-            .http2_keep_alive_timeout(options.progress_timeout / 2)
-            .tls_backend_preconfigured(tls)
-            .build()
-            .map_err(|e| ConfigError::Option(format!("cannot set up image fetches: {e}")))?;
+        let http = http::Http::new(&options, names)?;
         let hosts = hosts::Hosts::new(options.per_host);
         Ok(Self { options, http, hosts })
     }
@@ -293,6 +266,3 @@ impl Shared {
 
 /// The picture's version takes this many bytes.
 const LEAST_HEADER_BYTES: u64 = 1_024;
-
-/// Bytes an origin may send beyond what has been read: a stream that is hung up on costs little.
-const STREAM_WINDOW: u32 = 128 * 1_024;

@@ -1,6 +1,6 @@
 //! Where a redirect may lead.
 
-use reqwest::StatusCode;
+use hyper::StatusCode;
 use url::Url;
 
 use super::Refusal;

@@ -1,9 +1,10 @@
 //! What goes wrong with a fetch, and what it says of the picture.
 
+use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use hyper::StatusCode;
 
 use super::Refusal;
 use super::guard::PrivateAddress;
@@ -54,7 +55,7 @@ pub(super) fn busy(patience: Duration, asked: Duration) -> Refusal {
 }
 
 /// A connection that failed or broke off.
-pub(super) fn broken(error: &reqwest::Error) -> Trouble {
+pub(super) fn broken(error: &(dyn Error + 'static)) -> Trouble {
     if let Some(why) = certificate(error) {
         // It will be no better within a second.
         let why = excerpt(&why.to_string());
@@ -100,9 +101,9 @@ pub(super) fn undetermined(code: ReasonCode, message: impl Into<String>) -> Refu
 }
 
 /// What is wrong with the origin's certificate, if that is what failed.
-fn certificate(error: &reqwest::Error) -> Option<&rustls::Error> {
+fn certificate<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     /// Looks into I/O errors, which pass over what they hold when asked for their source.
-    fn held<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    fn held<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
         match error.downcast_ref::<io::Error>() {
             Some(outer) => held(outer.get_ref()?),
             None => error.downcast_ref(),
