@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::connect::dns::Name;
+use ipnet::{Ipv4Net, Ipv6Net};
 use tower_service::Service;
 use url::{Host, Url};
 
@@ -143,101 +144,33 @@ impl Service<Name> for GuardedResolver {
 /// What makes an address not public; `None` for a public one.
 fn not_public(address: IpAddr) -> Option<&'static str> {
     match address {
-        IpAddr::V4(v4) => kind_of(u32::from(v4).into(), 32, NOT_PUBLIC_V4),
+        IpAddr::V4(v4) => {
+            NOT_PUBLIC_V4.iter().find(|(net, _)| net.contains(&v4)).map(|(_, kind)| *kind)
+        }
         IpAddr::V6(v6) => not_public_v6(v6),
     }
 }
 
 fn not_public_v6(address: Ipv6Addr) -> Option<&'static str> {
-    if let Some(kind) = kind_of(address.into(), 128, NOT_PUBLIC_V6) {
+    let kind_by = |table: &[(Ipv6Net, &'static str)]| {
+        table.iter().find(|(net, _)| net.contains(&address)).map(|(_, kind)| *kind)
+    };
+    if let Some(kind) = kind_by(NOT_PUBLIC_V6) {
         return Some(kind);
     }
     let mut embeds = false;
-    for form in EMBEDDING_V6 {
-        if is_within(address.into(), 128, form.prefix, form.length) {
-            embeds = true;
-            let bits = u128::from(address) >> form.offset;
-            let bits = u32::try_from(bits & 0xFFFF_FFFF).unwrap_or(0);
-            let embedded = Ipv4Addr::from(if form.inverted { !bits } else { bits });
-            if not_public(IpAddr::V4(embedded)).is_some() {
-                return Some(form.kind);
-            }
+    for form in EMBEDDING_V6.iter().filter(|form| form.net.contains(&address)) {
+        embeds = true;
+        if not_public(form.embedded(address).into()).is_some() {
+            return Some(form.kind);
         }
     }
-    if embeds { None } else { kind_of(address.into(), 128, NOT_PUBLIC_UNLESS_EMBEDDING_V6) }
+    if embeds { None } else { kind_by(NOT_PUBLIC_UNLESS_EMBEDDING_V6) }
 }
-
-fn kind_of<A: Copy + Into<u128>>(
-    address: u128,
-    width: u32,
-    table: &[(A, u32, &'static str)],
-) -> Option<&'static str> {
-    table
-        .iter()
-        .find(|(prefix, length, _)| is_within(address, width, (*prefix).into(), *length))
-        .map(|(.., kind)| *kind)
-}
-
-fn is_within(address: u128, width: u32, prefix: u128, length: u32) -> bool {
-    let shift = width - length;
-    address.checked_shr(shift).unwrap_or(0) == prefix.checked_shr(shift).unwrap_or(0)
-}
-
-const fn v4(a: u8, b: u8, c: u8, d: u8) -> u32 {
-    u32::from_be_bytes([a, b, c, d])
-}
-
-/// IANA IPv4 Special-Purpose Address Registry (RFC 6890 and its updates), and multicast
-/// (RFC 5771).
-const NOT_PUBLIC_V4: &[(u32, u32, &str)] = &[
-    (v4(0, 0, 0, 0), 8, "unspecified"),
-    (v4(10, 0, 0, 0), 8, "private"),
-    (v4(100, 64, 0, 0), 10, "carrier-grade NAT"),
-    (v4(127, 0, 0, 0), 8, "loopback"),
-    (v4(169, 254, 0, 0), 16, "link-local"),
-    (v4(172, 16, 0, 0), 12, "private"),
-    (v4(192, 0, 0, 0), 24, "protocol assignments"),
-    (v4(192, 0, 2, 0), 24, "documentation"),
-    (v4(192, 88, 99, 0), 24, "6to4 relay"),
-    (v4(192, 168, 0, 0), 16, "private"),
-    (v4(198, 18, 0, 0), 15, "benchmarking"),
-    (v4(198, 51, 100, 0), 24, "documentation"),
-    (v4(203, 0, 113, 0), 24, "documentation"),
-    (v4(224, 0, 0, 0), 4, "multicast"),
-    (v4(240, 0, 0, 0), 4, "reserved"),
-];
-
-/// IANA IPv6 Special-Purpose Address Registry: what is not public although some of it lies in
-/// global unicast space.
-const NOT_PUBLIC_V6: &[(u128, u32, &str)] = &[
-    (0, 128, "unspecified"),
-    (1, 128, "loopback"),
-    (v6([0x64, 0xff9b, 1, 0]), 48, "local-use NAT64"),
-    (v6([0x100, 0, 0, 0]), 64, "discard-only"),
-    (v6([0x2001, 2, 0, 0]), 48, "benchmarking"),
-    (v6([0x2001, 0xdb8, 0, 0]), 32, "documentation"),
-    (v6([0x3fff, 0, 0, 0]), 20, "documentation"),
-    (v6([0xfc00, 0, 0, 0]), 7, "unique local"),
-    (v6([0xfe80, 0, 0, 0]), 10, "link-local"),
-    (v6([0xfec0, 0, 0, 0]), 10, "site-local"),
-    (v6([0xff00, 0, 0, 0]), 8, "multicast"),
-];
-
-/// What is not public but for the prefixes of [`EMBEDDING_V6`] within. Global unicast is 2000::/3
-/// (RFC 4291, section 2.4), of which 2001::/23 is set apart (RFC 2928): the few public services
-/// there are no hosts of pictures.
-const NOT_PUBLIC_UNLESS_EMBEDDING_V6: &[(u128, u32, &str)] = &[
-    (v6([0x2001, 0, 0, 0]), 23, "protocol assignments"),
-    (v6([0x5f00, 0, 0, 0]), 16, "segment routing"),
-    (v6([0, 0, 0, 0]), 3, "not global unicast"),
-    (v6([0x4000, 0, 0, 0]), 2, "not global unicast"),
-    (v6([0x8000, 0, 0, 0]), 1, "not global unicast"),
-];
 
 /// IPv6 addresses that hold an IPv4 address.
 struct Embedding {
-    prefix: u128,
-    length: u32,
+    net: Ipv6Net,
     /// Where the IPv4 address lies, in bits from the right.
     offset: u32,
     inverted: bool,
@@ -246,37 +179,105 @@ struct Embedding {
 }
 
 impl Embedding {
-    const fn new(prefix: [u16; 6], length: u32, kind: &'static str) -> Self {
-        let [a, b, c, d, e, f] = prefix;
-        let prefix = Ipv6Addr::new(a, b, c, d, e, f, 0, 0).to_bits();
-        Self { prefix, length, offset: 0, inverted: false, kind }
+    fn embedded(&self, address: Ipv6Addr) -> Ipv4Addr {
+        let [.., a, b, c, d] = (address.to_bits() >> self.offset).to_be_bytes();
+        let held = Ipv4Addr::new(a, b, c, d);
+        if self.inverted { !held } else { held }
     }
 }
 
-/// Teredo (RFC 4380) holds two: the server's and, inverted, the client's.
-const EMBEDDING_V6: &[Embedding] = &[
-    Embedding::new([0, 0, 0, 0, 0, 0xffff], 96, "IPv4-mapped, not public"),
-    Embedding::new([0, 0, 0, 0, 0xffff, 0], 96, "IPv4-translated, not public"),
-    Embedding::new([0, 0, 0, 0, 0, 0], 96, "IPv4-compatible, not public"),
-    Embedding::new([0x64, 0xff9b, 0, 0, 0, 0], 96, "NAT64 to an address not public"),
-    Embedding {
-        offset: 80,
-        ..Embedding::new([0x2002, 0, 0, 0, 0, 0], 16, "6to4 to an address not public")
-    },
-    Embedding {
-        offset: 64,
-        ..Embedding::new([0x2001, 0, 0, 0, 0, 0], 32, "Teredo by an address not public")
-    },
-    Embedding {
-        inverted: true,
-        ..Embedding::new([0x2001, 0, 0, 0, 0, 0], 32, "Teredo to an address not public")
-    },
+/// IANA IPv4 Special-Purpose Address Registry (RFC 6890 and its updates), and multicast
+/// (RFC 5771).
+const NOT_PUBLIC_V4: &[(Ipv4Net, &str)] = &[
+    (Ipv4Net::new_assert(Ipv4Addr::new(0, 0, 0, 0), 8), "unspecified"),
+    (Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8), "private"),
+    (Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10), "carrier-grade NAT"),
+    (Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8), "loopback"),
+    (Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16), "link-local"),
+    (Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12), "private"),
+    (Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 0, 0), 24), "protocol assignments"),
+    (Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 2, 0), 24), "documentation"),
+    (Ipv4Net::new_assert(Ipv4Addr::new(192, 88, 99, 0), 24), "6to4 relay"),
+    (Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16), "private"),
+    (Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 15), "benchmarking"),
+    (Ipv4Net::new_assert(Ipv4Addr::new(198, 51, 100, 0), 24), "documentation"),
+    (Ipv4Net::new_assert(Ipv4Addr::new(203, 0, 113, 0), 24), "documentation"),
+    (Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4), "multicast"),
+    (Ipv4Net::new_assert(Ipv4Addr::new(240, 0, 0, 0), 4), "reserved"),
 ];
 
-const fn v6(start: [u16; 4]) -> u128 {
-    let [a, b, c, d] = start;
-    ((a as u128) << 112) | ((b as u128) << 96) | ((c as u128) << 80) | ((d as u128) << 64)
-}
+/// IANA IPv6 Special-Purpose Address Registry: what is not public although some of it lies in
+/// global unicast space.
+const NOT_PUBLIC_V6: &[(Ipv6Net, &str)] = &[
+    (Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 0), 128), "unspecified"),
+    (Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 1), 128), "loopback"),
+    (Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48), "local-use NAT64"),
+    (Ipv6Net::new_assert(Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0), 64), "discard-only"),
+    (Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 0), 48), "benchmarking"),
+    (Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), "documentation"),
+    (Ipv6Net::new_assert(Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), "documentation"),
+    (Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7), "unique local"),
+    (Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10), "link-local"),
+    (Ipv6Net::new_assert(Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0), 10), "site-local"),
+    (Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8), "multicast"),
+];
+
+/// What is not public but for the prefixes of [`EMBEDDING_V6`] within. Global unicast is 2000::/3
+/// (RFC 4291, section 2.4), of which 2001::/23 is set apart (RFC 2928): the few public services
+/// there are no hosts of pictures.
+const NOT_PUBLIC_UNLESS_EMBEDDING_V6: &[(Ipv6Net, &str)] = &[
+    (Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), "protocol assignments"),
+    (Ipv6Net::new_assert(Ipv6Addr::new(0x5f00, 0, 0, 0, 0, 0, 0, 0), 16), "segment routing"),
+    (Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 0), 3), "not global unicast"),
+    (Ipv6Net::new_assert(Ipv6Addr::new(0x4000, 0, 0, 0, 0, 0, 0, 0), 2), "not global unicast"),
+    (Ipv6Net::new_assert(Ipv6Addr::new(0x8000, 0, 0, 0, 0, 0, 0, 0), 1), "not global unicast"),
+];
+
+/// Teredo (RFC 4380) holds two: the server's and, inverted, the client's.
+const EMBEDDING_V6: &[Embedding] = &[
+    Embedding {
+        net: Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96),
+        offset: 0,
+        inverted: false,
+        kind: "IPv4-mapped, not public",
+    },
+    Embedding {
+        net: Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0xffff, 0, 0, 0), 96),
+        offset: 0,
+        inverted: false,
+        kind: "IPv4-translated, not public",
+    },
+    Embedding {
+        net: Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 0), 96),
+        offset: 0,
+        inverted: false,
+        kind: "IPv4-compatible, not public",
+    },
+    Embedding {
+        net: Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96),
+        offset: 0,
+        inverted: false,
+        kind: "NAT64 to an address not public",
+    },
+    Embedding {
+        net: Ipv6Net::new_assert(Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),
+        offset: 80,
+        inverted: false,
+        kind: "6to4 to an address not public",
+    },
+    Embedding {
+        net: Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32),
+        offset: 64,
+        inverted: false,
+        kind: "Teredo by an address not public",
+    },
+    Embedding {
+        net: Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32),
+        offset: 0,
+        inverted: true,
+        kind: "Teredo to an address not public",
+    },
+];
 
 /// A name with more addresses than this is tried on the first ones only.
 const MAX_ADDRESSES: usize = 16;
