@@ -19,7 +19,8 @@ use crate::ledger::{
     Booked, Disposition, Elsewhere, Ending, Intent, LATEST, Ledger, Look, Question, Settlement,
     Terms, Ticket,
 };
-use crate::report::{Reason, ReasonCode, Verdict};
+use crate::reason::{Reason, ReasonCode};
+use crate::report::Verdict;
 use crate::run::Stop;
 use crate::tally::{Activity, Spent, Tally};
 

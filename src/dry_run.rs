@@ -9,7 +9,8 @@ use crate::error::ConfigError;
 use crate::gate::{DEFAULT_BASE_URL, question, told, unasked};
 use crate::ledger::{Ledger, Look, Moment, Reuse};
 use crate::probe::Probe;
-use crate::report::{Reason, ReasonCode, Report, Verdict};
+use crate::reason::{Reason, ReasonCode};
+use crate::report::{Report, Verdict};
 use crate::run::{Run, RunOptions, Stop, drive};
 use crate::source::Source;
 

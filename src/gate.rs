@@ -16,7 +16,8 @@ use crate::ledger::{
     Ticket, spacing,
 };
 use crate::probe::{Probe, ProbeOptions, Sight, VersionBuilder};
-use crate::report::{Billing, Reason, ReasonCode, Report, Verdict};
+use crate::reason::{Reason, ReasonCode};
+use crate::report::{Billing, Report, Verdict};
 use crate::run::{Run, RunOptions, Stop, drive};
 use crate::source::Source;
 use crate::tally::{Activity, Spent};

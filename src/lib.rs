@@ -34,7 +34,8 @@ pub use bbox::{AspectRatio, BBox, BoxProblem, UnknownRatio, check_boxes};
 pub use emo::{EmoInput, EmoParameters, EmoRequest, HandOffError, Mismatch, StyleLevel};
 pub use fields::Fields;
 pub use limits::{Limits, Violation};
-pub use report::{Billing, Certainty, Fetch, Reason, ReasonCode, Report, Verdict};
+pub use reason::{Reason, ReasonCode};
+pub use report::{Billing, Certainty, Fetch, Report, Verdict};
 #[cfg(feature = "client")]
 pub use {
     error::{ConfigError, GateError, LedgerError},
@@ -60,6 +61,7 @@ mod bbox;
 mod emo;
 mod fields;
 mod limits;
+mod reason;
 mod report;
 mod url_text;
 

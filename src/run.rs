@@ -10,7 +10,8 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::report::{Reason, Report, Verdict};
+use crate::reason::Reason;
+use crate::report::{Report, Verdict};
 use crate::source::Source;
 
 /// Settings of a run.

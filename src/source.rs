@@ -5,7 +5,7 @@ use url::Url;
 use crate::bbox::AspectRatio;
 use crate::fields::Fields;
 use crate::header::Header;
-use crate::report::{Reason, ReasonCode};
+use crate::reason::{Reason, ReasonCode};
 use crate::url_text::starts_with_ignore_case;
 
 /// One picture to check.

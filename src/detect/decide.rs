@@ -10,7 +10,8 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 
 use super::wire::{Answer, CheckPass, Count};
 use crate::bbox::BBox;
-use crate::report::{Billing, Certainty, Reason, ReasonCode};
+use crate::reason::{Reason, ReasonCode};
+use crate::report::{Billing, Certainty};
 
 /// How one request ended.
 #[derive(Clone, Debug)]

@@ -47,7 +47,8 @@ use crate::bbox::AspectRatio;
 use crate::detect::Judgement;
 use crate::error::LedgerError;
 use crate::probe::Version;
-use crate::report::{Billing, Reason, ReasonCode};
+use crate::reason::{Reason, ReasonCode};
+use crate::report::Billing;
 
 /// Where a gate keeps its books. Cheap to clone; clones are the same books.
 #[derive(Clone)]

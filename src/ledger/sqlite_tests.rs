@@ -4,7 +4,8 @@ use super::*;
 use crate::bbox::{AspectRatio, BBox};
 use crate::detect::Judgement;
 use crate::ledger::{Disposition, Identity, Settlement};
-use crate::report::{Billing, Reason, ReasonCode};
+use crate::reason::{Reason, ReasonCode};
+use crate::report::Billing;
 use crate::source::Source;
 
 #[path = "sqlite_model.rs"]

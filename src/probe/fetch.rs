@@ -23,7 +23,8 @@ use super::walk::Walk;
 use super::{Refusal, Shared};
 use crate::header::{Header, HeaderError};
 use crate::http_error::{causes, is_timeout};
-use crate::report::{Fetch, Reason, ReasonCode};
+use crate::reason::{Reason, ReasonCode};
+use crate::report::Fetch;
 use crate::url_text::printable;
 
 /// A header, and the version of the picture it belongs to.

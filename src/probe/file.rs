@@ -5,7 +5,7 @@ use std::io;
 
 use super::Refusal;
 use crate::header::{self, Header, ReadError};
-use crate::report::{Reason, ReasonCode};
+use crate::reason::{Reason, ReasonCode};
 
 /// Reads the header of the file at `path`.
 pub(super) async fn header_of(path: String) -> Result<Header, Refusal> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::header::{CONTENT_ENCODING, HeaderMap, HeaderName, RETRY_AFTER, TRANSFER_ENCODING};
 
 use super::Refusal;
-use crate::report::{Reason, ReasonCode};
+use crate::reason::{Reason, ReasonCode};
 
 /// Refuses a body that is not sent as it is, though that was asked for. Chunks are no coding of
 /// the picture, but may come beside one.

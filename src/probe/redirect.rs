@@ -6,7 +6,7 @@ use url::Url;
 use super::Refusal;
 use super::head::excerpt;
 use super::trouble::undetermined;
-use crate::report::ReasonCode;
+use crate::reason::ReasonCode;
 
 /// Whether a status is a redirect that a GET follows.
 pub(super) fn is_redirect(status: StatusCode) -> bool {

@@ -10,7 +10,7 @@ use super::Refusal;
 use super::guard::PrivateAddress;
 use super::head::excerpt;
 use crate::http_error::{causes, describe};
-use crate::report::{Reason, ReasonCode};
+use crate::reason::{Reason, ReasonCode};
 
 /// Why one request failed.
 pub(super) enum Trouble {
