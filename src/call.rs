@@ -14,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 use crate::bbox::{AspectRatio, check_boxes};
 use crate::detect::{Attempt, End, Judgement, Outcome, PaidClient, Repeats, Sent, decide};
 use crate::error::LedgerError;
+use crate::flights::Ticket;
 use crate::header::Header;
 use crate::ledger::{
     Booked, Disposition, Elsewhere, Ending, Intent, LATEST, Ledger, Look, Question, Settlement,
-    Terms, Ticket,
+    Terms,
 };
 use crate::reason::{Reason, ReasonCode};
 use crate::report::Verdict;
@@ -309,10 +310,11 @@ impl Caller {
                 Err(_) => {}
             }
         }
-        let reason = Reason::new(
-            ReasonCode::LedgerError,
-            format!("{error}; the answer is on stderr and not in the books"),
-        );
+        let left = match ending.was_sent {
+            true => "the answer is on stderr and not in the books",
+            false => "nothing was sent",
+        };
+        let reason = Reason::new(ReasonCode::LedgerError, format!("{error}; {left}"));
         stop.because(reason.clone());
         self.unwritten.send_modify(|answers| *answers -= 1);
         // Not with `eprintln!`, which panics where nobody listens.

@@ -1,4 +1,4 @@
-//! One source from its URL to its verdict, and the one place that lets a paid call go.
+//! One source from its URL to its report; a call it needs goes in a task of the gate's own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use tokio_util::task::TaskTracker;
 use crate::call::{Asked, Caller, verdict_of};
 use crate::detect::{DetectOptions, PaidClient};
 use crate::error::{ConfigError, GateError};
+use crate::flights::{Flight, Flights, Ticket};
 use crate::key::ApiKey;
 use crate::ledger::{
-    Disposition, Flight, Flights, Identity, Ledger, Look, Question, Reuse, Settlement, Terms,
-    Ticket, spacing,
+    Disposition, Identity, Ledger, Look, Question, Reuse, Settlement, Terms, spacing,
 };
 use crate::probe::{Probe, ProbeOptions, Sight, VersionBuilder};
 use crate::reason::{Reason, ReasonCode};
@@ -35,12 +35,7 @@ impl Preflight {
     pub fn builder(key: ApiKey) -> PreflightBuilder {
         PreflightBuilder {
             key,
-            detect: DetectOptions {
-                base_url: DEFAULT_BASE_URL.to_owned(),
-                model: DEFAULT_MODEL.to_owned(),
-                workspace: None,
-                timeout: Duration::from_secs(60),
-            },
+            detect: DetectOptions::default(),
             calls_per_second: 5.0,
             account: None,
             ledger: Ledger::in_memory(),
@@ -394,8 +389,6 @@ pub(crate) fn unasked(source: Source, verdict: Verdict) -> Report {
     Sight { header: None, version: None, fetch: None, refusal: None }.report(source, verdict)
 }
 
-pub(crate) const DEFAULT_BASE_URL: &str = "https://dashscope.aliyuncs.com/api/v1";
-const DEFAULT_MODEL: &str = "emo-detect-v1";
 const MOST_CALLS_PER_SECOND: f64 = 1_000.0;
 /// One call in a little less than three hours.
 const LEAST_CALLS_PER_SECOND: f64 = 0.000_1;

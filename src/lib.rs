@@ -69,10 +69,10 @@ mod url_text;
 mod call;
 #[cfg(feature = "client")]
 mod detect;
-#[cfg(feature = "cli")]
-mod dry_run;
 #[cfg(feature = "client")]
 mod error;
+#[cfg(feature = "client")]
+mod flights;
 #[cfg(feature = "client")]
 mod gate;
 #[cfg(feature = "client")]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::header::{Format, Header};
+use crate::header::{Format, Header, one_of};
 
 /// What a picture must satisfy before a call is worth its money.
 ///
@@ -20,7 +20,7 @@ use crate::header::{Format, Header};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The formats the service takes. Default: all of [`Format`].
+    /// The formats that may be paid for. Default: the four the service takes.
     pub formats: Vec<Format>,
     /// The least length of the shorter side, in pixels, inclusive. Default 400.
     pub shortest_side_min: u32,
@@ -30,7 +30,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { formats: Format::ALL.to_vec(), shortest_side_min: 400, longest_side_max: 7_000 }
+        Self {
+            // Not all that can be read, should that ever be more.
+            formats: vec![Format::Jpeg, Format::Png, Format::Bmp, Format::WebP],
+            shortest_side_min: 400,
+            longest_side_max: 7_000,
+        }
     }
 }
 
@@ -104,15 +109,5 @@ impl fmt::Display for Violation {
                 write!(f, "longest side is at most {required} px, found {found} px")
             }
         }
-    }
-}
-
-/// "JPEG, PNG, BMP or WebP".
-pub(crate) fn one_of(formats: &[Format]) -> String {
-    let names: Vec<String> = formats.iter().map(ToString::to_string).collect();
-    match names.split_last() {
-        None => "none (the limits allow no format)".to_owned(),
-        Some((only, [])) => only.clone(),
-        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
     }
 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::bbox::{AspectRatio, BoxProblem};
-use crate::header::{Format, HeaderError};
-use crate::limits::{Violation, one_of};
+use crate::header::{Format, HeaderError, one_of};
+use crate::limits::Violation;
 
 /// One reason for a verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -201,7 +201,7 @@ reason_codes! {
     FaceOutsideExt = "face_outside_ext",
     /// A box without area.
     BoxDegenerate = "box_degenerate",
-    /// The service passed the picture but its boxes cannot be read.
+    /// The service answered, and neither a verdict with its boxes nor a code can be read from it.
     MalformedAnswer = "malformed_answer",
     /// The call may have been billed and its answer is lost; it is not repeated.
     BillingUnknown = "billing_unknown",

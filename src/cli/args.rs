@@ -13,6 +13,7 @@ use jiff::civil::Date;
 use crate::cli::money::Price;
 use crate::cli::output::Layout;
 use crate::cli::progress::ProgressKind;
+use crate::detect::DEFAULT_MODEL;
 use crate::{AddressPolicy, AspectRatio, ProbeOptions, RunOptions, StyleLevel};
 
 /// With the commit, where the build knew it: what a report of a fault should name.
@@ -73,7 +74,7 @@ pub(super) struct CheckArguments {
     #[arg(long, value_name = "U", env = "DASHSCOPE_HTTP_BASE_URL", hide_env_values = true)]
     pub(super) base_url: Option<String>,
     /// Model to call; a dedicated deployment has its own name
-    #[arg(long, value_name = "M", default_value = "emo-detect-v1")]
+    #[arg(long, value_name = "M", default_value = DEFAULT_MODEL)]
     pub(super) model: String,
     /// Workspace to call in
     #[arg(long, value_name = "W")]
@@ -214,13 +215,6 @@ pub(super) struct OutputArguments {
     pub(super) exit_zero: bool,
 }
 
-fn http_url(text: &str) -> Result<String, String> {
-    match url::Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(text.to_owned()),
-        _ => Err(format!("expected an http or https URL, found {text:?}")),
-    }
-}
-
 impl OutputArguments {
     pub(super) fn layout(&self) -> Layout {
         if self.json { Layout::JsonLines } else { Layout::for_stdout() }
@@ -233,7 +227,7 @@ pub(super) struct EmoBodyArguments {
     #[arg(value_name = "RESULTS.jsonl")]
     pub(super) results: PathBuf,
     /// The sound: wav or mp3, less than 15 MB, less than 60 s
-    #[arg(long, value_name = "U", value_parser = http_url)]
+    #[arg(long, value_name = "U")]
     pub(super) audio_url: String,
     /// How lively the head moves
     #[arg(long, value_name = "LEVEL", default_value = "normal")]

@@ -12,7 +12,7 @@ use crate::cli::output::{Layout, Printer};
 use crate::cli::progress::{Progress, Shown};
 use crate::cli::signals;
 use crate::cli::status::Status;
-use crate::cli::summary::{self, Money};
+use crate::cli::summary::{self, Calls};
 use crate::cli::text;
 use crate::emulator::Emulator;
 use crate::{AddressPolicy, ApiKey, Preflight, ProbeOptions, Report, RunOptions, Source};
@@ -76,7 +76,7 @@ pub(super) async fn run() -> anyhow::Result<Status> {
             &stopper,
         );
     }
-    summary::tell(&printer.counts, Money::Costs, &Earlier::default());
+    summary::tell(&printer.counts, Calls::Made, &Earlier::default());
     text::tell(format_args!(
         "the stand-in billed {}; the gate knows of {} for certain and of {} that may have been",
         text::count(emulator.billed(), "image", "images"),

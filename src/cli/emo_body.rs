@@ -9,9 +9,13 @@ use anyhow::Context as _;
 use crate::cli::args::EmoBodyArguments;
 use crate::cli::status::Status;
 use crate::cli::text;
+use crate::source::http_url;
 use crate::{EmoRequest, HandOffError, Mismatch, Report};
 
 pub(super) fn run(arguments: &EmoBodyArguments) -> anyhow::Result<Status> {
+    // Not by the argument parser, which would repeat it with its signature.
+    http_url(&arguments.audio_url)
+        .map_err(|reason| anyhow::anyhow!("cannot use --audio-url: {}", reason.message))?;
     let path = &arguments.results;
     let reader: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(BufReader::new(std::io::stdin()))

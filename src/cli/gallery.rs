@@ -15,13 +15,16 @@ pub(super) struct Exhibit {
     pub(super) reason: Option<ReasonCode>,
 }
 
-/// Hangs every picture up on `emulator`; with `fates` scripted, each call for one takes its own.
+/// Hangs every picture up on `emulator`, with the fate that its first call is to take.
 pub(super) fn open(emulator: &Emulator) -> Vec<Exhibit> {
     let mut exhibits = Vec::new();
     let mut hang = |name, picture, fates: &[Fate], verdict, reason| {
         let served = emulator.serve(&format!("/pictures/{name}"), picture);
         emulator.script(&served, fates.iter().cloned());
-        let ratio = AspectRatio::Square;
+        let ratio = match name {
+            "half-body.webp" => AspectRatio::Portrait,
+            _ => AspectRatio::Square,
+        };
         exhibits.push(Exhibit { name, served, ratio, verdict, reason });
     };
     use ReasonCode as Code;
@@ -75,10 +78,5 @@ pub(super) fn open(emulator: &Emulator) -> Vec<Exhibit> {
         "failed",
         Some(Code::BillingUnknown),
     );
-    for exhibit in &mut exhibits {
-        if exhibit.name == "half-body.webp" {
-            exhibit.ratio = AspectRatio::Portrait;
-        }
-    }
     exhibits
 }

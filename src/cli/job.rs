@@ -13,7 +13,7 @@ use crate::cli::output::{Layout, Printer};
 use crate::cli::progress::{Progress, Shown};
 use crate::cli::resume::{Redo, Results};
 use crate::cli::status::Status;
-use crate::cli::summary::{self, Money};
+use crate::cli::summary::{self, Calls};
 use crate::cli::{signals, text};
 use crate::{Preflight, Run, Source};
 
@@ -47,7 +47,7 @@ impl Job {
         redo: Redo,
     ) -> anyhow::Result<Self> {
         // Before it is opened, which a named pipe may answer with a wait.
-        let count = if output.resume { Some(count_twice_readable(sources)?) } else { None };
+        let count = if output.resume { Some(count_regular_file(sources)?) } else { None };
         let (all, trouble) = sources.open()?;
         let rows_on_terminal = output.output.is_none() && std::io::stdout().is_terminal();
         let mut job = Self {
@@ -133,7 +133,7 @@ impl Job {
     pub(super) async fn finish(
         mut self,
         mut run: Run,
-        money: Money,
+        calls: Calls,
         gate: Option<Preflight>,
     ) -> Status {
         let signal = signals::stop_on_signal(run.stopper());
@@ -146,7 +146,7 @@ impl Job {
         printer.print_all(&mut run).await;
         let ended_early = signal.received().is_some() || printer.is_unread();
         let is_short = !ended_early && self.tell_if_short(printer.counts.pictures);
-        summary::tell(&printer.counts, money, &self.earlier);
+        summary::tell(&printer.counts, calls, &self.earlier);
         match signal.received() {
             Some(signal) => Status::Signal(signal),
             None if is_short => Status::Stopped,
@@ -171,7 +171,7 @@ impl Job {
 }
 
 /// How many sources there are in an input that can be read again.
-fn count_twice_readable(sources: &SourceArguments) -> anyhow::Result<u64> {
+fn count_regular_file(sources: &SourceArguments) -> anyhow::Result<u64> {
     sources
         .count()
         .context("cannot read the input")?

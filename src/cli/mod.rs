@@ -1,11 +1,12 @@
 //! The program: arguments in, tables or JSON Lines out, an exit status.
 //!
-//! Everything it does is the library's; nothing here knows HTTP.
+//! What it does with pictures and money is the library's; nothing here knows HTTP.
 
 mod args;
 mod books;
 mod counts;
 mod demo;
+mod dry_run;
 mod emo_body;
 mod gallery;
 mod input;
@@ -28,11 +29,11 @@ use clap::Parser as _;
 
 use crate::cli::args::{Arguments, CheckArguments, Command, ProbeArguments};
 use crate::cli::books::Place;
+use crate::cli::dry_run::DryRun;
 use crate::cli::job::Job;
 use crate::cli::resume::Redo;
 use crate::cli::status::Status;
-use crate::cli::summary::Money;
-use crate::dry_run::DryRun;
+use crate::cli::summary::Calls;
 use crate::{ApiKey, GateError, Ledger, LedgerError, Preflight, PreflightBuilder, Probe};
 
 /// Runs the program with the process's own arguments.
@@ -77,7 +78,7 @@ async fn probe(arguments: ProbeArguments) -> anyhow::Result<Status> {
     let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
     job.begin()?;
     let run = probe.run(job.sources(), arguments.local.run_options());
-    Ok(job.finish(run, Money::Nothing, None).await)
+    Ok(job.finish(run, Calls::NotAsked, None).await)
 }
 
 async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
@@ -103,7 +104,7 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
     };
     job.begin()?;
     let run = gate.run(job.sources(), arguments.local.run_options());
-    let status = job.finish(run, Money::Costs, Some(gate.clone())).await;
+    let status = job.finish(run, Calls::Made, Some(gate.clone())).await;
     gate.close().await;
     Ok(status)
 }
@@ -130,7 +131,7 @@ async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
     let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
     job.begin()?;
     let run = dry.run(job.sources(), arguments.local.run_options());
-    Ok(job.finish(run, Money::WouldCost, None).await)
+    Ok(job.finish(run, Calls::HeldBack, None).await)
 }
 
 fn no_ledger(error: &LedgerError) -> Status {
@@ -178,8 +179,7 @@ fn log_to_stderr(verbose: u8) {
     let default = match verbose {
         0 => "emo_preflight=warn",
         1 => "emo_preflight=info",
-        2 => "emo_preflight=debug",
-        _ => "emo_preflight=trace",
+        _ => "emo_preflight=debug",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));

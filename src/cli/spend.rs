@@ -11,6 +11,7 @@ use crate::cli::books::Place;
 use crate::cli::money::Price;
 use crate::cli::status::Status;
 use crate::cli::text;
+use crate::ledger::beijing_day;
 use crate::{DaySpend, LedgerError, Spend, UnknownCall};
 
 pub(super) async fn run(arguments: &SpendArguments) -> anyhow::Result<Status> {
@@ -193,11 +194,6 @@ fn time_of(call: &UnknownCall) -> String {
 fn number_of(day: Date) -> i64 {
     let since = day.since((Unit::Day, EPOCH)).map_or(0, |span| span.get_days());
     i64::from(since)
-}
-
-/// The day in Beijing, eight hours ahead of UTC all year.
-fn beijing_day(time_us: i64) -> i64 {
-    time_us.saturating_add(28_800_000_000).div_euclid(86_400_000_000)
 }
 
 fn name_of(day: i64) -> String {

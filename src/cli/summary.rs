@@ -3,29 +3,29 @@
 use crate::cli::counts::{Counts, Earlier};
 use crate::cli::text;
 
-/// What the summary says of money.
+/// Whether calls were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Money {
-    /// Calls were made.
-    Costs,
-    /// Calls were held back to learn what they would cost.
-    WouldCost,
-    /// Calls were not asked for.
-    Nothing,
+pub(super) enum Calls {
+    /// They were.
+    Made,
+    /// They were held back to learn what they would cost.
+    HeldBack,
+    /// They were not asked for.
+    NotAsked,
 }
 
 /// What calls would cost takes in the results of `earlier` parts of the run; what was spent is
 /// this part's.
-pub(super) fn tell(counts: &Counts, money: Money, earlier: &Earlier) {
+pub(super) fn tell(counts: &Counts, calls: Calls, earlier: &Earlier) {
     let verdicts = counts.verdicts();
     let colon = if verdicts.is_empty() { "" } else { ": " };
     let pictures = text::count(counts.pictures, "picture", "pictures");
     text::tell(format_args!("{pictures}{colon}{verdicts}"));
     let of = |verdict: &str| counts.by_verdict.get(verdict).copied().unwrap_or(0);
     let rejected = of("rejected_local");
-    match money {
-        Money::Nothing => {}
-        Money::WouldCost => {
+    match calls {
+        Calls::NotAsked => {}
+        Calls::HeldBack => {
             let calls = of("eligible") + earlier.eligible;
             let rejected = rejected + earlier.rejected_local;
             text::tell(format_args!(
@@ -36,7 +36,7 @@ pub(super) fn tell(counts: &Counts, money: Money, earlier: &Earlier) {
                 text::cny(rejected),
             ));
         }
-        Money::Costs => {
+        Calls::Made => {
             let unknown = match counts.unknown {
                 0 => String::new(),
                 unknown => format!(", up to {} more not known", text::cny(unknown)),

@@ -34,6 +34,17 @@ pub(crate) struct DetectOptions {
     pub(crate) timeout: Duration,
 }
 
+impl Default for DetectOptions {
+    fn default() -> Self {
+        Self {
+            base_url: DEFAULT_BASE_URL.to_owned(),
+            model: DEFAULT_MODEL.to_owned(),
+            workspace: None,
+            timeout: Duration::from_secs(60),
+        }
+    }
+}
+
 /// The client that may cost money.
 pub(crate) struct PaidClient {
     http: reqwest::Client,
@@ -231,6 +242,11 @@ fn is_loopback(url: &Url) -> bool {
         None => false,
     }
 }
+
+/// The service in Beijing, which alone has this model (vendor page).
+pub(crate) const DEFAULT_BASE_URL: &str = "https://dashscope.aliyuncs.com/api/v1";
+
+pub(crate) const DEFAULT_MODEL: &str = "emo-detect-v1";
 
 /// The documented path below the base URL.
 const PATH: [&str; 4] = ["services", "aigc", "image2video", "face-detect"];

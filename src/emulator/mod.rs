@@ -74,13 +74,13 @@
 //! | 400 | `InvalidFile.Format`, `.Openerror`, `.Resolution` | not JPEG, PNG, BMP or WebP; not decodable; a side outside 400 to 7000 px |
 
 mod boxes;
+mod connection;
+mod download;
+mod endpoint;
 mod fate;
 mod judge;
 mod picture;
 mod reply;
-mod serve;
-mod server;
-mod service;
 mod state;
 
 use std::fmt;
@@ -309,7 +309,7 @@ impl EmulatorBuilder {
             forgiving: self.forgiving,
         };
         let state = Arc::new(State::new(config, client));
-        state.spawn(server::run(listener, Arc::clone(&state)));
+        state.spawn(connection::run(listener, Arc::clone(&state)));
         Ok(Emulator { state })
     }
 }

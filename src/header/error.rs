@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use super::Format;
+use super::{Format, one_of};
 
 /// Why a file has no [`Header`](super::Header).
 ///
@@ -12,13 +12,13 @@ use super::Format;
 #[non_exhaustive]
 pub enum HeaderError {
     /// An image, of a format the service does not take.
-    #[error("expected a JPEG, PNG, BMP or WebP image, found {found}")]
+    #[error("expected a {} image, found {found}", one_of(&Format::ALL))]
     Unsupported {
         /// The format's usual name: `HEIC`, `GIF`, `AVIF`, …
         found: &'static str,
     },
     /// No image.
-    #[error("expected a JPEG, PNG, BMP or WebP image, found {found}")]
+    #[error("expected a {} image, found {found}", one_of(&Format::ALL))]
     NotAnImage {
         /// What it is instead, where that can be told.
         found: Found,

@@ -23,6 +23,7 @@ use arrayvec::ArrayVec;
 
 use cursor::Cursor;
 pub use error::{FirstBytes, Found, HeaderError, InvalidOrientation, Problem, ReadError};
+pub(crate) use types::one_of;
 pub use types::{Format, Header, Orientation};
 
 /// Where a [`HeaderReader`] stands.

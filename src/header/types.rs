@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::InvalidOrientation;
 
-/// A format the service takes.
+/// A format that is read; the service takes all of these today.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -22,7 +22,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// All of them: what the reader reads and the service takes.
+    /// All of them.
     pub const ALL: [Self; 4] = [Self::Jpeg, Self::Png, Self::Bmp, Self::WebP];
 
     pub(super) const fn name(self) -> &'static str {
@@ -38,6 +38,16 @@ impl Format {
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+/// "JPEG, PNG, BMP or WebP".
+pub(crate) fn one_of(formats: &[Format]) -> String {
+    let names: Vec<String> = formats.iter().map(ToString::to_string).collect();
+    match names.split_last() {
+        None => "none (the limits allow no format)".to_owned(),
+        Some((only, [])) => only.clone(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
     }
 }
 

@@ -8,12 +8,6 @@
 //! Books are kept in memory, for one process, or (feature `ledger`) in an SQLite file that any
 //! number of processes on one machine share.
 
-#![cfg_attr(
-    not(feature = "ledger"),
-    allow(dead_code, unused_variables, reason = "only books on disk meet other processes")
-)]
-
-mod flights;
 mod identity;
 mod memory;
 mod quota;
@@ -37,9 +31,10 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-pub(crate) use flights::{Flight, Flights, Ticket};
 pub(crate) use identity::Identity;
 pub(crate) use quota::{LATEST, spacing};
+#[cfg(feature = "cli")]
+pub(crate) use spend::beijing_day;
 #[cfg(feature = "ledger")]
 pub use spend::{DaySpend, Spend, UnknownCall};
 
@@ -188,8 +183,7 @@ impl Ledger {
     /// bill is written down as unknown.
     pub(crate) async fn is_held(&self, elsewhere: &Elsewhere) -> Result<bool, LedgerError> {
         match &*self.0 {
-            // This process, which lives.
-            Engine::Memory(_) => Ok(true),
+            Engine::Memory(engine) => Ok(engine.is_held(elsewhere)),
             #[cfg(feature = "ledger")]
             Engine::Sqlite(engine) => engine.is_held(elsewhere).await,
         }
@@ -224,6 +218,7 @@ pub(crate) struct Question {
     /// The source, safe to print.
     pub(crate) source: String,
     pub(crate) ratio: AspectRatio,
+    #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for books on disk"))]
     pub(crate) model: String,
 }
 
@@ -304,6 +299,7 @@ pub(crate) struct Booked {
 pub(crate) struct Elsewhere {
     pub(crate) attempt: Booked,
     /// The process's name in the books.
+    #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for books on disk"))]
     pub(crate) owner: String,
 }
 

@@ -67,8 +67,8 @@ pub(super) fn judge(row: Row, question: &Question, reuse: &Reuse, now: i64) -> L
             Some(moment) if moment.is_after(attempt, ended) => Look::Free,
             _ => Look::Known(unknown(recalled())),
         },
-        "free" => Look::Free,
-        // Nobody writes anything else; if somebody did, it may have been paid for.
+        // A free question has no row to judge. Nobody writes anything else; if somebody did, it may
+        // have been paid for.
         _ => Look::Known(Settlement::lost()),
     }
 }

@@ -145,6 +145,12 @@ impl DaySpend {
     }
 }
 
+/// The day in Beijing, counted from 1970-01-01, of a moment in microseconds since then.
+#[cfg(feature = "cli")]
+pub(crate) fn beijing_day(time_us: i64) -> i64 {
+    time_us.saturating_add(BEIJING_US).div_euclid(DAY_US)
+}
+
 const DAY_US: i64 = 86_400_000_000;
 
 /// Beijing is eight hours ahead of UTC all year.

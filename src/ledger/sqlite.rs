@@ -224,7 +224,7 @@ impl Sqlite {
                 books.commit().await.map_err(unwritten)?;
             }
         }
-        // Only now: a file that is gone would be as good as one that can be locked.
+        // Only now: who looks for an owner's file and finds none takes that owner for gone.
         owner::clear(&self.owners)
             .map_err(|e| LedgerError::Failed { action: "written", why: e.to_string() })
     }

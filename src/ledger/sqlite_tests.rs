@@ -210,23 +210,52 @@ fn a_wrong_guess_about_an_owner_takes_nothing_away() {
     });
 }
 
-/// An answer that arrived whole over a connection that then broke was reported as lost.
+/// An answer that arrived whole over a connection that then broke was reported as lost; one that
+/// cannot be understood, as that.
 #[test]
-fn what_was_lost_is_not_believed_later_however_whole_it_looks() {
+fn what_was_unknown_stays_so_with_its_own_code_however_whole_its_answer_looks() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let passed = ending(How::Settled).raw;
+        let no_boxes = Some(br#"{"output":{"check_pass":true}}"#.as_slice().into());
+        for (number, raw, code) in [
+            (1, passed, ReasonCode::BillingUnknown),
+            (2, no_boxes, ReasonCode::MalformedAnswer),
+            (3, None, ReasonCode::BillingUnknown),
+        ] {
+            let Ok(Intent::Send { attempt, .. }) = books.intend(&question(number), &terms()).await
+            else {
+                panic!("sent");
+            };
+            let unknown = Ending { raw, ..ending(How::Unknown) };
+            books.end(&attempt, &unknown, &terms()).await.unwrap();
+            match books.look(&question(number), &Reuse::default()).await {
+                Ok(Look::Known(known)) => {
+                    assert!(matches!(known.disposition, Disposition::Unknown(_)), "{known:?}");
+                    assert_eq!(known.reason().map(|reason| &reason.code), Some(&code), "{number}");
+                    assert_eq!(known.billing, Billing::UNKNOWN);
+                }
+                _ => panic!("known"),
+            }
+        }
+    });
+}
+
+#[test]
+fn a_verdict_is_told_again_until_it_is_older_than_it_may_be() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
         let Ok(Intent::Send { attempt, .. }) = books.intend(&question(1), &terms()).await else {
             panic!("sent");
         };
-        let lost = Ending { raw: ending(How::Settled).raw, ..ending(How::Unknown) };
-        books.end(&attempt, &lost, &terms()).await.unwrap();
-        match books.look(&question(1), &Reuse::default()).await {
-            Ok(Look::Known(known)) => {
-                assert!(matches!(known.disposition, Disposition::Unknown(_)), "{known:?}");
-                assert_eq!(known.billing, Billing::UNKNOWN);
-            }
-            _ => panic!("known"),
+        books.end(&attempt, &ending(How::Settled), &terms()).await.unwrap();
+        let reuse = Reuse { max_age: Some(Duration::from_secs(1)), ..Reuse::default() };
+        for (passes, is_known) in [(0, true), (1_000_000, true), (1, false)] {
+            advance(passes);
+            let look = books.look(&question(1), &reuse).await.unwrap();
+            assert_eq!(matches!(look, Look::Known(_)), is_known, "{passes} µs later");
         }
     });
 }

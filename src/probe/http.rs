@@ -1,7 +1,7 @@
 //! The HTTP client of image fetches: hyper's, over connections that the guard allows.
 //!
 //! What a general client adds (redirects, proxies, cookies, decoding, asking again) a fetch must not
-//! have, and it costs as much time as all the rest of one. The paid call has time for it.
+//! have, and it costs as much time as all the rest of one.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -256,7 +256,7 @@ impl Shared {
             "the time-out on an origin's progress is above 0 s, found 0",
         )?;
         required(
-            options.max_header_bytes >= LEAST_HEADER_BYTES,
+            options.max_header_bytes >= version::START as u64,
             "header bytes allowed are at least 1024, which the picture's version needs",
         )?;
         let http = http::Http::new(&options, names)?;
@@ -264,6 +264,3 @@ impl Shared {
         Ok(Self { options, http, hosts })
     }
 }
-
-/// The picture's version takes this many bytes.
-const LEAST_HEADER_BYTES: u64 = 1_024;

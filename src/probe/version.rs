@@ -106,4 +106,4 @@ fn known_and_different<T: PartialEq>(a: Option<&T>, b: Option<&T>) -> bool {
 }
 
 /// Bytes of a picture that its version covers.
-const START: usize = 1_024;
+pub(super) const START: usize = 1_024;

@@ -57,6 +57,16 @@ fn nothing_secret_is_in_what_usage_errors_say() {
         help.env("DASHSCOPE_API_KEY", KEY).env("DASHSCOPE_HTTP_BASE_URL", base);
         nothing_secret(run(&mut help).assert_status(0).stdout.as_str());
     }
+    for audio in [
+        "ftp://SECRET-user:SECRET-pw@h/a.wav?Signature=SECRET-q",
+        "https:/h/a.wav?Signature=SECRET-q",
+        "https://SECRET-user@h:99999/a.wav?Signature=SECRET-q#SECRET",
+        "h/a.wav?Signature=SECRET q",
+    ] {
+        let done = run(&mut program_with(["emo-body", "-", "--audio-url", audio]));
+        done.assert_status(2);
+        nothing_secret(&done.stderr);
+    }
 }
 
 /// Sources of every kind, most of them with something secret in it.

@@ -155,12 +155,9 @@ fn wrong_usage_is_2_and_says_what_would_be_right() {
         (vec!["check", "--base-url", "http://example.com/api/v1", "a"], "http on loopback only"),
         (vec!["check", "--base-url", "https://u:p@example.com/", "a"], "no userinfo"),
         (vec!["emo-body"], "--audio-url"),
-        (
-            vec!["emo-body", ".", "--audio-url", "speech.wav"],
-            "http or https URL, found \"speech.wav\"",
-        ),
-        (vec!["emo-body", ".", "--audio-url", ""], "http or https URL, found \"\""),
-        (vec!["emo-body", ".", "--audio-url", "file:///a.wav"], "http or https URL, found \"file:"),
+        (vec!["emo-body", ".", "--audio-url", "speech.wav"], "found a local path"),
+        (vec!["emo-body", ".", "--audio-url", ""], "http or https URL, found nothing"),
+        (vec!["emo-body", ".", "--audio-url", "file:///a.wav"], "found the scheme \"file\""),
         (vec!["emo-body", missing, "--audio-url", "https://h/a.wav"], missing),
         (
             vec!["emo-body", ".", "--audio-url", "https://h/a.wav", "--style-level", "wild"],

@@ -14,7 +14,7 @@ use super::judge;
 use super::reply::{Reply, status_of};
 use super::state::{Received, State, Ticket};
 
-pub(super) const ENDPOINT: &str = "/api/v1/services/aigc/image2video/face-detect";
+pub(super) const PATH: &str = "/api/v1/services/aigc/image2video/face-detect";
 
 /// Answers one POST to the endpoint and books it.
 pub(super) async fn call(state: &State, head: Parts, body: Bytes) -> Reply {
@@ -30,7 +30,7 @@ pub(super) async fn call(state: &State, head: Parts, body: Bytes) -> Reply {
         }
         Err(refusal) => {
             if refusal.unscripted {
-                state.complain(format!("POST {ENDPOINT}: {}", refusal.message));
+                state.complain(format!("POST {PATH}: {}", refusal.message));
             }
             let answer = Answer::error(refusal.status, refusal.code, &refusal.message);
             (Fate::judge(), answer)

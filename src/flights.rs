@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::{Identity, Settlement};
+use crate::ledger::{Identity, Settlement};
 
 /// The questions of one process that are being asked.
 #[derive(Clone, Default)]

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use futures_util::stream::Stream;
 
-use crate::detect::endpoint;
+use crate::detect::{DEFAULT_BASE_URL, endpoint};
 use crate::error::ConfigError;
-use crate::gate::{DEFAULT_BASE_URL, question, told, unasked};
+use crate::gate::{question, told, unasked};
 use crate::ledger::{Ledger, Look, Moment, Reuse};
 use crate::probe::Probe;
 use crate::reason::{Reason, ReasonCode};

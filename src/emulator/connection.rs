@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use super::fate::{JSON, Transport};
 use super::reply::{Reply, status_of};
 use super::state::State;
-use super::{judge, serve, service};
+use super::{download, endpoint, judge};
 
 /// Accepts until its task is aborted.
 pub(super) async fn run(listener: TcpListener, state: Arc<State>) {
@@ -67,7 +67,7 @@ async fn handle(
 async fn route(state: Arc<State>, request: Request<Incoming>) -> Reply {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
-    if head.method == Method::POST && path == service::ENDPOINT {
+    if head.method == Method::POST && path == endpoint::PATH {
         let Ok(body) = Limited::new(body, MAX_REQUEST).collect().await else {
             return error(&state, 400, "InvalidParameter", "the body is incomplete or too long");
         };
@@ -75,7 +75,7 @@ async fn route(state: Arc<State>, request: Request<Incoming>) -> Reply {
         let books = Arc::clone(&state);
         // Its own task: a client that hangs up must not undo a call that the service would bill.
         state.spawn(async move {
-            let reply = service::call(&books, head, body.to_bytes()).await;
+            let reply = endpoint::call(&books, head, body.to_bytes()).await;
             let _ = answered.send(reply);
         });
         return match answer.await {
@@ -87,7 +87,7 @@ async fn route(state: Arc<State>, request: Request<Incoming>) -> Reply {
         let agent = head.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
         let own = agent == Some(judge::AGENT.as_bytes());
         if let Some(exhibit) = state.exhibit(path, own) {
-            return serve::answer(&exhibit.picture, &exhibit.etag, &head.headers);
+            return download::answer(&exhibit.picture, &exhibit.etag, &head.headers);
         }
     } else if state.serves(path) {
         state.complain(format!("{} {path}: pictures are served to GET only", head.method));
