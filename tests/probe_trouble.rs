@@ -217,6 +217,30 @@ async fn a_host_that_wants_to_be_left_alone_does_not_hold_up_the_others() {
     assert!((1..=2).contains(&asked), "{asked} requests");
 }
 
+/// An origin whose kept connections all break at their second request.
+#[tokio::test]
+async fn a_repeat_does_not_meet_the_next_dead_connection() {
+    const KEPT: usize = 4;
+    let origin = Origin::start(|r| match r.index {
+        // All are open before the first is answered.
+        0..KEPT => [vec![Step::Wait(Duration::from_millis(200))], ranged(r, &picture())].concat(),
+        _ if r.connection < KEPT => vec![Step::Reset],
+        _ => ranged(r, &picture()),
+    })
+    .await;
+    let probe = probe(&table::options());
+    let sources: Vec<_> = (0..KEPT).map(|i| Source::url(origin.url(&i.to_string()))).collect();
+    let run = probe.run(stream::iter(sources), RunOptions::default());
+    let reports: Vec<Report> = in_time("the run", run.collect()).await;
+    assert!(reports.iter().all(|report| said(report) == "eligible"), "{reports:?}");
+    let seen = origin.seen();
+    assert_eq!((seen.requests.len(), seen.connections), (KEPT, KEPT));
+
+    let report = probe.check(Source::url(origin.url("a"))).await;
+    assert_eq!((said(&report).as_str(), report.fetch.unwrap().requests), ("eligible", 2));
+    assert_eq!(origin.seen().connections, KEPT + 1);
+}
+
 // ---- many at a time, and giving up
 
 #[tokio::test]

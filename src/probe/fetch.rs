@@ -13,7 +13,7 @@ use url::Url;
 use super::body::drain;
 use super::guard::PrivateAddress;
 use super::head::{excerpt, retry_after, text_of};
-use super::http::Target;
+use super::http::{Connections, Target};
 use super::redirect::{is_redirect, target};
 use super::trouble::{
     Trouble, broken, busy, private, refused_by_status, unanswered, undetermined, unusable,
@@ -50,6 +50,7 @@ pub(super) async fn fetch(shared: &Shared, mut url: Url) -> (Result<Fetched, Ref
         walk: Walk::new(),
         ranges: true,
         restarts: 0,
+        over: Connections::Kept,
         has_been_silent: false,
         spent: Fetch::default(),
     };
@@ -70,6 +71,7 @@ pub(super) struct Transfer<'a> {
     /// Off once the origin has shown that it makes no sense of Range.
     pub(super) ranges: bool,
     restarts: u32,
+    over: Connections,
     has_been_silent: bool,
     pub(super) spent: Fetch,
 }
@@ -116,6 +118,7 @@ impl Transfer<'_> {
                         hosts.leave_alone(&host, wait);
                     }
                     drop(place);
+                    self.over = Connections::Fresh;
                     let Some(pause) = pauses.next() else { return Err(refusal) };
                     if wait.unwrap_or_default().max(pause) >= self.left() {
                         // The wait could only end in a time-out, which says less.
@@ -162,7 +165,7 @@ impl Transfer<'_> {
         self.refuse_if_too_long()?;
         // A file that changes between two hops must not be read as one.
         let etag = self.walk.version.etag().filter(|_| asked.is_some());
-        let request = self.shared.http.get(&self.target, asked, etag);
+        let request = self.shared.http.get(&self.target, asked, etag, self.over);
         self.spent.requests += 1;
         let span = self.shared.options.progress_timeout;
         let response = match tokio::time::timeout(span, request).await {

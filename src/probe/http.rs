@@ -30,10 +30,15 @@ use crate::tls;
 
 /// A client and its connections.
 pub(super) struct Http {
-    client: Client<HttpsConnector<HttpConnector<GuardedResolver>>, Empty<Bytes>>,
+    /// Over connections that were kept.
+    kept: Pool,
+    /// Over connections that nobody used before.
+    fresh: Pool,
     /// What every request says.
     headers: HeaderMap,
 }
+
+type Pool = Client<HttpsConnector<HttpConnector<GuardedResolver>>, Empty<Bytes>>;
 
 impl Http {
     pub(super) fn new(options: &ProbeOptions, names: Arc<dyn Names>) -> Result<Self, ConfigError> {
@@ -52,18 +57,21 @@ impl Http {
         tcp.set_keepalive_interval(Some(KEEP_ALIVE));
         tcp.set_keepalive_retries(Some(KEEP_ALIVE_RETRIES));
 
-        let client = Client::builder(TokioExecutor::new())
+        let mut client = Client::builder(TokioExecutor::new());
+        client
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(options.per_host)
             .http1_max_buf_size(READ_BUFFER)
             .http2_initial_stream_window_size(STREAM_WINDOW)
-            // HTTP/1.1 repeats on another connection; here a dead one would be asked again, and
-            // by every later picture. So it is found out before the patience with it ends.
+            // A dead connection would be asked by every picture that is under way: it is found out
+            // before the patience with it ends.
             .http2_keep_alive_interval(options.progress_timeout / 4)
-            .http2_keep_alive_timeout(options.progress_timeout / 2)
-            .build(HttpsConnector::from((tcp, tls)));
-        Ok(Self { client, headers })
+            .http2_keep_alive_timeout(options.progress_timeout / 2);
+        let connector = HttpsConnector::from((tcp, tls));
+        let kept = client.build(connector.clone());
+        let fresh = client.pool_max_idle_per_host(0).build(connector);
+        Ok(Self { kept, fresh, headers })
     }
 
     /// The head of what an origin answers; of a file that must still be the one of `etag`, if one
@@ -73,6 +81,7 @@ impl Http {
         target: &Target,
         range: Option<ByteRange>,
         etag: Option<&str>,
+        over: Connections,
     ) -> Result<Response<Incoming>, Error> {
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = target.uri.clone();
@@ -89,8 +98,21 @@ impl Http {
         if let Some(authorization) = &target.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
-        self.client.request(request).await
+        let pool = match over {
+            Connections::Kept => &self.kept,
+            Connections::Fresh => &self.fresh,
+        };
+        pool.request(request).await
     }
+}
+
+/// Which connections a request may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Connections {
+    /// Any that is there.
+    Kept,
+    /// A new one: those that were kept have failed, and may all be dead.
+    Fresh,
 }
 
 fn user_agent(text: &str) -> Result<HeaderValue, ConfigError> {
