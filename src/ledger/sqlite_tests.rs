@@ -4,6 +4,7 @@ use super::*;
 use crate::bbox::{AspectRatio, BBox};
 use crate::detect::Judgement;
 use crate::ledger::{Disposition, Identity, Settlement};
+use crate::probe::Version;
 use crate::reason::{Reason, ReasonCode};
 use crate::report::Billing;
 use crate::source::Source;
@@ -367,6 +368,103 @@ fn a_long_queue_is_not_taken_for_a_clock_set_back() {
             let expected = Duration::from_secs(10 * number);
             assert!(slot <= expected + Duration::from_millis(60), "{number}: {slot:?}");
             assert!(slot + Duration::from_secs(1) >= expected, "{number}: {slot:?}");
+        }
+    });
+}
+
+#[test]
+fn what_was_written_is_read_as_it_was() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let books = Sqlite::open(&path, test_clock).await.unwrap();
+        let start: [u8; 32] = std::array::from_fn(|i| i as u8 * 8 + 1);
+        let version = Version { length: Some(90_000), start, etag: Some("\"a\"".to_owned()) };
+        let rejected = br#"{"output":{"check_pass":false},"usage":{"image_count":0}}"#;
+        let refused = Judgement::Rejected(Reason::new(
+            ReasonCode::CheckPassFalse,
+            "the service gave no message",
+        ));
+        let free = Ending {
+            settlement: Settlement {
+                disposition: Disposition::Settled(refused),
+                billing: Billing::NONE,
+                request_id: None,
+                recalled: false,
+            },
+            raw: Some(rejected.as_slice().into()),
+            ..ending(How::Settled)
+        };
+        for (number, mut written) in [(1, ending(How::Settled)), (2, free)] {
+            written.settlement.request_id = Some(format!("id-{number}"));
+            let asked = Question { version: Some(version.clone()), ..question(number) };
+            let Ok(Intent::Send { attempt, .. }) = books.intend(&asked, &terms()).await else {
+                panic!("sent");
+            };
+            books.end(&attempt, &written, &terms()).await.unwrap();
+            let reader = Sqlite::open_read_only(&path).await.unwrap().unwrap();
+            match reader.look(&asked, &Reuse::default()).await.unwrap() {
+                Look::Known(known) => {
+                    assert_eq!(known, Settlement { recalled: true, ..written.settlement });
+                }
+                _ => panic!("known"),
+            }
+            let others = [
+                Version { length: Some(90_001), ..version.clone() },
+                Version { start: [1; 32], ..version.clone() },
+                Version { start: [0; 32], ..version.clone() },
+                Version { etag: Some("\"b\"".to_owned()), ..version.clone() },
+            ];
+            for other in others {
+                let anew = Question { version: Some(other.clone()), ..question(number) };
+                let look = reader.look(&anew, &Reuse::default()).await.unwrap();
+                assert!(matches!(look, Look::Free), "{other:?}");
+            }
+        }
+        assert!(wall_clock() > NOW.get() - 365 * 86_400_000_000, "microseconds since 1970");
+    });
+}
+
+#[test]
+fn the_cap_counts_what_is_being_sent_and_what_was_billed() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let capped = Terms { max_calls: Some(2), ..terms() };
+        let intend = async |number| books.intend(&question(number), &capped).await.unwrap();
+        let before = Instant::now();
+        let Intent::Send { attempt: first, slot } = intend(1).await else { panic!("sent") };
+        assert!(slot >= before + AHEAD, "the commit reaches the disk before the slot");
+        let Intent::Send { attempt: second, .. } = intend(2).await else { panic!("sent") };
+        assert!(matches!(intend(3).await, Intent::CapTaken));
+        books.end(&first, &ending(How::Refused), &capped).await.unwrap();
+        let Intent::Send { attempt: third, .. } = intend(3).await else { panic!("sent") };
+        books.end(&second, &ending(How::Settled), &capped).await.unwrap();
+        assert!(matches!(intend(4).await, Intent::CapTaken));
+        books.end(&third, &ending(How::Unknown), &capped).await.unwrap();
+        assert!(matches!(intend(4).await, Intent::CapReached));
+    });
+}
+
+/// A clock may be set by a second without having been set back for good.
+#[test]
+fn a_clock_that_went_back_by_a_second_keeps_the_queue() {
+    block_on(async {
+        for (back, is_kept) in [(1_000_000, true), (1_000_001, false)] {
+            let folder = tempfile::tempdir().unwrap();
+            let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+            let slow = Terms { spacing: Duration::from_secs(100), ..terms() };
+            let mut last = 0;
+            for number in [1, 2] {
+                let Ok(Intent::Send { attempt, .. }) = books.intend(&question(number), &slow).await
+                else {
+                    panic!("sent");
+                };
+                last = attempt.id;
+            }
+            NOW.set(last - back);
+            let wait = slot_of(books.intend(&question(3), &slow).await.unwrap());
+            assert_eq!(wait > Duration::from_secs(150), is_kept, "{back}: {wait:?}");
         }
     });
 }
