@@ -425,6 +425,32 @@ fn what_was_written_is_read_as_it_was() {
     });
 }
 
+/// Kept by a version that understood it: its bill is not forgotten with its meaning.
+#[test]
+fn an_answer_that_is_no_longer_understood_keeps_its_bill() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let Ok(Intent::Send { attempt, .. }) = books.intend(&question(1), &terms()).await else {
+            panic!("sent");
+        };
+        let mut written = ending(How::Settled);
+        written.raw = Some(b"<verdict/>".as_slice().into());
+        written.settlement.request_id = Some("id".to_owned());
+        books.end(&attempt, &written, &terms()).await.unwrap();
+        match books.look(&question(1), &Reuse::default()).await.unwrap() {
+            Look::Known(known) => {
+                assert!(matches!(known.disposition, Disposition::Unknown(_)), "{known:?}");
+                assert_eq!(
+                    (known.billing, known.request_id.as_deref()),
+                    (Billing::certain(1), Some("id"))
+                );
+            }
+            _ => panic!("known"),
+        }
+    });
+}
+
 #[test]
 fn the_cap_counts_what_is_being_sent_and_what_was_billed() {
     block_on(async {
