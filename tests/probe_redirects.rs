@@ -431,6 +431,23 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
+/// A path in another encoding than UTF-8, as old servers have it, byte for byte.
+#[tokio::test]
+async fn a_location_beyond_utf_8_is_kept_as_it_is() {
+    let outcomes = check([row("a byte of Latin-1", |r| match r.path.as_str() {
+        "/caf%E9.png" => ranged(r, &picture()),
+        _ => {
+            let redirect =
+                b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: /caf\xe9.png\r\n\r\n";
+            vec![common::Step::Bytes(redirect.to_vec())]
+        }
+    })
+    .requests(2)
+    .redirects(1)])
+    .await;
+    assert_eq!(outcomes[0].seen.requests[1].path, "/caf%E9.png");
+}
+
 #[tokio::test]
 async fn a_location_in_utf_8_is_understood() {
     let [outcome] = check([row("raw UTF-8", |r| match r.index {

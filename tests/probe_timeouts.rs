@@ -343,3 +343,60 @@ fn by_default_an_origin_may_do_nothing_for_ten_seconds() {
     assert_eq!(options.progress_timeout, Duration::from_secs(10));
     assert_eq!(options.timeout, Duration::from_secs(20));
 }
+
+/// All that was asked for is here; only the sign that it is all is missing.
+#[tokio::test]
+async fn an_end_that_does_not_come_is_not_waited_for() {
+    let without_end = |r: &Request, framing: &str, before: &[u8], file: &[u8]| {
+        let (first, last) = r.range().unwrap();
+        let last = last.min(file.len() - 1);
+        let range = format!("Content-Range: bytes {first}-{last}/{}", file.len());
+        let head = head("206 Partial Content", &[&range, framing]);
+        let bytes = [&head, before, &file[first..=last]].concat();
+        vec![Step::Bytes(bytes), Step::Hang]
+    };
+    check(
+        [
+            row("no last chunk", move |r| {
+                without_end(r, "Transfer-Encoding: chunked", b"1000\r\n", &png(640, 800, 90_000))
+            }),
+            row("the length of the whole", move |r| {
+                without_end(r, "Content-Length: 90000", b"", &png(640, 800, 90_000))
+            }),
+            row("no length", move |r| without_end(r, "X: y", b"", &png(640, 800, 90_000))),
+            row("behind a jump", move |r| {
+                let file = icc_jpeg(|_| 60_000);
+                match r.index {
+                    0 => ranged(r, &file),
+                    _ => without_end(r, "X: y", b"", &file),
+                }
+            })
+            .requests(3),
+        ]
+        .map(|row| row.size(640, 800).within(SLACK)),
+    )
+    .await;
+}
+
+/// Interim answers (RFC 9110, section 15.2) without end, as fast as they go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_origin_that_never_stops_talking_takes_no_time_from_others() {
+    let talks = b"HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n".repeat(2_000);
+    let endless = Origin::start(move |_| vec![Step::Forever(talks.clone(), Duration::ZERO)]).await;
+    let good = Origin::start(|r| ranged(r, &picture())).await;
+    let mut options = table::options();
+    options.addresses = AddressPolicy::Any;
+    options.timeout = Duration::from_secs(1);
+    let bad = endless.url("bad");
+    let fine = good.url("good").replace("127.0.0.1", "localhost");
+    let sources: Vec<_> = (0..48).map(|i| Source::url(if i < 16 { &bad } else { &fine })).collect();
+    let begun = std::time::Instant::now();
+    let run = probe(&options).run(stream::iter(sources), RunOptions::default());
+    let reports: Vec<Report> = run.collect().await;
+    let took = begun.elapsed();
+    for report in &reports {
+        let says = if report.source == bad { "undetermined/timeout" } else { "eligible" };
+        assert_eq!(said(report), says, "{report:?}");
+    }
+    assert!(took < options.timeout + SLACK, "{took:?}");
+}

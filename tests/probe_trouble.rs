@@ -83,6 +83,9 @@ async fn a_server_error_is_asked_again_twice() {
         row("500 twice", again("500 Internal Server Error", 2)).requests(3),
         row("503 once", again("503 Service Unavailable", 1)).requests(2),
         row("429 once", again("429 Too Many Requests", 1)).requests(2),
+        row("408 once, as a kept connection ends", again("408 Request Timeout", 1)).requests(2),
+        row("421 once", again("421 Misdirected Request", 1)).requests(2),
+        row("425 once", again("425 Too Early", 1)).requests(2),
         row("500 for ever", again("500 Internal Server Error", 9))
             .says("undetermined/http_status")
             .mentions("500")

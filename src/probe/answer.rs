@@ -72,15 +72,15 @@ impl Transfer<'_> {
         let most = part.last.saturating_sub(part.first).saturating_add(1);
         let mut landing = Vec::new();
         let mut body = Body::new(response.into_body(), self.shared.options.progress_timeout);
-        while let Some(bytes) = body.next().await? {
+        while length(&landing) < most {
+            let Some(bytes) = body.next().await? else {
+                return Err(cut_short(most, length(&landing)));
+            };
             landing.extend_from_slice(&bytes);
             self.spent.bytes = self.spent.bytes.saturating_add(length(&bytes));
-            if length(&landing) > most {
-                return Err(unusable(MORE_THAN_SAID).into());
-            }
         }
-        if length(&landing) < most {
-            return Err(cut_short(most, length(&landing)));
+        if length(&landing) > most || !body.ends().await {
+            return Err(unusable(MORE_THAN_SAID).into());
         }
         self.walk.land(jump, &landing);
         Ok(self.walk.answer().map_or(Hop::Again, Hop::Known))
@@ -101,6 +101,12 @@ impl Transfer<'_> {
                 && let Some(answer) = self.walk.answer()
             {
                 return Ok(Hop::Known(answer));
+            }
+            if part.is_some_and(|part| at > part.last) {
+                if !body.ends().await {
+                    return Err(unusable(MORE_THAN_SAID).into());
+                }
+                break None;
             }
             let bytes = match body.next().await {
                 Ok(Some(bytes)) => bytes,

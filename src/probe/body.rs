@@ -32,6 +32,15 @@ impl Body {
     }
 }
 
+impl Body {
+    /// Waits a moment for the end of a body all of which is here, so that its connection can serve
+    /// again. False when it goes on instead.
+    pub(super) async fn ends(mut self) -> bool {
+        let next = timeout(WORTH_WAITING, self.next()).await;
+        !matches!(next, Ok(Ok(Some(bytes))) if !bytes.is_empty())
+    }
+}
+
 /// The next bytes of a body; trailers say nothing of the picture.
 async fn data(incoming: &mut Incoming) -> Result<Option<Bytes>, hyper::Error> {
     while let Some(frame) = incoming.frame().await {

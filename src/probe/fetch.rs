@@ -12,9 +12,9 @@ use url::Url;
 
 use super::body::drain;
 use super::guard::PrivateAddress;
-use super::head::{excerpt, retry_after, text_of};
+use super::head::{excerpt, retry_after};
 use super::http::{Connections, Target};
-use super::redirect::{is_redirect, target};
+use super::redirect::{is_redirect, location, target};
 use super::trouble::{
     Trouble, broken, busy, private, refused_by_status, unanswered, undetermined, unusable,
 };
@@ -183,7 +183,7 @@ impl Transfer<'_> {
                 self.beyond_the_end(response.headers(), first)
             }
             status if is_redirect(status) => {
-                let to = text_of(response.headers(), LOCATION);
+                let to = response.headers().get(LOCATION).map(location);
                 drain(response.into_body()).await;
                 self.redirect(to.as_deref())
             }

@@ -11,6 +11,7 @@ mod http;
 mod range;
 mod redirect;
 mod trouble;
+mod turns;
 mod version;
 mod walk;
 

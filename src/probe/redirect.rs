@@ -1,6 +1,8 @@
 //! Where a redirect may lead.
 
 use hyper::StatusCode;
+use hyper::header::HeaderValue;
+use percent_encoding::{CONTROLS, percent_encode};
 use url::Url;
 
 use super::Refusal;
@@ -11,6 +13,15 @@ use crate::reason::ReasonCode;
 /// Whether a status is a redirect that a GET follows.
 pub(super) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// A Location as a text. Bytes beyond ASCII that are no UTF-8 are some server's own encoding of a
+/// path: they are kept, as percent-encoding keeps them.
+pub(super) fn location(value: &HeaderValue) -> String {
+    match str::from_utf8(value.as_bytes()) {
+        Ok(text) => text.to_owned(),
+        Err(_) => percent_encode(value.as_bytes(), CONTROLS).to_string(),
+    }
 }
 
 /// The URL that an answer from `from` leads to with this Location.

@@ -36,7 +36,16 @@ pub(super) fn refused_by_status(status: StatusCode, wait: Option<Duration>) -> T
     let reason =
         Reason::new(ReasonCode::HttpStatus, format!("origin answers 200 or 206, found {status}"));
     let refusal = Refusal::undetermined(reason.found(status.as_u16()));
-    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+    // A server that ends an idle connection may say 408 just when a request is on its way
+    // (RFC 9110, section 15.5.9); 421 and 425 ask for another connection, and for a while.
+    let may_pass = matches!(
+        status,
+        StatusCode::REQUEST_TIMEOUT
+            | StatusCode::MISDIRECTED_REQUEST
+            | StatusCode::TOO_EARLY
+            | StatusCode::TOO_MANY_REQUESTS
+    );
+    if status.is_server_error() || may_pass {
         Trouble::Passing { refusal, wait }
     } else {
         Trouble::Final(refusal)
