@@ -102,3 +102,67 @@ impl<T: Connection> Connection for Turns<T> {
 
 /// A part of a picture comes in one or two.
 const READS_IN_A_ROW: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use hyper::rt::ReadBuf;
+
+    use super::*;
+
+    /// A peer that has sent a byte at every so-manieth look only.
+    struct Peer {
+        looks: usize,
+        silent_every: usize,
+    }
+
+    impl Read for Peer {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            mut buffer: ReadBufCursor<'_>,
+        ) -> Poll<io::Result<()>> {
+            self.looks += 1;
+            if self.looks.is_multiple_of(self.silent_every) {
+                return Poll::Pending;
+            }
+            buffer.put_slice(b"x");
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_peer_that_never_stops_is_left_alone_now_and_then_and_come_back_to() {
+        for (silent_every, ready, wakes) in [
+            // Every third look is ours not to take.
+            (usize::MAX, "xx.xx.xx.", 3),
+            // A peer that pauses by itself is not paused for.
+            (2, "x.x.x.x.x", 0),
+            (3, "xx..xx..x", 2),
+        ] {
+            let mut stream = Turns { stream: Peer { looks: 0, silent_every }, reads: 0 };
+            let woken = Arc::new(Wakes(AtomicUsize::new(0)));
+            let waker = Arc::clone(&woken).into();
+            let mut context = Context::from_waker(&waker);
+            let mut seen = String::new();
+            for _ in 0..9 {
+                let mut bytes = [0; 4];
+                let mut buffer = ReadBuf::new(&mut bytes);
+                let read = Pin::new(&mut stream).poll_read(&mut context, buffer.unfilled());
+                seen.push(if read.is_ready() { 'x' } else { '.' });
+            }
+            assert_eq!((seen.as_str(), woken.0.load(Ordering::SeqCst)), (ready, wakes));
+        }
+    }
+}
