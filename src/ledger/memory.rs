@@ -151,3 +151,63 @@ impl Books {
         if may_be_asked { Look::Free } else { Look::Known(known.settlement.clone()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bbox::AspectRatio;
+    use crate::detect::Judgement;
+    use crate::reason::{Reason, ReasonCode};
+    use crate::report::Billing;
+    use crate::source::Source;
+
+    fn question(number: u8) -> Question {
+        let source = Source::url(format!("https://h/{number}.jpg"));
+        Question {
+            identity: Identity::of(&source, "endpoint", "model"),
+            version: None,
+            source: source.text,
+            ratio: AspectRatio::Square,
+            model: "model".to_owned(),
+        }
+    }
+
+    fn ending(make: fn(Reason) -> Disposition, billing: Billing) -> Ending {
+        let disposition = make(Reason::new(ReasonCode::BillingUnknown, "why"));
+        let settlement = Settlement { disposition, billing, request_id: None, recalled: false };
+        Ending { settlement, was_sent: true, ..Ending::not_sent() }
+    }
+
+    #[test]
+    fn the_cap_counts_what_is_being_sent_and_what_was_billed() {
+        let books = Memory::new();
+        let terms = Terms {
+            account: "account".to_owned(),
+            spacing: Duration::from_millis(1),
+            run: "run".to_owned(),
+            max_calls: Some(3),
+            reuse: Reuse::default(),
+        };
+        let intend = |number| books.intend(&question(number), &terms);
+        let sent = |number| match intend(number) {
+            Intent::Send { attempt, .. } => attempt,
+            _ => panic!("{number} is sent"),
+        };
+        let (first, second, third) = (sent(1), sent(2), sent(3));
+        assert!(0 < first.id && first.id < second.id && second.id < third.id);
+        assert!(matches!(intend(4), Intent::CapTaken));
+        // What was not billed gives its place back.
+        books.end(&first, &ending(Disposition::Refused, Billing::NONE), &terms);
+        let fourth = sent(4);
+        assert!(matches!(intend(5), Intent::CapTaken));
+        let rejected = |reason| Disposition::Settled(Judgement::Rejected(reason));
+        books.end(&second, &ending(rejected, Billing::certain(1)), &terms);
+        books.end(&third, &ending(Disposition::Unknown, Billing::UNKNOWN), &terms);
+        assert!(matches!(intend(5), Intent::CapTaken), "one may yet turn out unbilled");
+        books.end(&fourth, &ending(rejected, Billing::certain(1)), &terms);
+        assert!(matches!(intend(5), Intent::CapReached));
+        // Another run has its own.
+        let other = Terms { run: "other".to_owned(), ..terms.clone() };
+        assert!(matches!(books.intend(&question(5), &other), Intent::Send { .. }));
+    }
+}
