@@ -65,6 +65,7 @@ impl Http {
             .pool_max_idle_per_host(options.per_host)
             .http1_max_buf_size(READ_BUFFER)
             .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_max_concurrent_reset_streams(RESET_STREAMS)
             // A dead connection would be asked by every picture that is under way: it is found out
             // before the patience with it ends.
             .http2_keep_alive_interval(options.progress_timeout / 4)
@@ -151,6 +152,10 @@ impl Target {
 
 /// Bytes an origin may send beyond what has been read: a stream that is hung up on costs little.
 const STREAM_WINDOW: u32 = 128 * 1_024;
+
+/// Streams hung up on that are remembered, since what was on its way for one that is forgotten
+/// would cost the connection.
+const RESET_STREAMS: usize = 1_024;
 
 /// Bytes read ahead on one HTTP/1.1 connection. An answer's head has to fit; a stream faster than
 /// us fills it, so it decides how much memory hundreds of connections take.
