@@ -104,9 +104,7 @@ impl<'a> Connection<'a> {
         while let Some(request) = self.next_request().await? {
             self.site.requests.fetch_add(1, SeqCst);
             self.site.busy.fetch_add(1, SeqCst);
-            if !delay.is_zero() {
-                sleep(delay).await;
-            }
+            wait(delay).await;
             delay = self.site.manners.round_trip;
             let answered = self.answer(&request).await;
             self.site.busy.fetch_sub(1, SeqCst);
@@ -164,7 +162,7 @@ impl<'a> Connection<'a> {
             }
             if !round_trip.is_zero() {
                 if room == 0 {
-                    sleep(round_trip).await;
+                    wait(round_trip).await;
                     self.window = (2 * self.window).min(LAST_WINDOW);
                     room = self.window;
                 }
@@ -180,6 +178,18 @@ impl<'a> Connection<'a> {
             body = later;
         }
         Ok(())
+    }
+}
+
+/// Sleeps to the microsecond. tokio's timers are up to two milliseconds late, which a network is not.
+async fn wait(span: Duration) {
+    if span.is_zero() {
+        return;
+    }
+    let end = Instant::now() + span;
+    sleep(span.saturating_sub(Duration::from_millis(2))).await;
+    while Instant::now() < end {
+        tokio::task::yield_now().await;
     }
 }
 
