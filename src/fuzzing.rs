@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::detect::{Answer, Attempt, End, Judgement, Outcome, Repeats, decide};
+use crate::detect::{Answer, Attempt, EMO_DETECT, End, Judgement, Outcome, Repeats, decide};
 use crate::probe::{ByteRange, ContentRange};
 use crate::report::Certainty;
 
@@ -42,7 +42,7 @@ pub enum Ending {
 
 /// What is decided on a complete answer, the same having come so many times before.
 pub fn answered(status: u16, retry_after: Option<&str>, body: &[u8], before: usize) -> Decided {
-    let answer = Answer::parse(body);
+    let answer = Answer::parse(body, &EMO_DETECT);
     let is_the_services_json = answer.is_some();
     let outcome = match answer {
         Some(answer) => {

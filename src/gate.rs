@@ -8,7 +8,7 @@ use futures_util::stream::Stream;
 use tokio_util::task::TaskTracker;
 
 use crate::call::{Asked, Caller, verdict_of};
-use crate::detect::{DetectOptions, PaidClient};
+use crate::detect::{DetectOptions, PaidClient, Service};
 use crate::error::{ConfigError, GateError};
 use crate::flights::{Flight, Flights, Ticket};
 use crate::key::ApiKey;
@@ -33,10 +33,11 @@ pub struct Preflight(Arc<Gate>);
 impl Preflight {
     /// A gate that calls with this key.
     pub fn builder(key: ApiKey) -> PreflightBuilder {
+        let detect = DetectOptions::default();
         PreflightBuilder {
             key,
-            detect: DetectOptions::default(),
-            calls_per_second: 5.0,
+            calls_per_second: detect.detector.calls_per_second,
+            detect,
             account: None,
             ledger: Ledger::in_memory(),
             run: None,
@@ -290,8 +291,7 @@ impl Gate {
             let verdict = refusal.verdict;
             return Ok(sight.report(source, verdict));
         }
-        let question =
-            question(&source, &sight, self.caller.paid.endpoint(), self.caller.paid.model());
+        let question = question(&source, &sight, self.caller.paid.service());
         loop {
             // What the books know costs no write and no turn.
             match self.caller.ledger.look(&question, &self.caller.terms.reuse).await {
@@ -353,13 +353,14 @@ impl Gate {
 }
 
 /// The question that a source asks.
-pub(crate) fn question(source: &Source, sight: &Sight, endpoint: &str, model: &str) -> Question {
+pub(crate) fn question(source: &Source, sight: &Sight, service: &Service) -> Question {
     Question {
-        identity: Identity::of(source, endpoint, model),
+        identity: Identity::of(source, service.endpoint.as_str(), &service.model),
         version: sight.version.as_ref().map(VersionBuilder::build),
         source: printable_text(&source.text),
         ratio: source.ratio,
-        model: model.to_owned(),
+        detector: service.detector,
+        model: service.model.clone(),
     }
 }
 

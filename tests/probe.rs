@@ -367,7 +367,15 @@ async fn an_encoded_body_is_not_read() {
         refused("two", "Content-Encoding: identity, gzip"),
         refused("two lines", "Content-Encoding: identity\r\nContent-Encoding: gzip"),
         refused("a coding of the transfer", "Transfer-Encoding: gzip, chunked"),
+        row("chunks before another coding", |_| {
+            let head = head("200 OK", &["Transfer-Encoding: chunked, identity"]);
+            let chunk = [b"258\r\n", png(640, 800, 0x258).as_slice(), b"\r\n0\r\n\r\n"].concat();
+            vec![Step::Bytes(head), Step::Bytes(chunk)]
+        })
+        .says("undetermined/encoded_body")
+        .requests(1),
         encoded("identity", "Content-Encoding: Identity"),
+        encoded("chunks for a coding", "Content-Encoding: chunked"),
         encoded("nothing", "Content-Encoding: "),
         row("gzip in a 200", |_| answer("200 OK", &["Content-Encoding: gzip"], b"\x1f\x8b\x08"))
             .says("undetermined/encoded_body")

@@ -13,7 +13,7 @@ use jiff::civil::Date;
 use crate::cli::money::Price;
 use crate::cli::output::Layout;
 use crate::cli::progress::ProgressKind;
-use crate::detect::DEFAULT_MODEL;
+use crate::detect::EMO_DETECT;
 use crate::{AddressPolicy, AspectRatio, ProbeOptions, RunOptions, StyleLevel};
 
 /// With the commit, where the build knew it: what a report of a fault should name.
@@ -74,7 +74,7 @@ pub(super) struct CheckArguments {
     #[arg(long, value_name = "U", env = "DASHSCOPE_HTTP_BASE_URL", hide_env_values = true)]
     pub(super) base_url: Option<String>,
     /// Model to call; a dedicated deployment has its own name
-    #[arg(long, value_name = "M", default_value = DEFAULT_MODEL)]
+    #[arg(long, value_name = "M", default_value = EMO_DETECT.model)]
     pub(super) model: String,
     /// Workspace to call in
     #[arg(long, value_name = "W")]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::stream::Stream;
 
-use crate::detect::{DEFAULT_BASE_URL, endpoint};
+use crate::detect::{DEFAULT_BASE_URL, EMO_DETECT, Service};
 use crate::error::ConfigError;
 use crate::gate::{question, told, unasked};
 use crate::ledger::{Ledger, Look, Moment, Reuse};
@@ -19,8 +19,7 @@ use crate::source::Source;
 pub(crate) struct DryRun {
     probe: Probe,
     ledger: Option<Ledger>,
-    endpoint: String,
-    model: String,
+    service: Service,
     reuse: Reuse,
 }
 
@@ -31,8 +30,9 @@ impl DryRun {
         base_url: Option<&str>,
         model: &str,
     ) -> Result<Self, ConfigError> {
-        let endpoint = endpoint(base_url.unwrap_or(DEFAULT_BASE_URL))?.into();
-        Ok(Self { probe, ledger, endpoint, model: model.to_owned(), reuse: Reuse::default() })
+        let base_url = base_url.unwrap_or(DEFAULT_BASE_URL);
+        let service = Service::new(&EMO_DETECT, base_url, model.to_owned())?;
+        Ok(Self { probe, ledger, service, reuse: Reuse::default() })
     }
 
     pub(crate) fn max_age(mut self, most: Option<Duration>) -> Self {
@@ -68,7 +68,7 @@ impl DryRun {
             let verdict = refusal.verdict;
             return sight.report(source, verdict);
         }
-        let question = question(&source, &sight, &self.endpoint, &self.model);
+        let question = question(&source, &sight, &self.service);
         let known = match &self.ledger {
             Some(ledger) => ledger.look(&question, &self.reuse).await,
             None => Ok(Look::Free),

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 
-use super::wire::{Answer, CheckPass, Count};
+use super::detector::Finding;
+use super::wire::{Answer, Count};
 use crate::bbox::BBox;
 use crate::reason::{Reason, ReasonCode};
 use crate::report::{Billing, Certainty};
@@ -112,7 +113,7 @@ pub(crate) enum End {
 /// What the service answered about a picture.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Judgement {
-    /// `check_pass` true, with both boxes.
+    /// The picture passed, with both boxes.
     Passed {
         /// The face's box.
         face: BBox,
@@ -154,21 +155,21 @@ fn answered(status: u16, wait: Option<Duration>, answer: &Answer, attempt: Attem
         return unknown(Some(status), "not a status of the service's own", billing);
     }
     let is_success = (200..300).contains(&status);
-    match (answer.check_pass, &answer.code) {
-        (CheckPass::Is(true), _) if is_success => match (answer.face, answer.ext) {
-            (Some(face), Some(ext)) => settled(Judgement::Passed { face, ext }, billing),
-            _ => unusable("check_pass comes with two boxes of four finite numbers", billing),
-        },
+    match (&answer.finding, &answer.code) {
+        (&Finding::Passed { face, ext }, _) if is_success => {
+            settled(Judgement::Passed { face, ext }, billing)
+        }
+        (Finding::Incomplete(required), _) if is_success => unusable(required, billing),
         // An account that may not call is no verdict on a picture, wherever it is said.
         (_, Some(code)) if class_of(code) == Class::StopsRun => {
             coded(status, code, wait, answer, attempt, billing)
         }
-        (CheckPass::Is(false), code) if is_success => {
+        (Finding::Failed, code) if is_success => {
             let code = code.clone().map_or(ReasonCode::CheckPassFalse, ReasonCode::Service);
             settled(Judgement::Rejected(said(code, answer)), billing)
         }
         (_, Some(code)) => coded(status, code, wait, answer, attempt, billing),
-        (CheckPass::Is(false), None) => {
+        (Finding::Failed, None) => {
             settled(Judgement::Rejected(said(ReasonCode::CheckPassFalse, answer)), billing)
         }
         _ => unusable(
@@ -212,7 +213,7 @@ fn coded(
 fn bill(answer: &Answer) -> Billing {
     match answer.image_count {
         Count::Images(images) => Billing::certain(images),
-        Count::Absent if answer.check_pass == CheckPass::Absent && answer.code.is_some() => {
+        Count::Absent if answer.finding == Finding::Absent && answer.code.is_some() => {
             Billing::NONE
         }
         Count::Absent | Count::Unreadable => Billing::UNKNOWN,

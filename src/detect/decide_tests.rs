@@ -1,3 +1,4 @@
+use super::super::EMO_DETECT;
 use super::*;
 
 /// What a row expects to follow.
@@ -45,7 +46,7 @@ fn code_of(decision: &Decision) -> Option<String> {
 }
 
 fn answered(status: u16, body: &str) -> Outcome {
-    let answer = Answer::parse(body.as_bytes()).expect("the service's JSON");
+    let answer = Answer::parse(body.as_bytes(), &EMO_DETECT).expect("the service's JSON");
     Outcome::Answered { status, retry_after: None, answer }
 }
 

@@ -6,6 +6,9 @@
 
 mod body;
 mod decide;
+mod detector;
+mod emo_detect;
+mod service;
 mod wire;
 
 use std::error::Error as _;
@@ -13,21 +16,25 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use url::{Host, Url};
 
 pub(crate) use decide::{Attempt, End, Judgement, Outcome, Repeats, decide};
+pub(crate) use detector::Detector;
+pub(crate) use emo_detect::EMO_DETECT;
+pub(crate) use service::{DEFAULT_BASE_URL, Service};
 pub(crate) use wire::Answer;
+
+use detector::Ask;
 
 use crate::bbox::AspectRatio;
 use crate::error::ConfigError;
 use crate::http_error::describe;
 use crate::key::ApiKey;
 use crate::tls;
-use crate::url_text::printable;
 
 /// Where and how to call.
 #[derive(Clone, Debug)]
 pub(crate) struct DetectOptions {
+    pub(crate) detector: &'static Detector,
     pub(crate) base_url: String,
     pub(crate) model: String,
     pub(crate) workspace: Option<String>,
@@ -37,8 +44,9 @@ pub(crate) struct DetectOptions {
 impl Default for DetectOptions {
     fn default() -> Self {
         Self {
+            detector: &EMO_DETECT,
             base_url: DEFAULT_BASE_URL.to_owned(),
-            model: DEFAULT_MODEL.to_owned(),
+            model: EMO_DETECT.model.to_owned(),
             workspace: None,
             timeout: Duration::from_secs(60),
         }
@@ -48,20 +56,16 @@ impl Default for DetectOptions {
 /// The client that may cost money.
 pub(crate) struct PaidClient {
     http: reqwest::Client,
-    endpoint: Url,
+    service: Service,
     authorization: HeaderValue,
     workspace: Option<HeaderValue>,
-    model: String,
     timeout: Duration,
 }
 
 impl PaidClient {
     pub(crate) fn new(key: &ApiKey, options: DetectOptions) -> Result<Self, ConfigError> {
-        let endpoint = endpoint(&options.base_url)?;
+        let service = Service::new(options.detector, &options.base_url, options.model)?;
         let invalid = |what: &str| ConfigError::Option(what.to_owned());
-        if options.model.trim().is_empty() {
-            return Err(invalid("the model has a name, found an empty one"));
-        }
         if options.timeout.is_zero() || options.timeout > A_DAY {
             let found = options.timeout;
             return Err(invalid(&format!(
@@ -85,7 +89,7 @@ impl PaidClient {
             // A connection the service is about to close is the likeliest way to lose an answer.
             .pool_idle_timeout(IDLE)
             .tls_backend_preconfigured(tls);
-        if is_loopback(&endpoint) {
+        if service.is_on_loopback() {
             // The emulator is never behind a proxy.
             http = http.no_proxy();
         }
@@ -94,20 +98,14 @@ impl PaidClient {
                 .build()
                 .map_err(|e| invalid(&format!("cannot set up the paid client: {e}")))?,
             authorization: key.bearer().ok_or_else(|| invalid("the API key is printable ASCII"))?,
-            endpoint,
+            service,
             workspace,
-            model: options.model,
             timeout: options.timeout,
         })
     }
 
-    /// Where the calls go: part of a question's identity.
-    pub(crate) fn endpoint(&self) -> &str {
-        self.endpoint.as_str()
-    }
-
-    pub(crate) fn model(&self) -> &str {
-        &self.model
+    pub(crate) fn service(&self) -> &Service {
+        &self.service
     }
 
     /// Sends one request. **From the first poll of its body on it may be billed.**
@@ -115,19 +113,15 @@ impl PaidClient {
     /// Dropping this future abandons a request that may have left, so only a task that nobody
     /// drops may poll it.
     pub(crate) async fn send(&self, image_url: &str, ratio: AspectRatio) -> Sent {
-        let question = wire::Question {
-            model: &self.model,
-            input: wire::Input { image_url },
-            parameters: wire::Parameters { ratio },
-        };
-        let json = match serde_json::to_vec(&question) {
+        let Service { detector, endpoint, model } = &self.service;
+        let json = match (detector.body)(&Ask { model, image_url, ratio }) {
             Ok(json) => Bytes::from(json),
             Err(error) => return Outcome::NotSent { error: error.to_string() }.into(),
         };
         let (body, recall) = body::OnceBody::new(json);
         let mut request = self
             .http
-            .post(self.endpoint.clone())
+            .post(endpoint.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(AUTHORIZATION, self.authorization.clone())
             .body(reqwest::Body::wrap(body));
@@ -137,7 +131,7 @@ impl PaidClient {
         let mut received = Received::default();
         let exchange = exchange(request, &mut received);
         let what = match tokio::time::timeout(self.timeout, exchange).await {
-            Ok(Ok(())) => match received.answered() {
+            Ok(Ok(())) => match received.answered(detector) {
                 Some(outcome) => return Sent { outcome, raw: Some(received.body.into()) },
                 None => "the answer is not the service's JSON".to_owned(),
             },
@@ -175,11 +169,11 @@ struct Received {
 }
 
 impl Received {
-    fn answered(&self) -> Option<Outcome> {
+    fn answered(&self, detector: &Detector) -> Option<Outcome> {
         Some(Outcome::Answered {
             status: self.status?,
             retry_after: self.retry_after.clone(),
-            answer: Answer::parse(&self.body)?,
+            answer: Answer::parse(&self.body, detector)?,
         })
     }
 }
@@ -204,52 +198,6 @@ async fn exchange(request: reqwest::RequestBuilder, received: &mut Received) -> 
 fn said(error: &reqwest::Error) -> String {
     error.source().map_or_else(|| "the request could not be made".to_owned(), describe)
 }
-
-/// Where the calls go, from the service's base URL.
-pub(crate) fn endpoint(base_url: &str) -> Result<Url, ConfigError> {
-    let invalid = |what: String| ConfigError::Option(format!("the base URL {what}"));
-    if base_url.trim().is_empty() {
-        return Err(invalid("is not empty, found nothing".to_owned()));
-    }
-    let mut url = Url::parse(base_url.trim()).map_err(|e| invalid(format!("is a URL: {e}")))?;
-    match url.scheme() {
-        "https" => {}
-        "http" if is_loopback(&url) => {}
-        "http" => {
-            return Err(invalid(format!(
-                "is https (http on loopback only: the key would travel in clear), found {}",
-                printable(&url)
-            )));
-        }
-        other => return Err(invalid(format!("is https, found the scheme {other:?}"))),
-    }
-    let has_userinfo = !url.username().is_empty() || url.password().is_some();
-    if url.query().is_some() || url.fragment().is_some() || has_userinfo {
-        return Err(invalid("has no userinfo, query or fragment".to_owned()));
-    }
-    url.path_segments_mut()
-        .map_err(|()| invalid("has a host".to_owned()))?
-        .pop_if_empty()
-        .extend(PATH);
-    Ok(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(v4)) => v4.is_loopback(),
-        Some(Host::Ipv6(v6)) => v6.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
-/// The service in Beijing, which alone has this model (vendor page).
-pub(crate) const DEFAULT_BASE_URL: &str = "https://dashscope.aliyuncs.com/api/v1";
-
-pub(crate) const DEFAULT_MODEL: &str = "emo-detect-v1";
-
-/// The documented path below the base URL.
-const PATH: [&str; 4] = ["services", "aigc", "image2video", "face-detect"];
 
 const IDLE: Duration = Duration::from_secs(5);
 

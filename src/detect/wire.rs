@@ -1,54 +1,21 @@
-//! The service's JSON: the question as documented, the answer in every shape met.
+//! The service's JSON: an answer in every shape met, but for what only its detector can read.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::bbox::{AspectRatio, BBox};
-
-/// The request's body (vendor page).
-#[derive(Serialize)]
-pub(super) struct Question<'a> {
-    pub(super) model: &'a str,
-    pub(super) input: Input<'a>,
-    pub(super) parameters: Parameters,
-}
-
-#[derive(Serialize)]
-pub(super) struct Input<'a> {
-    pub(super) image_url: &'a str,
-}
-
-#[derive(Serialize)]
-pub(super) struct Parameters {
-    pub(super) ratio: AspectRatio,
-}
+use super::detector::{Detector, Finding};
+use crate::bbox::BBox;
 
 /// What an answer says, whichever shape it says it in. Unknown fields are passed over.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Answer {
-    pub(crate) check_pass: CheckPass,
+    pub(crate) finding: Finding,
     /// The top-level code, else `output.code`; never empty.
     pub(crate) code: Option<String>,
     pub(crate) message: Option<String>,
-    /// Absent unless it is four finite numbers.
-    pub(crate) face: Option<BBox>,
-    /// Absent unless it is four finite numbers.
-    pub(crate) ext: Option<BBox>,
     /// `usage.image_count`: what was billed.
     pub(crate) image_count: Count,
     pub(crate) request_id: Option<String>,
-}
-
-/// What an answer says of the picture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum CheckPass {
-    /// Nothing.
-    #[default]
-    Absent,
-    /// It passed, or it did not.
-    Is(bool),
-    /// Something that is neither: there was a verdict, who knows which.
-    Unreadable,
 }
 
 /// What an answer says of its bill.
@@ -67,29 +34,22 @@ impl Answer {
     /// Reads a complete body. `None` when it is not the service's JSON: an object with an
     /// `output` object or a non-empty `code`. A gateway's own error page is none, and neither is
     /// an object that says one thing twice: which of the two holds may be worth money.
-    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(body: &[u8], detector: &Detector) -> Option<Self> {
         // Some gateways put a byte order mark before it.
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
         let whole: &RawValue = serde_json::from_slice(body).ok()?;
         let whole: Whole<'_> = read(Some(whole).filter(|raw| is_object(raw))?)?;
-        // One that cannot be read may say anything, a verdict too.
-        let output: Option<Output<'_>> = match whole.output.filter(|raw| is_object(raw)) {
-            Some(raw) => Some(read(raw)?),
-            None => None,
-        };
         let top_code = whole.code.and_then(text);
-        if output.is_none() && top_code.is_none() {
-            return None;
-        }
-        let output = output.unwrap_or_default();
+        // One that cannot be read may say anything, a verdict too.
+        let (finding, said) = match whole.output.filter(|raw| is_object(raw)) {
+            Some(raw) => ((detector.read)(raw)?, read(raw)?),
+            None if top_code.is_none() => return None,
+            None => (Finding::Absent, Said::default()),
+        };
         Some(Self {
-            check_pass: output.check_pass.map_or(CheckPass::Absent, |raw| {
-                read(raw).map_or(CheckPass::Unreadable, CheckPass::Is)
-            }),
-            message: whole.message.and_then(text).or_else(|| output.message.and_then(text)),
-            code: top_code.or_else(|| output.code.and_then(text)),
-            face: output.face_bbox.and_then(bounding_box),
-            ext: output.ext_bbox.and_then(bounding_box),
+            finding,
+            message: whole.message.and_then(text).or_else(|| said.message.and_then(text)),
+            code: top_code.or_else(|| said.code.and_then(text)),
             image_count: whole.usage.map_or(Count::Absent, bill),
             request_id: whole.request_id.and_then(text),
         })
@@ -111,18 +71,13 @@ struct Whole<'a> {
     request_id: Option<&'a RawValue>,
 }
 
+/// What every detector may say in `output`.
 #[derive(Default, Deserialize)]
-struct Output<'a> {
-    #[serde(borrow)]
-    check_pass: Option<&'a RawValue>,
+struct Said<'a> {
     #[serde(borrow)]
     code: Option<&'a RawValue>,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    face_bbox: Option<&'a RawValue>,
-    #[serde(borrow)]
-    ext_bbox: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -131,7 +86,7 @@ struct Usage<'a> {
     image_count: Option<&'a RawValue>,
 }
 
-fn read<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<T> {
+pub(super) fn read<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<T> {
     serde_json::from_str(value.get()).ok()
 }
 
@@ -144,7 +99,8 @@ fn text(value: &RawValue) -> Option<String> {
     read(value).filter(|text: &String| !text.is_empty())
 }
 
-fn bounding_box(value: &RawValue) -> Option<BBox> {
+/// A box is four finite numbers.
+pub(super) fn bounding_box(value: &RawValue) -> Option<BBox> {
     read::<[f64; 4]>(value).map(BBox::from)
 }
 
@@ -173,7 +129,12 @@ const MOST_IMAGES: f64 = 1e6;
 
 #[cfg(test)]
 mod tests {
+    use super::super::EMO_DETECT;
     use super::*;
+
+    fn parse(body: &str) -> Option<Answer> {
+        Answer::parse(body.as_bytes(), &EMO_DETECT)
+    }
 
     #[test]
     fn what_is_the_services_json() {
@@ -202,27 +163,7 @@ mod tests {
             (r#"{"code":"X","usage":{"image_count":1},"usage":{}}"#, false),
             (r#"{"output":{},"later":1e400,"later":{}}"#, true),
         ] {
-            assert_eq!(Answer::parse(body.as_bytes()).is_some(), is, "{body}");
-        }
-    }
-
-    #[test]
-    fn a_box_is_four_finite_numbers() {
-        for (face, is) in [
-            ("[1,2,3,4]", true),
-            ("[1.5,-2,3e2,4]", true),
-            ("[1,2,3,4e400]", false),
-            ("[1,2,3]", false),
-            ("[1,2,3,4,5]", false),
-            (r#"[1,2,3,"4"]"#, false),
-            (r#"[1,2,3,4,"5"]"#, false),
-            ("[1,2,3,null]", false),
-            ("{}", false),
-            ("null", false),
-        ] {
-            let body = format!(r#"{{"output":{{"face_bbox":{face}}}}}"#);
-            let answer = Answer::parse(body.as_bytes()).unwrap();
-            assert_eq!(answer.face.is_some(), is, "{face}");
+            assert_eq!(parse(body).is_some(), is, "{body}");
         }
     }
 
@@ -242,7 +183,7 @@ mod tests {
             ("null", Count::Absent),
         ] {
             let body = format!(r#"{{"code":"X","usage":{{"image_count":{count}}}}}"#);
-            assert_eq!(Answer::parse(body.as_bytes()).unwrap().image_count, is, "{count}");
+            assert_eq!(parse(&body).unwrap().image_count, is, "{count}");
         }
     }
 }

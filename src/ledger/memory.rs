@@ -156,7 +156,7 @@ impl Books {
 mod tests {
     use super::*;
     use crate::bbox::AspectRatio;
-    use crate::detect::Judgement;
+    use crate::detect::{EMO_DETECT, Judgement};
     use crate::reason::{Reason, ReasonCode};
     use crate::report::Billing;
     use crate::source::Source;
@@ -168,6 +168,7 @@ mod tests {
             version: None,
             source: source.text,
             ratio: AspectRatio::Square,
+            detector: &EMO_DETECT,
             model: "model".to_owned(),
         }
     }

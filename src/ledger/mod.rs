@@ -39,7 +39,7 @@ pub(crate) use spend::beijing_day;
 pub use spend::{DaySpend, Spend, UnknownCall};
 
 use crate::bbox::AspectRatio;
-use crate::detect::Judgement;
+use crate::detect::{Detector, Judgement};
 use crate::error::LedgerError;
 use crate::probe::Version;
 use crate::reason::{Reason, ReasonCode};
@@ -218,6 +218,9 @@ pub(crate) struct Question {
     /// The source, safe to print.
     pub(crate) source: String,
     pub(crate) ratio: AspectRatio,
+    /// Who reads its answer.
+    #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for books on disk"))]
+    pub(crate) detector: &'static Detector,
     #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for books on disk"))]
     pub(crate) model: String,
 }

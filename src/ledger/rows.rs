@@ -41,7 +41,10 @@ pub(super) fn judge(row: Row, question: &Question, reuse: &Reuse, now: i64) -> L
         certainty,
         answer,
     ) = row;
-    let recalled = || recall(status, request_id, images, certainty.as_deref(), answer.as_deref());
+    let recalled = || {
+        let answer = answer.as_deref().and_then(|answer| Answer::parse(answer, question.detector));
+        recall(status, request_id, images, certainty.as_deref(), answer)
+    };
     // However whole its answer looks: what was lost on the way is not believed later.
     let unknown = |settlement: Settlement| match settlement.disposition {
         Disposition::Unknown(_) => settlement,
@@ -80,7 +83,7 @@ fn recall(
     request_id: Option<String>,
     images: i64,
     certainty: Option<&str>,
-    answer: Option<&[u8]>,
+    answer: Option<Answer>,
 ) -> Settlement {
     let billing = Billing {
         images: u64::try_from(images).unwrap_or(0),
@@ -91,7 +94,6 @@ fn recall(
         },
     };
     let status = status.and_then(|status| u16::try_from(status).ok());
-    let answer = answer.and_then(Answer::parse);
     let (Some(status), Some(answer)) = (status, answer) else {
         return Settlement { billing, request_id, ..Settlement::lost() };
     };

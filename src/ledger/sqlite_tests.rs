@@ -2,7 +2,7 @@ use std::cell::Cell;
 
 use super::*;
 use crate::bbox::{AspectRatio, BBox};
-use crate::detect::Judgement;
+use crate::detect::{EMO_DETECT, Judgement};
 use crate::ledger::{Disposition, Identity, Settlement};
 use crate::probe::Version;
 use crate::reason::{Reason, ReasonCode};
@@ -32,6 +32,7 @@ fn question(number: usize) -> Question {
         version: None,
         source: format!("https://h/{number}.jpg"),
         ratio: AspectRatio::Square,
+        detector: &EMO_DETECT,
         model: "model".to_owned(),
     }
 }

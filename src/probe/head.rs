@@ -1,5 +1,6 @@
 //! What the head of an answer says.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use hyper::header::{CONTENT_ENCODING, HeaderMap, HeaderName, RETRY_AFTER, TRANSFER_ENCODING};
@@ -8,24 +9,35 @@ use super::Refusal;
 use crate::reason::{Reason, ReasonCode};
 
 /// Refuses a body that is not sent as it is, though that was asked for. Chunks are no coding of
-/// the picture, but may come beside one.
+/// the picture where they come last; before another coding nobody undoes them (RFC 9112, section
+/// 6.1).
 pub(super) fn identity_only(headers: &HeaderMap) -> Result<(), Refusal> {
-    let codings = headers.get_all(CONTENT_ENCODING).into_iter();
-    for value in codings.chain(headers.get_all(TRANSFER_ENCODING)) {
-        let value = String::from_utf8_lossy(value.as_bytes());
-        let mut codings = value.split(',').map(str::trim).filter(|coding| !coding.is_empty());
-        if let Some(coding) = codings.find(|coding| !is_as_it_is(coding)) {
-            let coding = excerpt(coding);
-            let message = format!("body is sent as it is, found it encoded as \"{coding}\"");
-            let reason = Reason::new(ReasonCode::EncodedBody, message);
-            return Err(Refusal::undetermined(reason.found(coding).required("identity")));
-        }
-    }
-    Ok(())
+    let mut content = codings(headers, CONTENT_ENCODING);
+    // Some say it here; nothing is meant by it.
+    content.retain(|coding| !is_chunked(coding));
+    let mut transfer = codings(headers, TRANSFER_ENCODING);
+    transfer.pop_if(|last| is_chunked(last));
+    let mut codings = content.iter().chain(&transfer);
+    let Some(coding) = codings.find(|coding| !coding.eq_ignore_ascii_case("identity")) else {
+        return Ok(());
+    };
+    let coding = excerpt(coding);
+    let message = format!("body is sent as it is, found it encoded as \"{coding}\"");
+    let reason = Reason::new(ReasonCode::EncodedBody, message);
+    Err(Refusal::undetermined(reason.found(coding).required("identity")))
 }
 
-fn is_as_it_is(coding: &str) -> bool {
-    ["identity", "chunked"].iter().any(|plain| coding.eq_ignore_ascii_case(plain))
+fn codings(headers: &HeaderMap, name: HeaderName) -> Vec<String> {
+    let values = headers.get_all(name).into_iter();
+    let values = values.map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let split = |value: Cow<'_, str>| -> Vec<String> {
+        value.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
+    };
+    values.flat_map(split).collect()
+}
+
+fn is_chunked(coding: &str) -> bool {
+    coding.eq_ignore_ascii_case("chunked")
 }
 
 /// Retry-After in seconds or as a date (RFC 9110, section 10.2.3).

@@ -1,0 +1,76 @@
+//! Where a detector is asked, and under which name.
+
+use url::{Host, Url};
+
+use super::detector::Detector;
+use crate::error::ConfigError;
+use crate::url_text::printable;
+
+/// Who is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    pub(crate) detector: &'static Detector,
+    /// Where the calls go.
+    pub(crate) endpoint: Url,
+    pub(crate) model: String,
+}
+
+impl Service {
+    pub(crate) fn new(
+        detector: &'static Detector,
+        base_url: &str,
+        model: String,
+    ) -> Result<Self, ConfigError> {
+        let endpoint = endpoint(base_url, detector)?;
+        if model.trim().is_empty() {
+            let message = "the model has a name, found an empty one";
+            return Err(ConfigError::Option(message.to_owned()));
+        }
+        Ok(Self { detector, endpoint, model })
+    }
+
+    pub(super) fn is_on_loopback(&self) -> bool {
+        is_loopback(&self.endpoint)
+    }
+}
+
+/// Where a detector's calls go, from the service's base URL.
+fn endpoint(base_url: &str, detector: &Detector) -> Result<Url, ConfigError> {
+    let invalid = |what: String| ConfigError::Option(format!("the base URL {what}"));
+    if base_url.trim().is_empty() {
+        return Err(invalid("is not empty, found nothing".to_owned()));
+    }
+    let mut url = Url::parse(base_url.trim()).map_err(|e| invalid(format!("is a URL: {e}")))?;
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback(&url) => {}
+        "http" => {
+            return Err(invalid(format!(
+                "is https (http on loopback only: the key would travel in clear), found {}",
+                printable(&url)
+            )));
+        }
+        other => return Err(invalid(format!("is https, found the scheme {other:?}"))),
+    }
+    let has_userinfo = !url.username().is_empty() || url.password().is_some();
+    if url.query().is_some() || url.fragment().is_some() || has_userinfo {
+        return Err(invalid("has no userinfo, query or fragment".to_owned()));
+    }
+    url.path_segments_mut()
+        .map_err(|()| invalid("has a host".to_owned()))?
+        .pop_if_empty()
+        .extend(detector.path);
+    Ok(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(v4)) => v4.is_loopback(),
+        Some(Host::Ipv6(v6)) => v6.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// The service in Beijing, which alone has this model (vendor page).
+pub(crate) const DEFAULT_BASE_URL: &str = "https://dashscope.aliyuncs.com/api/v1";
