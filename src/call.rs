@@ -4,7 +4,7 @@
 //! written down before anyone is told. All of this runs in a task of the gate's own.
 
 use std::io::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
@@ -12,12 +12,12 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::bbox::{AspectRatio, check_boxes};
-use crate::detect::{Attempt, End, Judgement, Outcome, PaidClient, Repeats, Sent, decide};
+use crate::detect::{End, Judgement, Outcome, PaidClient, Repeats, RetryState, Sent, decide};
 use crate::error::LedgerError;
 use crate::flights::Ticket;
 use crate::header::Header;
 use crate::ledger::{
-    Booked, Disposition, Elsewhere, Ending, Intent, LATEST, Ledger, Look, Question, Settlement,
+    Booked, Disposition, Elsewhere, Ending, Intent, Ledger, Look, MOST_LATE, Question, Settlement,
     Terms,
 };
 use crate::reason::{Reason, ReasonCode};
@@ -107,8 +107,8 @@ impl Caller {
             let reached = self.unless_ended(stop, tokio::time::sleep_until(slot)).await;
             // A process that slept must not send on a promise of long ago, nobody sends while an
             // answer cannot be written, and nothing is paid for that nobody waits for any more.
-            let unwritten = *self.unwritten.borrow() > 0;
-            let late = slot.elapsed() > LATEST;
+            let unwritten = *self.unwritten.borrow() > 0 || !self.owed().is_empty();
+            let late = slot.elapsed() > MOST_LATE;
             if reached.is_err() || unwritten || late || !ticket.is_awaited() {
                 tracing::debug!(index = asked.index, attempt = attempt.id, "call_not_sent");
                 if let Err(unbooked) = self.end(&attempt, asked, Ending::not_sent(), stop).await {
@@ -239,7 +239,7 @@ impl Caller {
         asked: &Asked,
         stop: &Stop,
     ) -> (Ending, Option<Duration>) {
-        let attempt = Attempt { repeats: *repeats, seed: fastrand::u64(..) };
+        let attempt = RetryState { repeats: *repeats, seed: fastrand::u64(..) };
         let decision = decide(&sent.outcome, attempt, SystemTime::now());
         let was_sent = !matches!(sent.outcome, Outcome::NotSent { .. });
         let (status, request_id) = match sent.outcome {
@@ -316,26 +316,29 @@ impl Caller {
         };
         let reason = Reason::new(ReasonCode::LedgerError, format!("{error}; {left}"));
         stop.because(reason.clone());
+        let last_words = last_words(attempt, asked, &ending, &error);
+        let settlement = ending.settlement.clone();
+        // Before the others may go on: who goes on writes it first.
+        self.owed().push((*attempt, ending));
         self.unwritten.send_modify(|answers| *answers -= 1);
         // Not with `eprintln!`, which panics where nobody listens.
-        let _ = writeln!(std::io::stderr(), "{}", last_words(attempt, asked, &ending, &error));
-        let settlement = ending.settlement.clone();
-        self.owed.lock().unwrap_or_else(PoisonError::into_inner).push((*attempt, ending));
+        let _ = writeln!(std::io::stderr(), "{last_words}");
         Err(Settlement { disposition: Disposition::Unbooked(reason), ..settlement })
     }
 
     /// Writes down what could not be written in its time: until then its question, and its place
-    /// under the cap, are held by this process, which lives.
-    async fn write_what_is_owed(&self) -> Result<(), LedgerError> {
-        let owed = std::mem::take(&mut *self.owed.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut failed = Ok(());
-        for (attempt, ending) in owed {
-            if let Err(error) = self.ledger.end(&attempt, &ending, &self.terms).await {
-                self.owed.lock().unwrap_or_else(PoisonError::into_inner).push((attempt, ending));
-                failed = Err(error);
-            }
+    /// under the cap, are held by this process, which lives. May be dropped half-way: ending twice is
+    /// ending once.
+    pub(crate) async fn write_what_is_owed(&self) -> Result<(), LedgerError> {
+        loop {
+            let Some((attempt, ending)) = self.owed().first().cloned() else { return Ok(()) };
+            self.ledger.end(&attempt, &ending, &self.terms).await?;
+            self.owed().retain(|(written, _)| written.id != attempt.id);
         }
-        failed
+    }
+
+    fn owed(&self) -> MutexGuard<'_, Vec<(Booked, Ending)>> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does `wait`, unless the run or the gate ends first.

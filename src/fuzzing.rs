@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::detect::{Answer, Attempt, EMO_DETECT, End, Judgement, Outcome, Repeats, decide};
+use crate::detect::{Answer, EMO_DETECT, End, Judgement, Outcome, Repeats, RetryState, decide};
 use crate::probe::{ByteRange, ContentRange};
 use crate::report::Certainty;
 
@@ -51,10 +51,10 @@ pub fn answered(status: u16, retry_after: Option<&str>, body: &[u8], before: usi
         None => Outcome::Lost { status: Some(status), what: String::new() },
     };
     let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    let mut decision = decide(&outcome, Attempt { repeats: Repeats::default(), seed: 7 }, now);
+    let mut decision = decide(&outcome, RetryState { repeats: Repeats::default(), seed: 7 }, now);
     for _ in 0..before {
         let End::Repeat { repeats, .. } = decision.end else { break };
-        decision = decide(&outcome, Attempt { repeats, seed: 7 }, now);
+        decision = decide(&outcome, RetryState { repeats, seed: 7 }, now);
     }
     Decided {
         is_the_services_json,

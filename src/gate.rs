@@ -107,6 +107,8 @@ impl Preflight {
         self.0.caller.closing.cancel();
         self.0.calls.close();
         self.0.calls.wait().await;
+        // What it could not write by now is on stderr.
+        let _ = self.0.caller.write_what_is_owed().await;
         self.0.caller.spent()
     }
 }

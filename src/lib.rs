@@ -11,7 +11,7 @@
 //!   the documented limits, [`check_boxes`] checks an answer's boxes, [`Report`] is the result and its
 //!   JSON, [`EmoRequest`] the hand-off to the video model. None of these needs a feature.
 //! - With `client`, `Probe` is the local stage on its own and `Preflight` the gate: the local
-//!   stage, then the paid call for what passes, at most once per question.
+//!   stage, then the paid call for what passes, never paid twice for one question.
 //! - With `emulator` there is a stand-in for the service, for your own tests.
 //!
 //! # Diagnostics

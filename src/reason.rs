@@ -101,7 +101,7 @@ impl From<&BoxProblem> for Reason {
 impl From<&HeaderError> for Reason {
     fn from(error: &HeaderError) -> Self {
         let message = error.to_string();
-        let take = || one_of(&Format::ALL);
+        let take = || one_of(Format::ALL);
         match error {
             HeaderError::Unsupported { found } => {
                 Self::new(ReasonCode::UnsupportedFormat, message).found(*found).required(take())

@@ -51,7 +51,9 @@ impl Source {
         self
     }
 
-    /// The picture's header, when the caller has it already: nothing is fetched or read.
+    /// The picture's header, when the caller has it already: nothing is fetched or read. So
+    /// nobody sees whether the picture has changed since a verdict in the ledger, which is given
+    /// again.
     #[must_use]
     pub fn known_header(mut self, header: Header) -> Self {
         self.known_header = Some(header);

@@ -1,6 +1,7 @@
 //! The program: arguments in, tables or JSON Lines out, an exit status.
 //!
-//! What it does with pictures and money is the library's; nothing here knows HTTP.
+//! What costs money is the library's; nothing here knows HTTP. What is the program's own: which lines
+//! of an earlier run are asked again (`resume`), and the gate that stops before its call (`dry_run`).
 
 mod args;
 mod books;

@@ -42,7 +42,7 @@ pub(crate) enum Outcome {
 
 /// What went before an attempt at one question, and its luck.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Attempt {
+pub(crate) struct RetryState {
     /// The repeats made of the question so far.
     pub(crate) repeats: Repeats,
     /// Seeds the jitter of a pause.
@@ -127,7 +127,7 @@ pub(crate) enum Judgement {
 }
 
 /// Decides. `now` is the wall clock, for a Retry-After that is a date.
-pub(crate) fn decide(outcome: &Outcome, attempt: Attempt, now: SystemTime) -> Decision {
+pub(crate) fn decide(outcome: &Outcome, attempt: RetryState, now: SystemTime) -> Decision {
     match outcome {
         Outcome::NotSent { error } => {
             let reason = Reason::new(
@@ -144,7 +144,7 @@ pub(crate) fn decide(outcome: &Outcome, attempt: Attempt, now: SystemTime) -> De
     }
 }
 
-fn answered(status: u16, wait: Option<Duration>, answer: &Answer, attempt: Attempt) -> Decision {
+fn answered(status: u16, wait: Option<Duration>, answer: &Answer, attempt: RetryState) -> Decision {
     let billing = bill(answer);
     // Something between us and the service spoke, whoever wrote the body: only a bill counts.
     if (300..400).contains(&status) || matches!(status, 502 | 504) {
@@ -172,7 +172,10 @@ fn answered(status: u16, wait: Option<Duration>, answer: &Answer, attempt: Attem
         (Finding::Failed, None) => {
             settled(Judgement::Rejected(said(ReasonCode::CheckPassFalse, answer)), billing)
         }
-        _ => unusable(
+        (
+            Finding::Absent | Finding::Unreadable | Finding::Passed { .. } | Finding::Incomplete(_),
+            None,
+        ) => unusable(
             &format!(
                 "answer is a verdict with HTTP 200 or has a code, found neither (HTTP {status})"
             ),
@@ -186,7 +189,7 @@ fn coded(
     code: &str,
     wait: Option<Duration>,
     answer: &Answer,
-    attempt: Attempt,
+    attempt: RetryState,
     billing: Billing,
 ) -> Decision {
     let reason = said(ReasonCode::Service(code.to_owned()), answer);
@@ -224,7 +227,7 @@ fn repeat(
     patience: Patience,
     reason: Reason,
     wait: Option<Duration>,
-    attempt: Attempt,
+    attempt: RetryState,
     billing: Billing,
 ) -> Decision {
     let mut pauses = patience.pauses().with_jitter_seed(attempt.seed).build();

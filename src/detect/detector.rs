@@ -55,7 +55,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::super::wire::{Answer, bounding_box, read};
-    use super::super::{Attempt, End, Judgement, Outcome, Repeats, decide};
+    use super::super::{End, Judgement, Outcome, Repeats, RetryState, decide};
     use super::*;
 
     /// By the documented differences of `emoji-detect-v1`: whatever has boxes has passed.
@@ -101,7 +101,7 @@ mod tests {
             let body = format!(r#"{{"output":{output},{bill}}}"#);
             let answer = Answer::parse(body.as_bytes(), &EMOJI_DETECT).expect("the service's JSON");
             let outcome = Outcome::Answered { status: 200, retry_after: None, answer };
-            let attempt = Attempt { repeats: Repeats::default(), seed: 7 };
+            let attempt = RetryState { repeats: Repeats::default(), seed: 7 };
             let decision = decide(&outcome, attempt, SystemTime::UNIX_EPOCH);
             let found = match decision.end {
                 End::Settled(Judgement::Passed { .. }) => "passed",

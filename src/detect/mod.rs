@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
-pub(crate) use decide::{Attempt, End, Judgement, Outcome, Repeats, decide};
+pub(crate) use decide::{End, Judgement, Outcome, Repeats, RetryState, decide};
 pub(crate) use detector::Detector;
 pub(crate) use emo_detect::EMO_DETECT;
 pub(crate) use service::{DEFAULT_BASE_URL, Service};

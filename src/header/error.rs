@@ -11,14 +11,14 @@ use super::{Format, one_of};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderError {
-    /// An image, of a format the service does not take.
-    #[error("expected a {} image, found {found}", one_of(&Format::ALL))]
+    /// An image, of a format that is not read.
+    #[error("expected a {} image, found {found}", one_of(Format::ALL))]
     Unsupported {
         /// The format's usual name: `HEIC`, `GIF`, `AVIF`, …
         found: &'static str,
     },
     /// No image.
-    #[error("expected a {} image, found {found}", one_of(&Format::ALL))]
+    #[error("expected a {} image, found {found}", one_of(Format::ALL))]
     NotAnImage {
         /// What it is instead, where that can be told.
         found: Found,

@@ -23,7 +23,7 @@ pub enum Format {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Jpeg, Self::Png, Self::Bmp, Self::WebP];
+    pub const ALL: &'static [Self] = &[Self::Jpeg, Self::Png, Self::Bmp, Self::WebP];
 
     pub(super) const fn name(self) -> &'static str {
         match self {

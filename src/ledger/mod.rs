@@ -32,7 +32,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 pub(crate) use identity::Identity;
-pub(crate) use quota::{LATEST, spacing};
+pub(crate) use quota::{MOST_LATE, spacing};
 #[cfg(feature = "cli")]
 pub(crate) use spend::beijing_day;
 #[cfg(feature = "ledger")]

@@ -49,7 +49,7 @@ pub(crate) fn micros(span: Duration) -> i64 {
 }
 
 /// A slot that is used later than this is booked again: the pace was promised for its own time.
-pub(crate) const LATEST: Duration = MARGIN;
+pub(crate) const MOST_LATE: Duration = MARGIN;
 
 const ONE_SECOND: Duration = Duration::from_secs(1);
 const MARGIN: Duration = Duration::from_millis(35);

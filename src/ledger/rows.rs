@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::quota::micros;
 use super::{Booked, Disposition, Elsewhere, Ending, Look, Question, Reuse, Settlement};
-use crate::detect::{Answer, Attempt, End, Outcome, Repeats, decide};
+use crate::detect::{Answer, End, Outcome, Repeats, RetryState, decide};
 use crate::probe::Version;
 use crate::report::{Billing, Certainty};
 
@@ -99,7 +99,7 @@ fn recall(
     };
     let outcome = Outcome::Answered { status, retry_after: None, answer };
     let decision =
-        decide(&outcome, Attempt { repeats: Repeats::SPENT, seed: 0 }, SystemTime::UNIX_EPOCH);
+        decide(&outcome, RetryState { repeats: Repeats::SPENT, seed: 0 }, SystemTime::UNIX_EPOCH);
     let disposition = match decision.end {
         End::Settled(judgement) => Disposition::Settled(judgement),
         End::Unknown(reason) => Disposition::Unknown(reason),

@@ -30,9 +30,7 @@ impl Body {
         self.pace.note(next.as_ref().map_or(0, Bytes::len), Instant::now());
         Ok(next)
     }
-}
 
-impl Body {
     /// Waits a moment for the end of a body all of which is here, so that its connection can serve
     /// again. False when it goes on instead.
     pub(super) async fn ends(mut self) -> bool {

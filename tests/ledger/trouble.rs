@@ -151,6 +151,15 @@ async fn an_answer_that_cannot_be_written_at_all_is_reported_with_its_bill() {
             .iter()
             .all(|r| r.verdict == Verdict::Skipped && code(r) == Some("ledger_error"))
     );
+
+    // The gate owes the books an answer: no other call leaves before it is written.
+    let refused = gate.check(Source::url(pictures[1].url())).await;
+    assert!(matches!(refused, Err(GateError::Ledger(_))), "{refused:?}");
+    assert_eq!(scene.emulator.calls(), 1);
+    scene.sql("DROP TRIGGER fault").await;
+    gate.close().await;
+    let again = check(&scene.gate().await, &pictures[0]).await;
+    assert_eq!((again.verdict.as_str(), again.from_ledger), ("accepted", true));
     assert_eq!(scene.emulator.calls(), 1);
 }
 
