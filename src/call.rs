@@ -55,6 +55,9 @@ pub(crate) struct Asked {
 /// Nothing more is to leave: the run or the gate has ended.
 struct Ended;
 
+/// The run or the gate ended before there was an answer; what came of the question until then.
+pub(crate) struct CutShort(pub(crate) Settlement);
+
 /// What came of the wish to ask.
 enum Turn<'a> {
     /// It is booked and this caller's alone to send at `slot`. The turnstile stays closed until
@@ -95,14 +98,19 @@ impl Caller {
     }
 
     /// Asks until there is an answer, or none can be had.
-    pub(crate) async fn ask(&self, ticket: &Ticket, asked: &Asked, stop: &Stop) -> Settlement {
+    pub(crate) async fn ask(
+        &self,
+        ticket: &Ticket,
+        asked: &Asked,
+        stop: &Stop,
+    ) -> Result<Settlement, CutShort> {
         let mut last = Settlement::not_sent();
         let mut repeats = Repeats::default();
         loop {
             let (attempt, slot, turnstile) = match self.turn(ticket, asked, stop).await {
                 Ok(Turn::Ours { attempt, slot, turnstile }) => (attempt, slot, turnstile),
-                Ok(Turn::Told(settlement)) => return settlement,
-                Err(Ended) => return last,
+                Ok(Turn::Told(settlement)) => return Ok(settlement),
+                Err(Ended) => return Err(CutShort(last)),
             };
             let reached = self.unless_ended(stop, tokio::time::sleep_until(slot)).await;
             // A process that slept must not send on a promise of long ago, nobody sends while an
@@ -112,7 +120,7 @@ impl Caller {
             if reached.is_err() || unwritten || late || !ticket.is_awaited() {
                 tracing::debug!(index = asked.index, attempt = attempt.id, "call_not_sent");
                 if let Err(unbooked) = self.end(&attempt, asked, Ending::not_sent(), stop).await {
-                    return unbooked;
+                    return Ok(unbooked);
                 }
                 continue;
             }
@@ -135,9 +143,9 @@ impl Caller {
             );
             last = ending.settlement.clone();
             if let Err(unbooked) = self.end(&attempt, asked, ending, stop).await {
-                return unbooked;
+                return Ok(unbooked);
             }
-            let Some(pause) = pause else { return last };
+            let Some(pause) = pause else { return Ok(last) };
             tracing::info!(
                 index = asked.index,
                 attempt = attempt.id,
@@ -146,7 +154,7 @@ impl Caller {
                 "call_repeats"
             );
             if self.unless_ended(stop, tokio::time::sleep(pause)).await.is_err() {
-                return last;
+                return Err(CutShort(last));
             }
         }
     }
@@ -208,7 +216,8 @@ impl Caller {
         asked: &Asked,
         stop: &Stop,
     ) -> Result<Option<Settlement>, Ended> {
-        let until = Instant::now() + self.call_timeout + PATIENCE;
+        let begun = Instant::now();
+        let patience = elsewhere.leaves_in.saturating_add(self.call_timeout + PATIENCE);
         loop {
             let held = match self.ledger.is_held(elsewhere).await {
                 Ok(held) => held,
@@ -220,7 +229,7 @@ impl Caller {
                 Ok(Look::Sending(now)) if now.attempt.id != elsewhere.attempt.id => {
                     return Ok(None);
                 }
-                Ok(Look::Sending(_)) if !held || Instant::now() >= until => {
+                Ok(Look::Sending(_)) if !held || begun.elapsed() >= patience => {
                     return Ok(Some(Settlement::lost()));
                 }
                 Ok(Look::Sending(_)) => {}
@@ -405,7 +414,7 @@ fn last_words(attempt: &Booked, asked: &Asked, ending: &Ending, error: &LedgerEr
 /// How often another process's answer, or a place under the cap, is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(150);
 
-/// Beyond the call's own time-out, for its booking.
+/// Beyond the call's own time-out, which counts from its slot, for its booking.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const WRITE_WITHIN: Duration = Duration::from_secs(30);

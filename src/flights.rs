@@ -1,4 +1,4 @@
-//! Equal questions of one process share one flight: of all who ask at once, one gets a [`Ticket`]
+//! Equal questions of one gate share one flight: of all who ask at once, one gets a [`Ticket`]
 //! and everybody its answer.
 
 use std::collections::HashMap;
@@ -8,12 +8,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::ledger::{Identity, Settlement};
+use crate::probe::Version;
 
-/// The questions of one process that are being asked.
+/// The questions of one gate that are being asked.
 #[derive(Clone, Default)]
 pub(crate) struct Flights(Arc<Mutex<HashMap<Identity, Landing>>>);
 
-type Landing = watch::Receiver<Option<Arc<Settlement>>>;
+type Landing = watch::Receiver<Option<Arc<Landed>>>;
+
+/// What came of a flight.
+pub(crate) struct Landed {
+    pub(crate) settlement: Settlement,
+    /// The picture that was asked about.
+    pub(crate) version: Option<Version>,
+    /// There might have been more: the run or the gate that asked ended first.
+    pub(crate) cut_short: bool,
+}
+
+impl Landed {
+    /// Whether it answers who asks about this version of the picture, in a run of its own.
+    pub(crate) fn answers(&self, version: Option<&Version>) -> bool {
+        !self.cut_short && !Version::is_another(self.version.as_ref(), version)
+    }
+}
 
 /// A place on a flight.
 pub(crate) enum Flight {
@@ -44,7 +61,7 @@ impl Flights {
 pub(crate) struct Ticket {
     flights: Flights,
     identity: Identity,
-    landing: watch::Sender<Option<Arc<Settlement>>>,
+    landing: watch::Sender<Option<Arc<Landed>>>,
 }
 
 impl Ticket {
@@ -55,10 +72,10 @@ impl Ticket {
     }
 
     /// Tells all who wait, now that the books know.
-    pub(crate) fn land(self, settlement: Settlement) {
+    pub(crate) fn land(self, landed: Landed) {
         // Off the list first: who asks from here on finds the answer in the books.
         self.flights.lock().remove(&self.identity);
-        self.landing.send_replace(Some(Arc::new(settlement)));
+        self.landing.send_replace(Some(Arc::new(landed)));
     }
 }
 
@@ -75,7 +92,7 @@ pub(crate) struct Waiter(Landing);
 
 impl Waiter {
     /// The answer; `None` when the task that asked was ended with its runtime.
-    pub(crate) async fn landed(mut self) -> Option<Arc<Settlement>> {
+    pub(crate) async fn landed(mut self) -> Option<Arc<Landed>> {
         self.0.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone())
     }
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use futures_util::stream::Stream;
 use tokio_util::task::TaskTracker;
 
-use crate::call::{Asked, Caller, verdict_of};
+use crate::call::{Asked, Caller, CutShort, verdict_of};
 use crate::detect::{DetectOptions, PaidClient, Service};
 use crate::error::{ConfigError, GateError};
-use crate::flights::{Flight, Flights, Ticket};
+use crate::flights::{Flight, Flights, Landed, Ticket};
 use crate::key::ApiKey;
 use crate::ledger::{
     Disposition, Identity, Ledger, Look, Question, Reuse, Settlement, Terms, spacing,
@@ -216,7 +216,8 @@ impl PreflightBuilder {
     /// The gate. Sends nothing yet: dropping the future is harmless.
     ///
     /// # Errors
-    /// [`GateError::Config`] when a setting is out of its range.
+    /// [`GateError::Config`] when a setting is out of its range or the ledger is open for reading
+    /// only; [`GateError::Ledger`] when unknown calls are to be retried and it cannot be read.
     pub async fn build(self) -> Result<Preflight, GateError> {
         let rate = self.calls_per_second;
         if !(LEAST_CALLS_PER_SECOND..=MOST_CALLS_PER_SECOND).contains(&rate) {
@@ -228,6 +229,10 @@ impl PreflightBuilder {
         }
         if self.probe.local_files {
             let message = "local files are for a probe only: the service takes URLs";
+            return Err(ConfigError::Option(message.to_owned()).into());
+        }
+        if self.ledger.is_read_only() {
+            let message = "a gate writes to its ledger, found one that is open for reading only";
             return Err(ConfigError::Option(message.to_owned()).into());
         }
         let call_timeout = self.detect.timeout;
@@ -311,7 +316,8 @@ impl Gate {
                     (waiter, true)
                 }
             };
-            let settlement = waiter.landed().await.ok_or(GateError::Lost)?;
+            let landed = waiter.landed().await.ok_or(GateError::Lost)?;
+            let settlement = &landed.settlement;
             match &settlement.disposition {
                 Disposition::NotSent if self.caller.closing.is_cancelled() => {
                     return Err(GateError::Closed);
@@ -321,10 +327,12 @@ impl Gate {
                         .skipped(|verdict| sight.report(source, verdict))
                         .ok_or(GateError::Closed);
                 }
-                // It was another run's call, and that run has ended: ask for ourselves.
+                // It was another run's call, and that run has ended, or about another picture: ask
+                // for ourselves.
                 Disposition::NotSent => {}
                 Disposition::NoBooks(error) => return Err(error.clone().into()),
-                _ => return Ok(told(sight, source, &settlement, !mine || settlement.recalled)),
+                _ if !mine && !landed.answers(question.version.as_ref()) => {}
+                _ => return Ok(told(sight, source, settlement, !mine || settlement.recalled)),
             }
         }
     }
@@ -348,8 +356,11 @@ impl Gate {
         };
         let stop = stop.clone();
         self.calls.spawn(async move {
-            let settlement = caller.ask(&ticket, &asked, &stop).await;
-            ticket.land(settlement);
+            let (settlement, cut_short) = match caller.ask(&ticket, &asked, &stop).await {
+                Ok(settlement) => (settlement, false),
+                Err(CutShort(last)) => (last, true),
+            };
+            ticket.land(Landed { settlement, version: asked.question.version, cut_short });
         });
     }
 }

@@ -27,7 +27,7 @@ impl Layout {
 
 /// Prints results and counts them.
 pub(super) struct Printer {
-    out: BufWriter<Box<dyn Write + Send>>,
+    out: BufWriter<Patient>,
     layout: Layout,
     pub(super) counts: Counts,
     reader_gone: bool,
@@ -45,7 +45,7 @@ impl Printer {
         progress: Progress,
     ) -> Self {
         Self {
-            out: BufWriter::with_capacity(BUFFER, out),
+            out: BufWriter::with_capacity(BUFFER, Patient(out)),
             layout,
             counts: Counts::default(),
             reader_gone: false,
@@ -121,7 +121,7 @@ impl Printer {
 
     fn written(
         &mut self,
-        write: impl FnOnce(&mut BufWriter<Box<dyn Write + Send>>) -> std::io::Result<()>,
+        write: impl FnOnce(&mut BufWriter<Patient>) -> std::io::Result<()>,
         stopper: &Stopper,
     ) {
         if self.reader_gone {
@@ -152,6 +152,20 @@ impl Printer {
             _ if exit_zero => Status::Good,
             worst => worst,
         }
+    }
+}
+
+/// Where results go, which may have to wait for whoever reads them: calls that are under way, and
+/// signals, must not wait with it.
+struct Patient(Box<dyn Write + Send>);
+
+impl Write for Patient {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        tokio::task::block_in_place(|| self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        tokio::task::block_in_place(|| self.0.flush())
     }
 }
 

@@ -129,13 +129,16 @@ fn sort_out(
 
 impl Redo {
     fn wants(self, report: &Report) -> bool {
-        let is_unknown = |reason: &Reason| reason.code == ReasonCode::BillingUnknown;
+        let is_unknown = |reason: &Reason| {
+            matches!(reason.code, ReasonCode::BillingUnknown | ReasonCode::LedgerError)
+        };
         match report.verdict {
             Verdict::Skipped | Verdict::Undetermined => true,
             Verdict::Failed => match report.billing.certainty {
                 Certainty::None => true,
                 Certainty::Unknown => self.unknown,
-                // A gateway's page may carry a bill and still no verdict.
+                // A gateway's page may carry a bill and still no verdict; an answer that could not
+                // be booked is unknown to whoever comes next.
                 Certainty::Certain => self.unknown && report.reasons.iter().any(is_unknown),
             },
             Verdict::Eligible => self.eligible,

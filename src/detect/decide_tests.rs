@@ -92,6 +92,7 @@ fn each_documented_code_has_its_consequence() {
         (429, "Throttling.RateQuota", Throttled),
         (429, "Throttling.BurstRate", Throttled),
         (429, "Throttling.AllocationQuota", Throttled),
+        (429, "Throttling.Something.New", Throttled),
         (429, "Free allocated quota exceeded", StopsRun),
         (429, "CommodityNotPurchased", StopsRun),
         (429, "PrepaidBillOverdue", StopsRun),

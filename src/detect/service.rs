@@ -26,6 +26,13 @@ impl Service {
             let message = "the model has a name, found an empty one";
             return Err(ConfigError::Option(message.to_owned()));
         }
+        if let Some(sister) = SISTERS.iter().find(|sister| model.trim() == **sister) {
+            let message = format!(
+                "the model speaks as {} does, found {sister}, which does not",
+                detector.model
+            );
+            return Err(ConfigError::Option(message));
+        }
         Ok(Self { detector, endpoint, model })
     }
 
@@ -74,3 +81,7 @@ fn is_loopback(url: &Url) -> bool {
 
 /// The service in Beijing, which alone has this model (vendor page).
 pub(crate) const DEFAULT_BASE_URL: &str = "https://dashscope.aliyuncs.com/api/v1";
+
+/// Models of the same endpoint whose answers would be billed and not understood (vendor pages).
+const SISTERS: [&str; 4] =
+    ["emoji-detect-v1", "liveportrait-detect", "wan2.2-s2v-detect", "animate-anyone-detect-gen2"];

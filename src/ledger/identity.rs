@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::bbox::AspectRatio;
 use crate::source::Source;
-use crate::url_text::without_fragment;
+use crate::url_text::{starts_with_ignore_case, without_fragment};
 
 /// A question's identity: endpoint, model, ratio, and the caller's `image_id` or the URL as given
 /// less its fragment and known signature parameters.
@@ -53,9 +53,7 @@ fn without_signature(url: &str) -> String {
 
 fn signs(pair: &str) -> bool {
     let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-    let starts_with = |prefix: &str| {
-        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-    };
+    let starts_with = |prefix: &str| starts_with_ignore_case(name, prefix);
     let is_signature = SIGNATURE_NAMES.contains(&name)
         || SIGNATURE_PREFIXES.iter().any(|prefix| starts_with(prefix));
     is_signature && !MAKES_ANOTHER_PICTURE.iter().any(|process| starts_with(process))

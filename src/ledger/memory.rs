@@ -45,6 +45,7 @@ struct State {
 struct Asking {
     attempt: i64,
     version: Option<Version>,
+    slot: Instant,
 }
 
 struct Known {
@@ -84,11 +85,12 @@ impl Memory {
         cap.sending += 1;
         books.attempts += 1;
         let attempt = Booked { identity: question.identity, id: books.attempts };
-        let state = books.questions.entry(question.identity).or_default();
-        state.asking = Some(Asking { attempt: attempt.id, version: question.version.clone() });
         let pace = books.paces.entry(terms.account.clone()).or_default();
         let slot = pace.book(self.now(), Duration::ZERO, terms.spacing);
         let slot = self.zero + Duration::from_micros(u64::try_from(slot).unwrap_or(0));
+        let state = books.questions.entry(question.identity).or_default();
+        let version = question.version.clone();
+        state.asking = Some(Asking { attempt: attempt.id, version, slot });
         Intent::Send { attempt, slot }
     }
 
@@ -136,9 +138,11 @@ impl Memory {
 impl Books {
     fn look(&self, question: &Question, reuse: &Reuse) -> Look {
         let Some(state) = self.questions.get(&question.identity) else { return Look::Free };
-        if let Some(Asking { attempt: id, .. }) = state.asking {
+        if let Some(Asking { attempt: id, slot, .. }) = state.asking {
             let attempt = Booked { identity: question.identity, id };
-            return Look::Sending(Elsewhere { attempt, owner: "this process".to_owned() });
+            let owner = "this process".to_owned();
+            let leaves_in = slot.saturating_duration_since(Instant::now());
+            return Look::Sending(Elsewhere { attempt, owner, leaves_in });
         }
         let Some(known) = &state.known else { return Look::Free };
         let may_be_asked = match known.settlement.disposition {
@@ -173,6 +177,16 @@ mod tests {
         }
     }
 
+    fn terms() -> Terms {
+        Terms {
+            account: "account".to_owned(),
+            spacing: Duration::from_millis(1),
+            run: "run".to_owned(),
+            max_calls: Some(3),
+            reuse: Reuse::default(),
+        }
+    }
+
     fn ending(make: fn(Reason) -> Disposition, billing: Billing) -> Ending {
         let disposition = make(Reason::new(ReasonCode::BillingUnknown, "why"));
         let settlement = Settlement { disposition, billing, request_id: None, recalled: false };
@@ -180,15 +194,21 @@ mod tests {
     }
 
     #[test]
-    fn the_cap_counts_what_is_being_sent_and_what_was_billed() {
-        let books = Memory::new();
-        let terms = Terms {
-            account: "account".to_owned(),
-            spacing: Duration::from_millis(1),
-            run: "run".to_owned(),
-            max_calls: Some(3),
-            reuse: Reuse::default(),
+    fn a_slot_unused_is_lost() {
+        let now = Instant::now();
+        let books = Memory { zero: now - Duration::from_secs(10), books: Mutex::default() };
+        let terms = Terms { spacing: Duration::from_secs(1), max_calls: None, ..terms() };
+        let slot = |number| match books.intend(&question(number), &terms) {
+            Intent::Send { slot, .. } => slot,
+            _ => panic!("{number} is sent"),
         };
+        let (first, second) = (slot(1), slot(2));
+        assert!(first >= now && second == first + terms.spacing, "{first:?} {second:?} {now:?}");
+    }
+
+    #[test]
+    fn the_cap_counts_what_is_being_sent_and_what_was_billed() {
+        let (books, terms) = (Memory::new(), terms());
         let intend = |number| books.intend(&question(number), &terms);
         let sent = |number| match intend(number) {
             Intent::Send { attempt, .. } => attempt,

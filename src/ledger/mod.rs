@@ -125,6 +125,14 @@ impl Ledger {
         }
     }
 
+    pub(crate) fn is_read_only(&self) -> bool {
+        match &*self.0 {
+            Engine::Memory(_) => false,
+            #[cfg(feature = "ledger")]
+            Engine::Sqlite(engine) => engine.is_read_only(),
+        }
+    }
+
     /// This moment, on the books' clock.
     pub(crate) async fn moment(&self) -> Result<Moment, LedgerError> {
         match &*self.0 {
@@ -304,6 +312,8 @@ pub(crate) struct Elsewhere {
     /// The process's name in the books.
     #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for books on disk"))]
     pub(crate) owner: String,
+    /// How long until it leaves.
+    pub(crate) leaves_in: Duration,
 }
 
 /// What came of an attempt, as the books keep it.

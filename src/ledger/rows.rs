@@ -1,7 +1,7 @@
 //! What the rows of books on disk say, and how an ending is put into them: the same for every
 //! database.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::quota::micros;
 use super::{Booked, Disposition, Elsewhere, Ending, Look, Question, Reuse, Settlement};
@@ -17,6 +17,7 @@ pub(super) type Row = (
     Option<String>,
     Option<String>,
     String,
+    i64,
     Option<i64>,
     Option<i64>,
     Option<String>,
@@ -34,6 +35,7 @@ pub(super) fn judge(row: Row, question: &Question, reuse: &Reuse, now: i64) -> L
         start,
         etag,
         owner,
+        slot,
         ended,
         status,
         request_id,
@@ -53,7 +55,8 @@ pub(super) fn judge(row: Row, question: &Question, reuse: &Reuse, now: i64) -> L
     match state.as_str() {
         "sending" => {
             let attempt = Booked { identity: question.identity, id: attempt };
-            Look::Sending(Elsewhere { attempt, owner })
+            let leaves_in = u64::try_from(slot.saturating_sub(now)).unwrap_or(0);
+            Look::Sending(Elsewhere { attempt, owner, leaves_in: Duration::from_micros(leaves_in) })
         }
         "settled" => {
             let asked = start.as_deref().and_then(unhex).map(|start| Version {

@@ -55,6 +55,10 @@ impl Sqlite {
         (self.clock)()
     }
 
+    pub(super) fn is_read_only(&self) -> bool {
+        self.owner.is_none()
+    }
+
     pub(super) async fn moment(&self) -> Result<Moment, LedgerError> {
         let attempt = sqlx::query_scalar(sql::READ_LAST_ATTEMPT)
             .fetch_one(&self.reader)

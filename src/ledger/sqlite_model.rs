@@ -158,10 +158,7 @@ async fn compare(steps: &[Step]) {
                 owners[owner].books.abandon_the_dead().await.unwrap();
                 owners[owner].began = owners[owner].books.moment().await.unwrap();
                 abandon(&mut model, &mut holders, |holder| holder == owner);
-                for (id, holder) in &holders {
-                    // Those without a lock are found at the same time.
-                    assert!(*holder != owner, "{id}");
-                }
+                // Those without a lock are found at the same time.
                 let lockless: Vec<usize> = (0..OWNERS).filter(|o| !owners[*o].has_lock).collect();
                 abandon(&mut model, &mut holders, |holder| lockless.contains(&holder));
             }
@@ -176,6 +173,7 @@ async fn compare(steps: &[Step]) {
                 let elsewhere = Elsewhere {
                     attempt: Booked { identity: question(q).identity, id },
                     owner: owners[holder].books.owner_name().to_owned(),
+                    leaves_in: Duration::ZERO,
                 };
                 let held = owners[owner].books.is_held(&elsewhere).await.unwrap();
                 assert_eq!(held, owners[holder].has_lock, "{step:?}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use emo_preflight::emulator::{Fate, Picture};
 
 use crate::desk::{Desk, INPUT, RESULTS};
-use crate::rig::{by_index, fixture, gists, on_a_terminal, run};
+use crate::rig::{Running, by_index, fixture, gists, kill, on_a_terminal, run, until};
 
 #[test]
 fn results_go_to_the_file_and_nothing_to_stdout() {
@@ -57,6 +57,28 @@ fn a_probe_writes_and_goes_on_too() {
     run(&mut desk.resume([])).assert_status(1).says("3 of 4 pictures done before");
     assert_eq!(gists(&desk.results())[0], "accepted");
     assert_eq!(desk.rig.emu.billed(), 1);
+    desk.rig.emu.finish();
+}
+
+/// Whoever reads slowly holds up the results and nothing else: what has left is answered and booked.
+#[test]
+fn a_reader_that_stops_reading_costs_no_answer() {
+    let desk = Desk::new();
+    let picture = desk.pictures(1).remove(0);
+    desk.rig.emu.script(&picture, [Fate::judge().late(Duration::from_millis(500))]);
+    // Far more than a pipe and a buffer hold.
+    let long = format!("no/{}", "x".repeat(2_000));
+    let list = [vec![picture.url()], vec![long.as_str(); 500]].concat().join("\n");
+    desk.put(INPUT, list);
+    let mut command = desk.check(["--input", &desk.at(INPUT)]);
+    let running = Running::start(command.env("TOKIO_WORKER_THREADS", "1"));
+    until("the call is answered", || desk.rig.emu.billed() == 1);
+    until("the answer is booked", || {
+        run(&mut desk.spend(["--json"])).stdout.contains("\"accepted\":1")
+    });
+    kill(running.id(), "INT");
+    running.wait_for("stopping: no new calls");
+    running.finish();
     desk.rig.emu.finish();
 }
 

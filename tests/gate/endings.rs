@@ -139,6 +139,31 @@ async fn a_stopped_run_ends_without_new_calls_and_reports_those_that_left() {
     assert_eq!(gate.close().await.images, emulator.billed());
 }
 
+/// A refusal that was to be repeated is the answer of nobody but the run that was stopped.
+#[tokio::test]
+async fn a_stopped_runs_unfinished_call_is_made_by_another_run_that_waits_for_it() {
+    let (emulator, portrait) = one_portrait().await;
+    emulator.script(&portrait, [Fate::throttled_retry_after(2), Fate::judge()]);
+    let gate = gate_on(&emulator).build().await.unwrap();
+    let source = || stream::iter([Source::url(portrait.url())]);
+    let stopped = gate.run(source(), RunOptions::default());
+    let stopper = stopped.stopper();
+    let stopped = tokio::spawn(stopped.collect::<Vec<Report>>());
+    while gate.activity().throttled == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let other = tokio::spawn(gate.run(source(), RunOptions::default()).collect::<Vec<Report>>());
+    while emulator.fetches_of(&portrait) < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    stopper.stop();
+    let stopped = stopped.await.unwrap();
+    assert_eq!(first_code(&stopped[0]), Some("Throttling.RateQuota"));
+    assert_eq!(other.await.unwrap()[0].verdict.as_str(), "accepted");
+    assert_eq!((emulator.calls(), emulator.billed()), (2, 1));
+}
+
 #[tokio::test]
 async fn a_run_ends_with_its_gate_and_fetches_no_more() {
     let emulator = Emulator::builder().start().await.unwrap();

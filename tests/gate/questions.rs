@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use emo_preflight::emulator::{Emulator, Fate, Picture};
 use emo_preflight::header::{Format, Header};
-use emo_preflight::{AspectRatio, ProbeOptions, Report, RunOptions, Source, Verdict};
+use emo_preflight::{AspectRatio, Ledger, ProbeOptions, Report, RunOptions, Source, Verdict};
 use futures_util::stream::{self, StreamExt as _};
 
 use super::scene::{KEY, emulator, first_code, gate_on, one_portrait};
@@ -91,11 +91,32 @@ async fn a_changed_picture_is_asked_anew_unless_its_bill_is_unknown() {
 }
 
 /// Books in memory that two gates share are one ledger too.
+/// Not even for whoever comes while the old one is being asked about.
+#[tokio::test]
+async fn a_picture_that_changes_while_it_is_asked_about_is_asked_anew() {
+    let (emulator, portrait) = one_portrait().await;
+    emulator.script(&portrait, [Fate::judge().late(Duration::from_millis(500)), Fate::judge()]);
+    let gate = gate_on(&emulator).build().await.unwrap();
+    let old = tokio::spawn(gate.check(Source::url(portrait.url())));
+    while emulator.calls() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    emulator.serve("/face.jpg", Picture::jpeg(640, 800));
+    let new = gate.check(Source::url(portrait.url())).await.unwrap();
+    let old = old.await.unwrap().unwrap();
+    assert_eq!((new.from_ledger, old.from_ledger), (false, false));
+    assert_eq!(emulator.billed(), 2);
+    // The boxes are the new picture's own.
+    let Verdict::Accepted { ext, .. } = new.verdict else { panic!("{new:?}") };
+    let Verdict::Accepted { ext: before, .. } = old.verdict else { panic!("{old:?}") };
+    assert_ne!(ext, before);
+}
+
 #[tokio::test]
 async fn an_unknown_bill_in_shared_memory_is_asked_again_only_by_a_later_gate_told_to() {
     let (emulator, portrait) = one_portrait().await;
     emulator.script(&portrait, [Fate::judge().reset(), Fate::judge().reset()]);
-    let ledger = emo_preflight::Ledger::in_memory();
+    let ledger = Ledger::in_memory();
     let check = async |retry: bool| {
         let gate = gate_on(&emulator).ledger(ledger.clone()).retry_unknown(retry);
         let gate = gate.build().await.unwrap();
@@ -117,7 +138,7 @@ async fn an_unknown_bill_in_shared_memory_is_asked_again_only_by_a_later_gate_to
 async fn gates_that_share_books_in_memory_wait_for_each_others_answers() {
     let (emulator, portrait) = one_portrait().await;
     emulator.script(&portrait, [Fate::judge().late(Duration::from_millis(400))]);
-    let ledger = emo_preflight::Ledger::in_memory();
+    let ledger = Ledger::in_memory();
     let gate = async || gate_on(&emulator).ledger(ledger.clone()).build().await.unwrap();
     let (one, other) = (gate().await, gate().await);
     let first = tokio::spawn(one.check(Source::url(portrait.url())));
@@ -128,6 +149,28 @@ async fn gates_that_share_books_in_memory_wait_for_each_others_answers() {
     assert_eq!((second.verdict.as_str(), second.from_ledger), ("accepted", true));
     assert_eq!(first.await.unwrap().unwrap().verdict.as_str(), "accepted");
     assert_eq!(emulator.calls(), 1);
+}
+
+/// Another gate's call is waited for from when it leaves, however far off that is.
+#[tokio::test]
+async fn a_call_that_leaves_late_is_not_given_up_before() {
+    let (emulator, portrait) = one_portrait().await;
+    let first = emulator.serve("/first.png", Picture::png(400, 400));
+    let books = Ledger::in_memory();
+    let slow = gate_on(&emulator).ledger(books.clone()).calls_per_second(0.085);
+    let slow = slow.build().await.unwrap();
+    let hasty = gate_on(&emulator).ledger(books).call_timeout(Duration::from_secs(1));
+    let hasty = hasty.build().await.unwrap();
+    assert_eq!(slow.check(Source::url(first.url())).await.unwrap().verdict.as_str(), "accepted");
+    let late = tokio::spawn(slow.check(Source::url(portrait.url())));
+    while emulator.fetches_of(&portrait) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let told = hasty.check(Source::url(portrait.url())).await.unwrap();
+    assert_eq!((told.verdict.as_str(), told.from_ledger), ("accepted", true));
+    assert_eq!(late.await.unwrap().unwrap().verdict.as_str(), "accepted");
+    assert_eq!(emulator.calls(), 2);
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ async fn settings_out_of_range_are_refused_with_what_was_found() {
         (gate().base_url("https://:secret@h/"), "no userinfo"),
         (gate().base_url("https://h/api/v1?key=1"), "query"),
         (gate().model(" "), "model"),
+        (gate().model("liveportrait-detect"), "found liveportrait-detect"),
         (gate().workspace("a\nb"), "workspace"),
         (gate().workspace("\u{e4}"), "printable ASCII"),
         (gate().workspace(""), "printable ASCII"),
