@@ -20,8 +20,8 @@ pub enum GateError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The books failed before a call for this source could leave, or leave again: what left, if
-    /// anything, was refused without a bill. (An answer that came and could not be written down is
-    /// in its report.)
+    /// anything, was refused without a bill. (Of an answer that came and could not be written down
+    /// the bill is in its report.)
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The gate was closed before this source's call; no call has left for it.

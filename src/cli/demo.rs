@@ -1,7 +1,4 @@
-//! `demo` and `emulator`: the whole flow without a key, on loopback only.
-
-use std::io::Write as _;
-use std::net::SocketAddr;
+//! `demo`: the whole flow without a key, on loopback only.
 
 use anyhow::Context as _;
 use futures_util::stream::{self, StreamExt as _};
@@ -120,43 +117,4 @@ fn short(text: &str) -> String {
         return text.to_owned();
     }
     text.chars().take(37).chain(['…']).collect()
-}
-
-/// Runs the stand-in until a signal comes.
-pub(super) async fn serve(listen: SocketAddr) -> anyhow::Result<Status> {
-    let emulator = Emulator::builder()
-        .listen(listen)
-        .forgiving()
-        .start()
-        .await
-        .with_context(|| format!("cannot listen on {listen}"))?;
-    let exhibits = gallery::open(&emulator);
-    let base = emulator.base_url();
-    let mut signals = signals::Signals::new();
-    // For programs; people find it below too, so it does not matter if nobody reads it.
-    let _ = writeln!(std::io::stdout(), "{base}");
-    text::tell("A stand-in for the service, which looks at no faces. Ctrl-C ends it. Pictures:");
-    for exhibit in &exhibits {
-        let reason = exhibit.reason.as_ref().map_or(String::new(), |code| format!(" {code}"));
-        text::tell(format_args!("  {}  ({}{reason})", exhibit.served.url(), exhibit.verdict));
-    }
-    text::tell("Try, in another terminal:");
-    if let Some(first) = exhibits.first() {
-        text::tell(format_args!(
-            "  DASHSCOPE_API_KEY=sk-any DASHSCOPE_HTTP_BASE_URL={base} \\\n    \
-             emo-preflight check --allow-private-network --ledger none {}",
-            first.served.url()
-        ));
-    }
-    match &mut signals {
-        Some(signals) => signals.next().await,
-        // The system's own handling of the signal ends the process.
-        None => std::future::pending().await,
-    };
-    text::tell(format_args!(
-        "\nbilled {} of {}",
-        emulator.billed(),
-        text::count(emulator.calls(), "call", "calls")
-    ));
-    Ok(Status::Good)
 }

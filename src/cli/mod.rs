@@ -19,6 +19,7 @@ mod resume;
 mod screen;
 mod signals;
 mod spend;
+mod stand_in;
 mod status;
 mod summary;
 mod text;
@@ -66,7 +67,7 @@ async fn run(command: Command) -> anyhow::Result<Status> {
         Command::Check(arguments) => check(*arguments).await,
         Command::Spend(arguments) => spend::run(&arguments).await,
         Command::EmoBody(arguments) => emo_body::run(&arguments),
-        Command::Emulator(arguments) => demo::serve(arguments.listen).await,
+        Command::Emulator(arguments) => stand_in::run(arguments.listen).await,
         Command::Demo => demo::run().await,
     }
 }

@@ -47,7 +47,8 @@ fn endpoint(base_url: &str, detector: &Detector) -> Result<Url, ConfigError> {
     if base_url.trim().is_empty() {
         return Err(invalid("is not empty, found nothing".to_owned()));
     }
-    let mut url = Url::parse(base_url.trim()).map_err(|e| invalid(format!("is a URL: {e}")))?;
+    let mut url =
+        Url::parse(base_url.trim()).map_err(|e| invalid(format!("is a URL, found none: {e}")))?;
     match url.scheme() {
         "https" => {}
         "http" if is_loopback(&url) => {}
@@ -61,10 +62,10 @@ fn endpoint(base_url: &str, detector: &Detector) -> Result<Url, ConfigError> {
     }
     let has_userinfo = !url.username().is_empty() || url.password().is_some();
     if url.query().is_some() || url.fragment().is_some() || has_userinfo {
-        return Err(invalid("has no userinfo, query or fragment".to_owned()));
+        return Err(invalid("has no userinfo, query or fragment, found one with".to_owned()));
     }
     url.path_segments_mut()
-        .map_err(|()| invalid("has a host".to_owned()))?
+        .map_err(|()| invalid("has a host, found none".to_owned()))?
         .pop_if_empty()
         .extend(detector.path);
     Ok(url)

@@ -207,6 +207,22 @@ mod tests {
     }
 
     #[test]
+    fn an_old_verdict_is_given_again_to_whoever_takes_it() {
+        let (books, terms) = (Memory::new(), terms());
+        let Intent::Send { attempt, .. } = books.intend(&question(1), &terms) else { panic!() };
+        let rejected = |reason| Disposition::Settled(Judgement::Rejected(reason));
+        books.end(&attempt, &ending(rejected, Billing::certain(1)), &terms);
+        for state in books.lock().questions.values_mut() {
+            state.known.as_mut().unwrap().since -= Duration::from_secs(10);
+        }
+        for (max_age, is_known) in [(None, true), (Some(60), true), (Some(5), false)] {
+            let reuse = Reuse { max_age: max_age.map(Duration::from_secs), ..Reuse::default() };
+            let found = matches!(books.look(&question(1), &reuse), Look::Known(_));
+            assert_eq!(found, is_known, "{max_age:?}");
+        }
+    }
+
+    #[test]
     fn the_cap_counts_what_is_being_sent_and_what_was_billed() {
         let (books, terms) = (Memory::new(), terms());
         let intend = |number| books.intend(&question(number), &terms);
