@@ -43,7 +43,7 @@ pub(super) const SCHEMA_1: [&str; 6] = [
     )",
     "CREATE TABLE pace (account TEXT NOT NULL PRIMARY KEY, next_us BIGINT NOT NULL)",
     // What a run's cap counts, and what a new process has to look through.
-    "CREATE INDEX attempt_of_run ON attempt (run, state)
+    "CREATE INDEX attempt_of_run ON attempt (run, state, images, certainty)
         WHERE state = 'sending' OR images > 0 OR certainty = 'unknown'",
     "CREATE INDEX attempt_sending ON attempt (owner) WHERE state = 'sending'",
 ];
@@ -68,6 +68,8 @@ pub(super) const READ_CAP: &str = "
            COALESCE(SUM(CASE WHEN state = 'sending' THEN 0 ELSE 1 END), 0)
     FROM attempt
     WHERE run = $1 AND (state = 'sending' OR images > 0 OR certainty = 'unknown')";
+
+pub(super) const COUNT_SINCE: &str = "SELECT COUNT(*) FROM attempt WHERE id > $1";
 
 pub(super) const READ_PACE: &str = "SELECT next_us FROM pace WHERE account = $1";
 pub(super) const WRITE_PACE: &str = "

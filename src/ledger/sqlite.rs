@@ -4,8 +4,10 @@
 //! and whose commit is checked: a statement with RETURNING in autocommit would swallow the
 //! commit's error. WAL with synchronous=FULL: a commit that returned survives power loss.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use sqlx::Transaction;
@@ -30,6 +32,14 @@ pub(super) struct Sqlite {
     clock: fn() -> i64,
     /// How long the last booking took to reach the disk, in microseconds.
     booking_us: AtomicU64,
+    counted: Mutex<HashMap<String, Counted>>,
+}
+
+/// How many places under its cap a run had taken when the last attempt was this one.
+#[derive(Clone, Copy)]
+struct Counted {
+    taken: i64,
+    last: i64,
 }
 
 impl Sqlite {
@@ -38,8 +48,8 @@ impl Sqlite {
         let owners = file::owners_of(path)?;
         let owner = Owner::take(&owners)
             .map_err(|e| file::cannot_open(path, format!("{}: {e}", owners.display())))?;
-        let (owner, booking_us) = (Some(owner), AtomicU64::new(0));
-        let books = Self { reader, writer, owner, owners, clock, booking_us };
+        let (owner, booking_us, counted) = (Some(owner), AtomicU64::new(0), Mutex::default());
+        let books = Self { reader, writer, owner, owners, clock, booking_us, counted };
         books.abandon_the_dead().await?;
         Ok(books)
     }
@@ -47,8 +57,8 @@ impl Sqlite {
     pub(super) async fn open_read_only(path: &Path) -> Result<Option<Self>, LedgerError> {
         let Some(reader) = file::open_read_only(path).await? else { return Ok(None) };
         let (writer, owners) = (reader.clone(), file::owners_of(path)?);
-        let (clock, booking_us) = (wall_clock, AtomicU64::new(0));
-        Ok(Some(Self { reader, writer, owner: None, owners, clock, booking_us }))
+        let (clock, booking_us, counted) = (wall_clock, AtomicU64::new(0), Mutex::default());
+        Ok(Some(Self { reader, writer, owner: None, owners, clock, booking_us, counted }))
     }
 
     fn now(&self) -> i64 {
@@ -101,27 +111,16 @@ impl Sqlite {
             Look::Sending(elsewhere) => return Ok(Intent::Sending(elsewhere)),
             Look::Free => {}
         }
-        if let Some(most) = terms.max_calls {
-            let (sending, used): (i64, i64) = sqlx::query_as(sql::READ_CAP)
-                .bind(&terms.run)
-                .fetch_one(&mut *books)
-                .await
-                .map_err(unread)?;
-            let most = i64::try_from(most).unwrap_or(i64::MAX);
-            if used >= most {
-                return Ok(Intent::CapReached);
-            }
-            if used.saturating_add(sending) >= most {
-                return Ok(Intent::CapTaken);
-            }
-        }
-        // In this order: stopped between the two, a process finds its slot over, not yet to come.
-        let here = Instant::now();
-        let now = self.now();
         let last: i64 = sqlx::query_scalar(sql::READ_LAST_ATTEMPT)
             .fetch_one(&mut *books)
             .await
             .map_err(unread)?;
+        if let Some(refused) = self.hold_against_cap(&mut books, terms, last).await? {
+            return Ok(refused);
+        }
+        // In this order: stopped between the two, a process finds its slot over, not yet to come.
+        let here = Instant::now();
+        let now = self.now();
         let mut pace = read_pace(&mut books, terms).await?;
         if last > now.saturating_add(micros(CLOCKS_AGREE)) {
             pace.forget_the_far(now, terms.spacing);
@@ -161,6 +160,46 @@ impl Sqlite {
         let wait = Duration::from_micros(u64::try_from(slot.saturating_sub(now)).unwrap_or(0));
         let attempt = Booked { identity: question.identity, id };
         Ok(Intent::Send { attempt, slot: here + wait })
+    }
+
+    /// Why the cap leaves no place for another call; `None` when it does. `last` is the last attempt.
+    async fn hold_against_cap(
+        &self,
+        books: &mut SqliteConnection,
+        terms: &Terms,
+        last: i64,
+    ) -> Result<Option<Intent>, LedgerError> {
+        let Some(most) = terms.max_calls else { return Ok(None) };
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        // To count a run takes the longer the longer it is. While its cap is far off it is enough
+        // that no more can have been taken since than were booked.
+        let counted = self.counted().get(&terms.run).copied();
+        if let Some(Counted { taken, last: by_then }) = counted {
+            let since: i64 = sqlx::query_scalar(sql::COUNT_SINCE)
+                .bind(by_then)
+                .fetch_one(&mut *books)
+                .await
+                .map_err(unread)?;
+            if since < COUNT_AGAIN && taken.saturating_add(since) < most {
+                return Ok(None);
+            }
+        }
+        let (sending, used): (i64, i64) = sqlx::query_as(sql::READ_CAP)
+            .bind(&terms.run)
+            .fetch_one(books)
+            .await
+            .map_err(unread)?;
+        let taken = used.saturating_add(sending);
+        self.counted().insert(terms.run.clone(), Counted { taken, last });
+        Ok(match () {
+            () if used >= most => Some(Intent::CapReached),
+            () if taken >= most => Some(Intent::CapTaken),
+            () => None,
+        })
+    }
+
+    fn counted(&self) -> MutexGuard<'_, HashMap<String, Counted>> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) async fn end(
@@ -304,6 +343,9 @@ const MOST_AHEAD: Duration = Duration::from_secs(10);
 /// Processes of one machine read one clock; what was booked later than this from now was booked on
 /// another time.
 const CLOCKS_AGREE: Duration = Duration::from_secs(1);
+
+/// Attempts since a run was last counted, before it is counted again.
+const COUNT_AGAIN: i64 = 10_000;
 
 #[cfg(test)]
 #[path = "sqlite_tests.rs"]

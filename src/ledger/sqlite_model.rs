@@ -1,7 +1,7 @@
 //! The books as a state machine, held step by step against a model that says the same in the
 //! simplest terms: owners that crash, lose their locks and end late included.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use proptest::prelude::*;
 
@@ -21,14 +21,16 @@ enum Step {
     Watch { owner: usize, question: usize },
 }
 
+fn how() -> impl Strategy<Value = How> {
+    prop_oneof![Just(How::Settled), Just(How::Refused), Just(How::Unknown), Just(How::NotSent)]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let (owner, question) = (0..OWNERS, 0..QUESTIONS);
-    let how =
-        prop_oneof![Just(How::Settled), Just(How::Refused), Just(How::Unknown), Just(How::NotSent)];
     prop_oneof![
         6 => (owner.clone(), question.clone(), any::<bool>())
             .prop_map(|(owner, question, retry)| Step::Intend { owner, question, retry }),
-        5 => (owner.clone(), question.clone(), how)
+        5 => (owner.clone(), question.clone(), how())
             .prop_map(|(owner, question, how)| Step::End { owner, question, how }),
         1 => owner.clone().prop_map(|owner| Step::Crash { owner }),
         1 => owner.clone().prop_map(|owner| Step::LoseLock { owner }),
@@ -202,6 +204,37 @@ fn abandon(
     holders.retain(|_, holder| !is_gone(*holder));
 }
 
+/// Intends one new question after another under a cap, by turns of two processes as the steps have
+/// it, and ends the oldest attempt under way where a step says how.
+async fn count_along(most: i64, steps: &[(usize, Option<How>)]) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let books = [start(&path).await.books, start(&path).await.books];
+    let capped = Terms { max_calls: u64::try_from(most).ok(), ..terms() };
+    let other = Terms { run: "other".to_owned(), max_calls: Some(1_000), ..terms() };
+    let mut under_way = VecDeque::new();
+    let mut used = 0;
+    for (number, (process, how)) in steps.iter().enumerate() {
+        // Another run's calls are none of this one's.
+        let elsewhere = books[1 - process].intend(&question(1_000 + number), &other).await;
+        assert!(matches!(elsewhere, Ok(Intent::Send { .. })));
+        let sending = i64::try_from(under_way.len()).unwrap();
+        match books[*process].intend(&question(number), &capped).await.unwrap() {
+            Intent::Send { attempt, .. } => {
+                assert!(used + sending < most, "{used} used and {sending} under way of {most}");
+                under_way.push_back((*process, attempt));
+            }
+            Intent::CapReached => assert!(used >= most, "{used} of {most}"),
+            Intent::CapTaken => assert!(used < most && used + sending >= most),
+            _ => panic!("a new question"),
+        }
+        let Some(how) = how else { continue };
+        let Some((holder, attempt)) = under_way.pop_front() else { continue };
+        books[holder].end(&attempt, &ending(*how), &capped).await.unwrap();
+        used += i64::from(matches!(how, How::Settled | How::Unknown));
+    }
+}
+
 const OWNERS: usize = 3;
 const QUESTIONS: usize = 3;
 
@@ -211,5 +244,13 @@ proptest! {
     #[test]
     fn the_books_follow_the_model(steps in prop::collection::vec(step(), 1..40)) {
         block_on(compare(&steps));
+    }
+
+    #[test]
+    fn a_cap_is_neither_exceeded_nor_reached_too_early(
+        most in 0_i64..8,
+        steps in prop::collection::vec((0_usize..2, prop::option::of(how())), 1..30),
+    ) {
+        block_on(count_along(most, &steps));
     }
 }
