@@ -162,6 +162,13 @@ fn what_was_billed_and_what_follows() {
             ONE,
             Some("malformed_answer"),
         ),
+        (
+            200,
+            r#"{"output":{"check_pass":true,"code":"A.New"},"usage":{"image_count":1}}"#,
+            Unusable,
+            ONE,
+            Some("malformed_answer"),
+        ),
         (200, r#"{"output":{"check_pass":true}}"#, Unknown, UNKNOWN, Some("malformed_answer")),
         (
             200,

@@ -43,7 +43,7 @@ pub(super) const SCHEMA_1: [&str; 6] = [
     )",
     "CREATE TABLE pace (account TEXT NOT NULL PRIMARY KEY, next_us BIGINT NOT NULL)",
     // What a run's cap counts, and what a new process has to look through.
-    "CREATE INDEX attempt_of_run ON attempt (run, state, images, certainty)
+    "CREATE INDEX attempt_of_run ON attempt (run, state)
         WHERE state = 'sending' OR images > 0 OR certainty = 'unknown'",
     "CREATE INDEX attempt_sending ON attempt (owner) WHERE state = 'sending'",
 ];
