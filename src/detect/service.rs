@@ -62,7 +62,7 @@ fn endpoint(base_url: &str, detector: &Detector) -> Result<Url, ConfigError> {
     }
     let has_userinfo = !url.username().is_empty() || url.password().is_some();
     if url.query().is_some() || url.fragment().is_some() || has_userinfo {
-        return Err(invalid("has no userinfo, query or fragment, found one with".to_owned()));
+        return Err(invalid("has no userinfo, query or fragment, found one of them".to_owned()));
     }
     url.path_segments_mut()
         .map_err(|()| invalid("has a host, found none".to_owned()))?
