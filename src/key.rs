@@ -47,8 +47,9 @@ impl ApiKey {
     /// A name for the key's account that does not give the key away.
     pub(crate) fn digest(&self) -> String {
         use sha2::{Digest as _, Sha256};
-        let digest: [u8; 32] = Sha256::digest(&self.0).into();
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        let mut name = format!("{:x}", Sha256::digest(&self.0));
+        name.truncate(16);
+        name
     }
 
     /// The value of the Authorization header. The only way the key leaves this type.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use sha2::digest::Output;
 use sha2::{Digest as _, Sha256};
 
 use crate::bbox::AspectRatio;
@@ -37,11 +38,16 @@ impl Identity {
     }
 }
 
-/// The digest in hexadecimal, for books on disk.
+/// The digest in hexadecimal.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(self.0))
     }
+}
+
+/// A digest as books on disk keep it.
+pub(super) fn hex(digest: [u8; 32]) -> String {
+    format!("{:x}", Output::<Sha256>::from(digest))
 }
 
 /// The URL less the query parameters that sign it; the rest stays as it is, byte for byte.

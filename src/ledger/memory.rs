@@ -96,28 +96,31 @@ impl Memory {
 
     pub(super) fn end(&self, attempt: &Booked, ending: &Ending, terms: &Terms) {
         let mut books = self.lock();
+        let Books { questions, caps, paces, .. } = &mut *books;
+        let Some(state) = questions.get_mut(&attempt.identity) else { return };
+        let Some(asking) = state.asking.take_if(|asking| asking.attempt == attempt.id) else {
+            return;
+        };
         let settlement = &ending.settlement;
-        let cap = books.caps.entry(terms.run.clone()).or_default();
+        let cap = caps.entry(terms.run.clone()).or_default();
         cap.sending = cap.sending.saturating_sub(1);
         let may_be_billed = settlement.billing.certainty == Certainty::Unknown;
         cap.used += u64::from(may_be_billed || settlement.billing.images > 0);
         if let Some(pause) = ending.push_back {
-            books.paces.entry(terms.account.clone()).or_default().push_back(self.now(), pause);
+            paces.entry(terms.account.clone()).or_default().push_back(self.now(), pause);
         }
-        let state = books.questions.entry(attempt.identity).or_default();
-        let version = state.asking.take().and_then(|asking| asking.version);
         let leaves_it_as_it_was =
             matches!(settlement.disposition, Disposition::Refused(_) | Disposition::NotSent);
         if !leaves_it_as_it_was {
             state.known = Some(Known {
                 settlement: Settlement { recalled: true, ..settlement.clone() },
-                version,
+                version: asking.version,
                 since: Instant::now(),
                 attempt: attempt.id,
                 ended: micros_of(SystemTime::now()),
             });
         } else if state.known.is_none() {
-            books.questions.remove(&attempt.identity);
+            questions.remove(&attempt.identity);
         }
     }
 
@@ -159,32 +162,13 @@ impl Books {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bbox::AspectRatio;
-    use crate::detect::{EMO_DETECT, Judgement};
+    use crate::detect::Judgement;
+    use crate::ledger::samples::{self, question};
     use crate::reason::{Reason, ReasonCode};
     use crate::report::Billing;
-    use crate::source::Source;
-
-    fn question(number: u8) -> Question {
-        let source = Source::url(format!("https://h/{number}.jpg"));
-        Question {
-            identity: Identity::of(&source, "endpoint", "model"),
-            version: None,
-            source: source.text,
-            ratio: AspectRatio::Square,
-            detector: &EMO_DETECT,
-            model: "model".to_owned(),
-        }
-    }
 
     fn terms() -> Terms {
-        Terms {
-            account: "account".to_owned(),
-            spacing: Duration::from_millis(1),
-            run: "run".to_owned(),
-            max_calls: Some(3),
-            reuse: Reuse::default(),
-        }
+        samples::terms(Duration::from_millis(1), Some(3))
     }
 
     fn ending(make: fn(Reason) -> Disposition, billing: Billing) -> Ending {
@@ -246,5 +230,26 @@ mod tests {
         // Another run has its own.
         let other = Terms { run: "other".to_owned(), ..terms.clone() };
         assert!(matches!(books.intend(&question(5), &other), Intent::Send { .. }));
+    }
+    /// Whoever gave up waiting for a write does it again, perhaps when another asks already.
+    #[test]
+    fn ending_twice_is_ending_once() {
+        let (books, terms) = (Memory::new(), terms());
+        let sent = |number| match books.intend(&question(number), &terms) {
+            Intent::Send { attempt, .. } => attempt,
+            _ => panic!("{number} is sent"),
+        };
+        let (first, refused) = (sent(1), ending(Disposition::Refused, Billing::NONE));
+        books.end(&first, &refused, &terms);
+        let second = sent(1);
+        books.end(&first, &refused, &terms);
+        let looked = books.look(&question(1), &terms.reuse);
+        assert!(matches!(looked, Look::Sending(now) if now.attempt.id == second.id));
+        let unknown = ending(Disposition::Unknown, Billing::UNKNOWN);
+        for _ in 0..3 {
+            books.end(&second, &unknown, &terms);
+        }
+        let (_, _) = (sent(2), sent(3));
+        assert!(matches!(books.intend(&question(4), &terms), Intent::CapTaken), "one is used");
     }
 }

@@ -11,6 +11,8 @@
 mod identity;
 mod memory;
 mod quota;
+#[cfg(test)]
+mod samples;
 
 #[cfg(feature = "ledger")]
 mod file;
@@ -170,7 +172,8 @@ impl Ledger {
         }
     }
 
-    /// Writes down what came of an attempt.
+    /// Writes down what came of an attempt. May be dropped half-way and done again: ending twice is
+    /// ending once.
     pub(crate) async fn end(
         &self,
         attempt: &Booked,

@@ -3,66 +3,83 @@
 
 use std::time::{Duration, SystemTime};
 
+use sqlx::{ColumnIndex, Decode, FromRow, Type};
+
 use super::quota::micros;
 use super::{Booked, Disposition, Elsewhere, Ending, Look, Question, Reuse, Settlement};
 use crate::detect::{Answer, End, Outcome, Repeats, RetryState, decide};
 use crate::probe::Version;
 use crate::report::{Billing, Certainty};
 
-/// A question's row with its deciding attempt's.
-pub(super) type Row = (
-    String,
-    i64,
-    Option<i64>,
-    Option<String>,
-    Option<String>,
-    String,
-    i64,
-    Option<i64>,
-    Option<i64>,
-    Option<String>,
-    i64,
-    Option<String>,
-    Option<Vec<u8>>,
-);
+/// A question's row with its deciding attempt's, by the names in `sql::READ_QUESTION`.
+pub(super) struct Row {
+    state: String,
+    picture_length: Option<i64>,
+    picture_start: Option<String>,
+    picture_etag: Option<String>,
+    attempt: i64,
+    owner: String,
+    slot: i64,
+    ended: Option<i64>,
+    status: Option<i64>,
+    request_id: Option<String>,
+    images: i64,
+    certainty: Option<String>,
+    answer: Option<Vec<u8>>,
+}
+
+impl<'r, R: sqlx::Row> FromRow<'r, R> for Row
+where
+    &'static str: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+    Vec<u8>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> sqlx::Result<Self> {
+        Ok(Self {
+            state: row.try_get("state")?,
+            picture_length: row.try_get("picture_length")?,
+            picture_start: row.try_get("picture_start")?,
+            picture_etag: row.try_get("picture_etag")?,
+            attempt: row.try_get("attempt")?,
+            owner: row.try_get("owner")?,
+            slot: row.try_get("slot_us")?,
+            ended: row.try_get("ended_us")?,
+            status: row.try_get("http_status")?,
+            request_id: row.try_get("request_id")?,
+            images: row.try_get("images")?,
+            certainty: row.try_get("certainty")?,
+            answer: row.try_get("answer")?,
+        })
+    }
+}
 
 /// What a question's row says, now.
 pub(super) fn judge(row: Row, question: &Question, reuse: &Reuse, now: i64) -> Look {
-    let (
-        state,
-        attempt,
-        length,
-        start,
-        etag,
-        owner,
-        slot,
-        ended,
-        status,
-        request_id,
-        images,
-        certainty,
-        answer,
-    ) = row;
+    let Row { attempt, ended, .. } = row;
     let recalled = || {
-        let answer = answer.as_deref().and_then(|answer| Answer::parse(answer, question.detector));
-        recall(status, request_id, images, certainty.as_deref(), answer)
+        let answer = row.answer.as_deref();
+        let answer = answer.and_then(|answer| Answer::parse(answer, question.detector));
+        let certainty = row.certainty.as_deref();
+        recall(row.status, row.request_id.clone(), row.images, certainty, answer)
     };
     // However whole its answer looks: what was lost on the way is not believed later.
     let unknown = |settlement: Settlement| match settlement.disposition {
         Disposition::Unknown(_) => settlement,
         _ => Settlement { disposition: Settlement::lost().disposition, ..settlement },
     };
-    match state.as_str() {
+    match row.state.as_str() {
         "sending" => {
             let attempt = Booked { identity: question.identity, id: attempt };
-            let leaves_in = u64::try_from(slot.saturating_sub(now)).unwrap_or(0);
-            Look::Sending(Elsewhere { attempt, owner, leaves_in: Duration::from_micros(leaves_in) })
+            let leaves_in = u64::try_from(row.slot.saturating_sub(now)).unwrap_or(0);
+            let leaves_in = Duration::from_micros(leaves_in);
+            Look::Sending(Elsewhere { attempt, owner: row.owner, leaves_in })
         }
         "settled" => {
-            let asked = start.as_deref().and_then(unhex).map(|start| Version {
-                length: length.and_then(|length| u64::try_from(length).ok()),
+            let asked = row.picture_start.as_deref().and_then(unhex).map(|start| Version {
+                length: row.picture_length.and_then(|length| u64::try_from(length).ok()),
                 start,
-                etag,
+                etag: row.picture_etag.clone(),
             });
             let age = now.saturating_sub(ended.unwrap_or(now));
             let stale = Version::is_another(asked.as_ref(), question.version.as_ref())
@@ -131,10 +148,6 @@ pub(super) fn name_of(certainty: Certainty) -> &'static str {
         Certainty::Certain => "certain",
         Certainty::Unknown => "unknown",
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {

@@ -55,8 +55,8 @@ pub(super) const WRITE_SCHEMA_VERSION: &str = "INSERT INTO ledger_schema (versio
 /// the last that came to something. No row for one that is free.
 pub(super) const READ_QUESTION: &str = "
     SELECT CASE WHEN q.asking IS NULL THEN q.state
-                WHEN a.state = 'sending' THEN 'sending' ELSE 'unknown' END, a.id,
-           q.picture_length, q.picture_start, q.picture_etag,
+                WHEN a.state = 'sending' THEN 'sending' ELSE 'unknown' END AS state,
+           a.id AS attempt, q.picture_length, q.picture_start, q.picture_etag,
            a.owner, a.slot_us, a.ended_us, a.http_status, a.request_id, a.images, a.certainty, a.answer
     FROM question q JOIN attempt a ON a.id = COALESCE(q.asking, q.attempt)
     WHERE q.identity = $1";

@@ -15,9 +15,10 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use tokio::time::Instant;
 
 use super::file::{self, Pools, said};
+use super::identity::hex;
 use super::owner::{self, Owner};
 use super::quota::{Pace, micros};
-use super::rows::{self, Row, hex};
+use super::rows::{self, Row};
 use super::{
     Booked, Elsewhere, Ending, Intent, Look, Moment, Question, Reuse, Terms, micros_of, sql,
 };
@@ -148,7 +149,7 @@ impl Sqlite {
             .bind(&identity)
             .bind(id)
             .bind(version.and_then(|v| v.length).and_then(|length| i64::try_from(length).ok()))
-            .bind(version.map(|v| hex(&v.start)))
+            .bind(version.map(|v| hex(v.start)))
             .bind(version.and_then(|v| v.etag.clone()))
             .execute(&mut *books)
             .await

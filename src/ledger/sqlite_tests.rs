@@ -1,15 +1,15 @@
 use std::cell::Cell;
 
 use super::*;
-use crate::bbox::{AspectRatio, BBox};
-use crate::detect::{EMO_DETECT, Judgement};
-use crate::ledger::{Disposition, Identity, Settlement};
+use crate::bbox::BBox;
+use crate::detect::Judgement;
+use crate::ledger::samples::{self, question};
+use crate::ledger::{Disposition, Settlement, spacing};
 use crate::probe::Version;
 use crate::reason::{Reason, ReasonCode};
 use crate::report::Billing;
-use crate::source::Source;
 
-#[path = "sqlite_model.rs"]
+#[path = "sqlite_model_tests.rs"]
 mod model;
 
 thread_local! {
@@ -25,26 +25,8 @@ fn advance(micros: i64) {
     NOW.set(NOW.get() + micros);
 }
 
-fn question(number: usize) -> Question {
-    let source = Source::url(format!("https://h/{number}.jpg"));
-    Question {
-        identity: Identity::of(&source, "endpoint", "model"),
-        version: None,
-        source: format!("https://h/{number}.jpg"),
-        ratio: AspectRatio::Square,
-        detector: &EMO_DETECT,
-        model: "model".to_owned(),
-    }
-}
-
 fn terms() -> Terms {
-    Terms {
-        account: "account".to_owned(),
-        spacing: super::super::spacing(5.0),
-        run: "run".to_owned(),
-        max_calls: None,
-        reuse: Reuse::default(),
-    }
+    samples::terms(spacing(5.0), None)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -121,7 +103,7 @@ fn a_pace_of_minutes_is_kept() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
-        let slow = Terms { spacing: super::super::spacing(0.01), ..terms() };
+        let slow = Terms { spacing: spacing(0.01), ..terms() };
         for (number, least, most) in [(1, 0, 1), (2, 103, 104), (3, 103, 104)] {
             let slot = slot_of(books.intend(&question(number), &slow).await.unwrap());
             assert!((least..most).contains(&slot.as_secs()), "{slot:?}");
