@@ -110,7 +110,9 @@ impl From<&HeaderError> for Reason {
                 Self::new(ReasonCode::NotAnImage, message).found(found.to_string()).required(take())
             }
             HeaderError::SizeDeferred { .. } => Self::new(ReasonCode::SizeDeferred, message),
-            _ => Self::new(ReasonCode::CorruptHeader, message),
+            HeaderError::Corrupt { .. } | HeaderError::Truncated { .. } => {
+                Self::new(ReasonCode::CorruptHeader, message)
+            }
         }
     }
 }

@@ -215,7 +215,12 @@ impl Verdict {
     pub fn boxes(&self) -> Option<(BBox, BBox)> {
         match *self {
             Self::Accepted { face, ext } | Self::BoxMismatch { face, ext } => Some((face, ext)),
-            _ => None,
+            Self::Eligible
+            | Self::RejectedLocal
+            | Self::RejectedRemote
+            | Self::Undetermined
+            | Self::Failed
+            | Self::Skipped => None,
         }
     }
 }

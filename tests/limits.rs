@@ -26,7 +26,7 @@ fn sides_at_the_documented_edges() {
         (399, 7_001, vec![too_short(399), too_long(7_001)]),
         (7_001, 399, vec![too_short(399), too_long(7_001)]),
     ] {
-        for format in FORMATS {
+        for &format in Format::ALL {
             let header = Header::new(format, width, height, None);
             assert_eq!(Limits::default().check(&header), broken, "{format} {width}×{height}");
         }
@@ -118,8 +118,6 @@ fn too_short(found: u32) -> Violation {
 fn too_long(found: u32) -> Violation {
     Violation::LongestSideAboveMax { found, required: 7_000 }
 }
-
-const FORMATS: [Format; 4] = [Format::Jpeg, Format::Png, Format::Bmp, Format::WebP];
 
 fn sides(shortest_side_min: u32, longest_side_max: u32) -> Limits {
     let mut limits = Limits::default();

@@ -47,7 +47,9 @@ impl Counts {
             | Verdict::Undetermined
             | Verdict::Skipped => false,
             Verdict::Failed => !report.reasons.iter().any(sent_nothing),
-            _ => true,
+            Verdict::Accepted { .. } | Verdict::RejectedRemote | Verdict::BoxMismatch { .. } => {
+                true
+            }
         };
         if report.from_ledger {
             self.known = self.known.saturating_add(report.billing.images);

@@ -142,7 +142,10 @@ impl Redo {
                 Certainty::Certain => self.unknown && report.reasons.iter().any(is_unknown),
             },
             Verdict::Eligible => self.eligible,
-            _ => false,
+            Verdict::Accepted { .. }
+            | Verdict::RejectedLocal
+            | Verdict::RejectedRemote
+            | Verdict::BoxMismatch { .. } => false,
         }
     }
 }

@@ -168,7 +168,14 @@ fn answered(status: u16, wait: Option<Duration>, answer: &Answer, attempt: Retry
             let code = code.clone().map_or(ReasonCode::CheckPassFalse, ReasonCode::Service);
             settled(Judgement::Rejected(said(code, answer)), billing)
         }
-        (_, Some(code)) => coded(status, code, wait, answer, attempt, billing),
+        (
+            Finding::Absent
+            | Finding::Unreadable
+            | Finding::Passed { .. }
+            | Finding::Incomplete(_)
+            | Finding::Failed,
+            Some(code),
+        ) => coded(status, code, wait, answer, attempt, billing),
         (Finding::Failed, None) => {
             settled(Judgement::Rejected(said(ReasonCode::CheckPassFalse, answer)), billing)
         }

@@ -407,7 +407,9 @@ impl Settlement {
             | Disposition::Refused(reason)
             | Disposition::Unknown(reason)
             | Disposition::Unbooked(reason) => Some(reason),
-            _ => None,
+            Disposition::Settled(Judgement::Passed { .. })
+            | Disposition::NotSent
+            | Disposition::NoBooks(_) => None,
         }
     }
 }

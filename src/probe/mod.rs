@@ -233,7 +233,10 @@ impl Refusal {
         let reason = Reason::from(error);
         match error {
             HeaderError::SizeDeferred { .. } => Self::undetermined(reason),
-            _ => Self::rejected(reason),
+            HeaderError::Unsupported { .. }
+            | HeaderError::NotAnImage { .. }
+            | HeaderError::Corrupt { .. }
+            | HeaderError::Truncated { .. } => Self::rejected(reason),
         }
     }
 }
