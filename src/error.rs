@@ -19,9 +19,9 @@ pub enum GateError {
     /// A setting that cannot work; no call has left.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The books failed before a call for this source could leave, or leave again: what left, if
-    /// anything, was refused without a bill. (Of an answer that came and could not be written down
-    /// the bill is in its report.)
+    /// The books failed before the next call for this source could leave; earlier ones, if there
+    /// were any, were answered without a bill. (An answer that came and could not be written down
+    /// is a report, which has its bill.)
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The gate was closed before this source's call; no call has left for it.

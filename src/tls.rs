@@ -1,4 +1,4 @@
-//! One TLS configuration for both clients: rustls on ring, the platform's roots.
+//! TLS for both clients, each with its own protocols and roots: rustls on ring, the platform's verifier.
 
 use std::fmt;
 use std::sync::Arc;

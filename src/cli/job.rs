@@ -1,4 +1,4 @@
-//! One run of the program: where its sources come from, where its results go, how it ends.
+//! One batch: where its sources come from, where its results go, how it ends.
 
 use std::io::{IsTerminal as _, Write};
 use std::path::Path;
@@ -29,7 +29,7 @@ pub(super) struct Job {
     /// How many sources are to be done, where progress is to say so.
     total: Option<u64>,
     /// How many must be done for the results to be whole: known where the input was read for
-    /// `--resume`. The end of a run is held against nothing that depends on what is shown of it.
+    /// `--resume`. Not `total`, which depends on what is shown.
     due: Option<u64>,
     earlier: Earlier,
 }

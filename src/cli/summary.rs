@@ -6,11 +6,10 @@ use crate::cli::text;
 /// Whether calls were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Calls {
-    /// They were.
     Made,
-    /// They were held back to learn what they would cost.
+    /// By `--dry-run`, which tells what they would cost.
     HeldBack,
-    /// They were not asked for.
+    /// By `probe`.
     NotAsked,
 }
 

@@ -120,7 +120,7 @@ pub(crate) enum Judgement {
         /// The dynamic area's box.
         ext: BBox,
     },
-    /// The picture was refused.
+    /// The picture did not pass.
     Rejected(Reason),
     /// Billed, and no verdict can be read from it.
     Unusable(Reason),

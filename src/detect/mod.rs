@@ -1,7 +1,7 @@
 //! The paid call: one request, sent at most once, and what became of it.
 //!
-//! Its client has habits opposite to those of the image fetches: it follows nothing, repeats
-//! nothing and keeps no idle connection for long. Nothing here decides whether to ask again; that
+//! Unlike an image fetch it is led nowhere else, is not made again, and comes over a connection that
+//! was not idle for long. Nothing here decides whether to ask again; that
 //! is [`decide`]'s, on the outcome.
 
 mod body;

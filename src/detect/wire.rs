@@ -40,7 +40,7 @@ impl Answer {
         let whole: &RawValue = serde_json::from_slice(body).ok()?;
         let whole: Whole<'_> = read(Some(whole).filter(|raw| is_object(raw))?)?;
         let top_code = whole.code.and_then(text);
-        // One that cannot be read may say anything, a verdict too.
+        // An `output` that says one thing twice may hold any verdict: the whole body is unreadable.
         let (finding, said) = match whole.output.filter(|raw| is_object(raw)) {
             Some(raw) => ((detector.read)(raw)?, read(raw)?),
             None if top_code.is_none() => return None,

@@ -260,8 +260,9 @@ pub(crate) struct Reuse {
     pub(crate) retry_unknown: Option<Moment>,
 }
 
-/// A moment in the books' life, told by two marks: the time alone would run backwards with the
-/// clock, the attempts alone would take one that was under way for one that had ended.
+/// A moment in the books' life, told by the time and by the last attempt: by the time alone, a clock
+/// set back would put later attempts before it; by attempts alone, one still under way would count
+/// as ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     /// Microseconds since 1970.

@@ -136,7 +136,8 @@ pub(super) fn state_of(ending: &Ending) -> &'static str {
     match ending.settlement.disposition {
         Disposition::Settled(_) => "settled",
         Disposition::Refused(_) | Disposition::NotSent => "refused",
-        // The last two are no endings; whoever makes one of them asks for nothing twice.
+        // Callers are told of the last two, and no attempt ends in them; should one, then so that
+        // it is not repeated.
         Disposition::Unknown(_) | Disposition::NoBooks(_) | Disposition::Unbooked(_) => "unknown",
     }
 }

@@ -1,5 +1,5 @@
-//! What an answer about the picture brings: the file (200), a part of it (206), or that it ends
-//! sooner (416).
+//! What a [`Transfer`] makes of an answer about the picture: the file (200), a part of it (206), or
+//! that it ends sooner (416). Its requests are in `fetch.rs`.
 
 use hyper::Response;
 use hyper::body::{Body as _, Incoming};
