@@ -113,7 +113,7 @@ mod tests {
 
     use super::*;
 
-    /// A peer that has sent a byte at every so-manieth look only.
+    /// A peer that has a byte to read at each look but every nth.
     struct Peer {
         looks: usize,
         silent_every: usize,
