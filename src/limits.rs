@@ -20,7 +20,7 @@ use crate::header::{Format, Header, one_of};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The formats that may be paid for. Default: the four the service takes.
+    /// The formats that may be paid for. Default: those the service takes.
     pub formats: Vec<Format>,
     /// The least length of the shorter side, in pixels, inclusive. Default 400.
     pub shortest_side_min: u32,

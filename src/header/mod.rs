@@ -301,7 +301,7 @@ enum Look {
     More(usize),
     /// A JPEG, to be walked through.
     Jpeg,
-    /// None of the four formats.
+    /// No format that is read.
     Other,
 }
 

@@ -1,4 +1,4 @@
-//! A name for what is none of the four formats.
+//! A name for what is no format that is read.
 //!
 //! `infer` knows signatures; what has none (markup, JSON, text) is looked at here.
 
