@@ -1,4 +1,5 @@
-//! TLS for both clients, each with its own protocols and roots: rustls on ring, the platform's verifier.
+//! TLS for both clients, each with its own protocols and roots: rustls on ring, the platform's
+//! verifier.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The paid call: one request, sent at most once, and what became of it.
 //!
 //! Unlike an image fetch it is led nowhere else, is not made again, and comes over a connection that
-//! was not idle for long. Nothing here decides whether to ask again; that
-//! is [`decide`]'s, on the outcome.
+//! was not idle for long. Nothing here decides whether to ask again; that is [`decide`]'s, on the
+//! outcome.
 
 mod body;
 mod decide;
