@@ -192,7 +192,8 @@ impl LocalArguments {
     }
 
     pub(super) fn run_options(&self) -> RunOptions {
-        RunOptions { concurrency: self.concurrency }
+        // Reports are printed as they come, so none waits for long.
+        RunOptions { concurrency: self.concurrency, backlog: self.concurrency }
     }
 }
 

@@ -3,7 +3,7 @@
 //! It speaks raw bytes, without an HTTP library: most of what origins do wrong, a library would
 //! set right or refuse to send.
 
-// Each test binary uses its own part of this.
+// Each test binary uses its own part of this, here and below.
 #![allow(dead_code)]
 
 mod answers;
@@ -21,7 +21,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+#[allow(unused_imports)]
 pub(crate) use answers::*;
+#[allow(unused_imports)]
 pub(crate) use pictures::*;
 
 /// One thing an origin does on its connection.
