@@ -230,8 +230,8 @@ fn kind(value: &Result<Value, serde_json::Error>) -> String {
 const IMAGE_ID: &str = "image_id is a string or a whole number of 64 bits";
 
 /// Sources in a batch, and batches read ahead: memory does not grow with the input.
-const BATCH: usize = 64;
-const BATCHES: usize = 4;
+const BATCH: usize = 256;
+const BATCHES: usize = 2;
 const LONGEST_LINE: usize = 1_024 * 1_024;
 
 /// Characters of a bad line that its result shows as its source.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::stream::StreamExt as _;
+use tokio::time::MissedTickBehavior;
 
 use crate::cli::counts::{Counts, Earlier};
 use crate::cli::progress::{self, Progress};
@@ -28,6 +29,8 @@ impl Layout {
 /// Prints results and counts them.
 pub(super) struct Printer {
     out: BufWriter<Patient>,
+    /// What is being printed; only its memory is kept.
+    line: Vec<u8>,
     layout: Layout,
     pub(super) counts: Counts,
     reader_gone: bool,
@@ -46,6 +49,7 @@ impl Printer {
     ) -> Self {
         Self {
             out: BufWriter::with_capacity(BUFFER, Patient(out)),
+            line: Vec::new(),
             layout,
             counts: Counts::default(),
             reader_gone: false,
@@ -61,6 +65,8 @@ impl Printer {
         let stopper = run.stopper();
         let mut ticks = tokio::time::interval(progress::EVERY);
         ticks.reset();
+        let mut lingered = tokio::time::interval(LINGER);
+        lingered.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             // Lines are written out as soon as the run makes us wait, and in bulk while it does
             // not.
@@ -70,7 +76,7 @@ impl Printer {
                     let unwritten = !self.out.buffer().is_empty();
                     tokio::select! {
                         next = run.next() => next,
-                        () = tokio::time::sleep(LINGER), if unwritten => {
+                        _ = lingered.tick(), if unwritten => {
                             self.written(|out| out.flush(), &stopper);
                             continue;
                         }
@@ -103,20 +109,25 @@ impl Printer {
 
     fn print(&mut self, report: &Report, stopper: &Stopper) {
         let heading = self.layout == Layout::Table && !std::mem::replace(&mut self.headed, true);
-        let text = match self.layout {
-            // A report always has a JSON form: its keys are texts and its numbers finite.
-            Layout::JsonLines => serde_json::to_string(report).unwrap_or_default(),
-            Layout::Table => row(report),
-        };
+        let mut line = std::mem::take(&mut self.line);
+        line.clear();
+        match self.layout {
+            // A report always has a JSON form, its keys are texts and its numbers finite; and into
+            // memory all can be written.
+            Layout::JsonLines => drop(serde_json::to_writer(&mut line, report)),
+            Layout::Table => line.extend_from_slice(row(report).as_bytes()),
+        }
+        line.push(b'\n');
         self.written(
             |out| {
                 if heading {
                     writeln!(out, "{}", heading_row())?;
                 }
-                writeln!(out, "{text}")
+                out.write_all(&line)
             },
             stopper,
         );
+        self.line = line;
     }
 
     fn written(

@@ -40,7 +40,7 @@ fn an_input_that_breaks_off_is_a_run_that_stopped() {
 fn an_input_that_is_deleted_is_read_to_its_end() {
     let desk = Desk::new();
     // More than is read ahead.
-    let pictures = desk.listed(900);
+    let pictures = desk.listed(1_500);
     for picture in &pictures[..1] {
         let late = std::time::Duration::from_secs(1);
         desk.rig.emu.script(picture, [emo_preflight::emulator::Fate::judge().late(late)]);
@@ -50,7 +50,7 @@ fn an_input_that_is_deleted_is_read_to_its_end() {
     std::fs::remove_file(desk.path(INPUT)).unwrap();
     let done = running.finish();
     done.assert_status(0);
-    assert_eq!(desk.results().len(), 900);
+    assert_eq!(desk.results().len(), 1_500);
 }
 
 #[test]
