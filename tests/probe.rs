@@ -56,7 +56,8 @@ async fn metadata_is_jumped_over_not_read() {
     let file = jpeg(640, 800, 60_000, 3_000_000);
     let [outcome] = check([row("EXIF of 60 KB", move |r| ranged(r, &file))
         .requests(2)
-        .bytes(0..=20 * KIB)
+        // Behind the first jump a header is taken to be about to end.
+        .bytes(8 * KIB..=8 * KIB)
         .size(640, 800)])
     .await;
     // SOI, then the segment.

@@ -5,7 +5,6 @@ use hyper::Response;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_RANGE, ETAG, HeaderMap};
 
-use super::body::Body;
 use super::fetch::{Hop, Transfer};
 use super::head::{excerpt, identity_only, text_of};
 use super::range::{ByteRange, ContentRange};
@@ -71,7 +70,7 @@ impl Transfer<'_> {
     ) -> Result<Hop, Trouble> {
         let most = part.last.saturating_sub(part.first).saturating_add(1);
         let mut landing = Vec::new();
-        let mut body = Body::new(response.into_body(), self.shared.options.progress_timeout);
+        let mut body = self.body(response);
         while length(&landing) < most {
             let Some(bytes) = body.next().await? else {
                 return Err(cut_short(most, length(&landing)));
@@ -94,7 +93,7 @@ impl Transfer<'_> {
         from: u64,
         part: Option<ByteRange>,
     ) -> Result<Hop, Trouble> {
-        let mut body = Body::new(response.into_body(), self.shared.options.progress_timeout);
+        let mut body = self.body(response);
         let mut at = from;
         let broke_off = loop {
             if part.is_none()

@@ -3,28 +3,37 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout};
 
-use super::trouble::{Trouble, broken, stalled};
+use super::trouble::{Trouble, broken, stalled, within};
 
 /// A body that is given up on when it no longer gets on.
 pub(super) struct Body {
     incoming: Incoming,
     pace: Pace,
+    /// When it is given up on in any case.
+    end: Option<Instant>,
 }
 
 impl Body {
-    pub(super) fn new(incoming: Incoming, span: Duration) -> Self {
-        Self { incoming, pace: Pace::new(span, Instant::now()) }
+    pub(super) fn new(incoming: Incoming, span: Duration, end: Option<Instant>) -> Self {
+        Self { incoming, pace: Pace::new(span, Instant::now()), end }
     }
 
     /// What arrived next; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
-        let left = self.pace.left(Instant::now());
-        let Ok(next) = timeout(left, data(&mut self.incoming)).await else {
-            return Err(stalled(LEAST_IN_A_SPAN, self.pace.span, self.pace.arrived));
+        let (span, arrived) = (self.pace.span, self.pace.arrived);
+        let next = match data(&mut self.incoming).now_or_never() {
+            // Most of it is here with its head, and needs no timer.
+            Some(next) => next,
+            None => {
+                let left = self.pace.left(Instant::now());
+                let late = || stalled(LEAST_IN_A_SPAN, span, arrived);
+                within(left, self.end, data(&mut self.incoming), late).await?
+            }
         };
         let next = next.map_err(|e| broken(&e))?;
         self.pace.note(next.as_ref().map_or(0, Bytes::len), Instant::now());
@@ -34,8 +43,11 @@ impl Body {
     /// Waits a moment for the end of a body all of which is here, so that its connection can serve
     /// again. False when it goes on instead.
     pub(super) async fn ends(mut self) -> bool {
-        let next = timeout(WORTH_WAITING, self.next()).await;
-        !matches!(next, Ok(Ok(Some(bytes))) if !bytes.is_empty())
+        let next = match data(&mut self.incoming).now_or_never() {
+            Some(next) => Some(next),
+            None => timeout(WORTH_WAITING, data(&mut self.incoming)).await.ok(),
+        };
+        !matches!(next, Some(Ok(Some(bytes))) if !bytes.is_empty())
     }
 }
 

@@ -2,21 +2,24 @@
 //! that is hung up on where it does not, our own redirects.
 
 use std::error::Error;
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use hyper::StatusCode;
+use hyper::body::Incoming;
 use hyper::header::LOCATION;
+use hyper::{Response, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
-use super::body::drain;
+use super::body::{Body, drain};
 use super::guard::PrivateAddress;
 use super::head::{excerpt, retry_after};
 use super::http::{Connections, Target};
 use super::redirect::{is_redirect, location, target};
 use super::trouble::{
-    Trouble, broken, busy, private, refused_by_status, unanswered, undetermined, unusable,
+    Trouble, broken, busy, private, refused_by_status, unanswered, undetermined, unusable, within,
 };
 use super::version::VersionBuilder;
 use super::walk::Walk;
@@ -47,6 +50,7 @@ pub(super) async fn fetch(shared: &Shared, mut url: Url) -> (Result<Fetched, Ref
         url,
         target,
         taken: Duration::ZERO,
+        end: None,
         walk: Walk::new(),
         ranges: true,
         restarts: 0,
@@ -67,6 +71,9 @@ pub(super) struct Transfer<'a> {
     /// What counts against the time-out. Waiting for one's turn is not the origin's fault, and is
     /// not in it.
     taken: Duration,
+    /// When that is over, unless the request under way ends before; none where no clock counts that
+    /// far.
+    end: Option<Instant>,
     pub(super) walk: Walk,
     /// Off once the origin has shown that it makes no sense of Range.
     pub(super) ranges: bool,
@@ -87,35 +94,38 @@ pub(super) enum Hop {
 impl Transfer<'_> {
     async fn run(&mut self) -> Result<Fetched, Refusal> {
         let mut pauses = RETRIES.with_jitter_seed(fastrand::u64(..)).build();
-        let hosts = &self.shared.hosts;
         let mut kept = None;
         loop {
-            let host = host_of(&self.url).to_owned();
-            let place = match kept.take() {
-                Some(place) => place,
-                None => hosts.enter(&host).await,
+            let (host, place) = match kept.take() {
+                Some(kept) => kept,
+                None => {
+                    let host = self.shared.hosts.named(host_of(&self.url));
+                    let place = host.enter().await;
+                    (host, place)
+                }
             };
             let patience = self.left();
-            hosts.until_welcome(&host, patience).await.map_err(|asked| busy(patience, asked))?;
+            host.until_welcome(patience).await.map_err(|asked| busy(patience, asked))?;
             let begun = Instant::now();
-            let hop = tokio::time::timeout(self.left(), self.hop()).await;
+            self.end = begun.checked_add(self.left());
+            let hop = self.hop().await;
             self.taken += begun.elapsed();
             // A connection goes back to the pool in a task of its own: who comes next is to find
             // it there.
-            tokio::task::yield_now().await;
-            let Ok(hop) = hop else { return self.out_of_time() };
+            turn_of_others().await;
             match hop {
                 Ok(Hop::Known(answer)) => return self.conclude(answer),
                 Ok(Hop::Again) => {
                     // Whoever has begun goes on: to queue anew for each part would keep all
                     // pictures of a busy host unfinished.
-                    kept = (host_of(&self.url) == host).then_some(place);
+                    kept = (host_of(&self.url) == host.name).then_some((host, place));
                 }
                 Err(Trouble::Final(refusal)) => return Err(refusal),
+                Err(Trouble::OutOfTime) => return self.out_of_time(),
                 Err(Trouble::Passing { refusal, wait }) => {
                     if let Some(wait) = wait {
                         // Before the place is free: whoever gets it next is to know.
-                        hosts.leave_alone(&host, wait);
+                        host.leave_alone(wait);
                     }
                     drop(place);
                     self.over = Connections::Fresh;
@@ -138,6 +148,10 @@ impl Transfer<'_> {
 
     fn left(&self) -> Duration {
         self.shared.options.timeout.saturating_sub(self.taken)
+    }
+
+    pub(super) fn body(&self, response: Response<Incoming>) -> Body {
+        Body::new(response.into_body(), self.shared.options.progress_timeout, self.end)
     }
 
     fn out_of_time(&mut self) -> Result<Fetched, Refusal> {
@@ -168,10 +182,9 @@ impl Transfer<'_> {
         let request = self.shared.http.get(&self.target, asked, etag, self.over);
         self.spent.requests += 1;
         let span = self.shared.options.progress_timeout;
-        let response = match tokio::time::timeout(span, request).await {
-            Ok(sent) => sent.map_err(|e| self.unsent(&e))?,
-            Err(_) => return Err(self.silent()),
-        };
+        let response = within(span, self.end, request, || silent(span, &mut self.has_been_silent))
+            .await?
+            .map_err(|e| self.unsent(&e))?;
         match response.status() {
             StatusCode::OK => self.whole(response).await,
             StatusCode::PARTIAL_CONTENT => match asked {
@@ -241,16 +254,6 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    /// Once, what kept silent may have been a kept connection that died unnoticed, behind a NAT
-    /// say; twice, it is the origin.
-    fn silent(&mut self) -> Trouble {
-        let refusal = unanswered(self.shared.options.progress_timeout);
-        if std::mem::replace(&mut self.has_been_silent, true) {
-            return Trouble::Final(refusal);
-        }
-        Trouble::Passing { refusal, wait: None }
-    }
-
     /// Why a request got no answer. Not all of them left.
     fn unsent(&mut self, error: &(dyn Error + 'static)) -> Trouble {
         if let Some(refused) = causes(error).find_map(|e| e.downcast_ref::<PrivateAddress>()) {
@@ -259,10 +262,34 @@ impl Transfer<'_> {
         }
         if is_timeout(error) {
             // The connection did not even answer a ping (RFC 9113, section 6.7).
-            return self.silent();
+            return silent(self.shared.options.progress_timeout, &mut self.has_been_silent);
         }
         broken(error)
     }
+}
+
+/// Once, what kept silent may have been a kept connection that died unnoticed, behind a NAT say;
+/// twice, it is the origin.
+fn silent(span: Duration, before: &mut bool) -> Trouble {
+    let refusal = unanswered(span);
+    if std::mem::replace(before, true) {
+        return Trouble::Final(refusal);
+    }
+    Trouble::Passing { refusal, wait: None }
+}
+
+/// Lets those run that this worker has at hand. Tokio's own `yield_now` also looks after its sockets
+/// first, which takes as long as a fiftieth of a fetch.
+async fn turn_of_others() {
+    let mut is_over = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut is_over, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn host_of(url: &Url) -> &str {

@@ -59,8 +59,8 @@ pub(super) fn excerpt(text: &str) -> String {
     }
 }
 
-pub(super) fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<String> {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+pub(super) fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<Cow<'_, str>> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
 }
 
 const LONGEST_EXCERPT: usize = 100;

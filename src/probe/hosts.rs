@@ -2,7 +2,7 @@
 //! left alone (`Retry-After`, RFC 9110, section 10.2.3).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -11,13 +11,15 @@ use tokio::time::Instant;
 /// What is known of the hosts in use. A host nobody uses is forgotten.
 pub(super) struct Hosts {
     per_host: usize,
-    known: Mutex<HashMap<String, Host>>,
+    known: Mutex<HashMap<String, Arc<Host>>>,
 }
 
-struct Host {
+/// What is known of one host.
+pub(super) struct Host {
+    pub(super) name: String,
     places: Arc<Semaphore>,
     /// When it may be asked again, and how long it had asked to be left alone.
-    not_before: Option<(Instant, Duration)>,
+    not_before: Mutex<Option<(Instant, Duration)>>,
 }
 
 impl Hosts {
@@ -26,27 +28,46 @@ impl Hosts {
         Self { per_host: per_host.min(Semaphore::MAX_PERMITS), known: Mutex::default() }
     }
 
-    /// Waits for a place at `host`.
-    pub(super) async fn enter(&self, host: &str) -> Option<OwnedSemaphorePermit> {
-        let places = self.with(host, |host| Arc::clone(&host.places));
+    pub(super) fn named(&self, name: &str) -> Arc<Host> {
+        let mut known = locked(&self.known);
+        if let Some(host) = known.get(name) {
+            return Arc::clone(host);
+        }
+        if known.len() >= FORGET_FROM {
+            let now = Instant::now();
+            known.retain(|_, host| {
+                let is_in_use = Arc::strong_count(host) > 1;
+                is_in_use || host.not_before().is_some_and(|(until, _)| until > now)
+            });
+        }
+        let host = Arc::new(Host {
+            name: name.to_owned(),
+            places: Arc::new(Semaphore::new(self.per_host)),
+            not_before: Mutex::default(),
+        });
+        known.insert(name.to_owned(), Arc::clone(&host));
+        host
+    }
+}
+
+impl Host {
+    /// Waits for a place.
+    pub(super) async fn enter(&self) -> Option<OwnedSemaphorePermit> {
         // The semaphore is never closed; without a permit the request is merely not counted.
-        places.acquire_owned().await.ok()
+        Arc::clone(&self.places).acquire_owned().await.ok()
     }
 
-    /// Waits until `host` wants to be asked again. If that takes longer than `patience`, does not
-    /// wait and says what Retry-After the host had sent: else it would hold up all that comes
-    /// behind, batch after batch.
-    pub(super) async fn until_welcome(
-        &self,
-        host: &str,
-        patience: Duration,
-    ) -> Result<(), Duration> {
-        let begun = Instant::now();
-        while let Some((until, asked)) = self.with(host, |host| host.not_before) {
-            if until <= Instant::now() {
+    /// Waits until it wants to be asked again. If that takes longer than `patience`, does not wait
+    /// and says what Retry-After it had sent: else it would hold up all that comes behind, batch
+    /// after batch.
+    pub(super) async fn until_welcome(&self, patience: Duration) -> Result<(), Duration> {
+        let mut begun = None;
+        while let Some((until, asked)) = self.not_before() {
+            let now = Instant::now();
+            if until <= now {
                 break;
             }
-            if until.saturating_duration_since(begun) > patience {
+            if until.saturating_duration_since(*begun.get_or_insert(now)) > patience {
                 return Err(asked);
             }
             tokio::time::sleep_until(until).await;
@@ -54,26 +75,20 @@ impl Hosts {
         Ok(())
     }
 
-    /// `host` asked not to be bothered for `wait`, of which at most a minute is granted.
-    pub(super) fn leave_alone(&self, host: &str, wait: Duration) {
+    /// It asked not to be bothered for `wait`, of which at most a minute is granted.
+    pub(super) fn leave_alone(&self, wait: Duration) {
         let until = Instant::now() + wait.min(LONGEST_WAIT);
-        self.with(host, |host| host.not_before = host.not_before.max(Some((until, wait))));
+        let mut not_before = locked(&self.not_before);
+        *not_before = not_before.max(Some((until, wait)));
     }
 
-    fn with<T>(&self, name: &str, act: impl FnOnce(&mut Host) -> T) -> T {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= FORGET_FROM && !known.contains_key(name) {
-            let now = Instant::now();
-            known.retain(|_, host| {
-                Arc::strong_count(&host.places) > 1
-                    || host.not_before.is_some_and(|(until, _)| until > now)
-            });
-        }
-        act(known.entry(name.to_owned()).or_insert_with(|| Host {
-            places: Arc::new(Semaphore::new(self.per_host)),
-            not_before: None,
-        }))
+    fn not_before(&self) -> Option<(Instant, Duration)> {
+        *locked(&self.not_before)
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const LONGEST_WAIT: Duration = Duration::from_secs(60);

@@ -161,8 +161,7 @@ impl Probe {
         if let Some(header) = source.known_header {
             return self.judge(header, None, None);
         }
-        // In a box: what has been begun is moved around a few times before it is first polled.
-        match Box::pin(fetch::fetch(&self.0, url)).await {
+        match fetch::fetch(&self.0, url).await {
             (Ok(found), spent) => self.judge(found.header, Some(found.version), Some(spent)),
             (Err(refusal), spent) => Sight { fetch: Some(spent), ..refusal.into() },
         }

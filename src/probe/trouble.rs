@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use hyper::StatusCode;
+use tokio::time::{Instant, timeout};
 
 use super::Refusal;
 use super::guard::PrivateAddress;
@@ -18,6 +19,21 @@ pub(super) enum Trouble {
     Passing { refusal: Refusal, wait: Option<Duration> },
     /// It will not.
     Final(Refusal),
+    /// The time that the picture had as a whole is over.
+    OutOfTime,
+}
+
+/// Does `work` within `span`, and before `end` in any case: one timer for both. `late` says what it
+/// means that the span was too short.
+pub(super) async fn within<T>(
+    span: Duration,
+    end: Option<Instant>,
+    work: impl Future<Output = T>,
+    late: impl FnOnce() -> Trouble,
+) -> Result<T, Trouble> {
+    let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
+    let done = timeout(span.min(left), work).await;
+    done.map_err(|_| if left <= span { Trouble::OutOfTime } else { late() })
 }
 
 impl From<Refusal> for Trouble {

@@ -1,6 +1,8 @@
 //! Which version of a picture was looked at: total length and the SHA-256 of its first bytes, so
 //! that a verdict on one picture is not given for another that took its place.
 
+use std::borrow::Cow;
+
 use sha2::{Digest as _, Sha256};
 
 /// A picture's version, independent of how its bytes were fetched.
@@ -39,17 +41,17 @@ pub(crate) struct VersionBuilder {
 impl VersionBuilder {
     /// Notes what an answer says of the file; false when it contradicts an earlier answer.
     #[must_use]
-    pub(super) fn note(&mut self, etag: Option<String>, total: Option<u64>) -> bool {
+    pub(super) fn note(&mut self, etag: Option<Cow<'_, str>>, total: Option<u64>) -> bool {
         // A weak tag does not promise equal bytes, and one without quotes is no tag (RFC 9110,
         // section 8.8.3).
         let etag = etag.filter(|tag| tag.len() > 1 && tag.starts_with('"') && tag.ends_with('"'));
         if known_and_different(self.total.as_ref(), total.as_ref())
-            || known_and_different(self.etag.as_ref(), etag.as_ref())
+            || known_and_different(self.etag.as_deref(), etag.as_deref())
         {
             return false;
         }
         self.total = self.total.or(total);
-        self.etag = self.etag.take().or(etag);
+        self.etag = self.etag.take().or_else(|| etag.map(Cow::into_owned));
         true
     }
 
@@ -101,7 +103,7 @@ impl VersionBuilder {
     }
 }
 
-fn known_and_different<T: PartialEq>(a: Option<&T>, b: Option<&T>) -> bool {
+fn known_and_different<T: PartialEq + ?Sized>(a: Option<&T>, b: Option<&T>) -> bool {
     matches!((a, b), (Some(a), Some(b)) if a != b)
 }
 

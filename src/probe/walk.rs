@@ -9,6 +9,9 @@ pub(super) struct Walk {
     reader: HeaderReader,
     pub(super) version: VersionBuilder,
     next_length: u64,
+    /// Behind the last byte that was read.
+    reached: u64,
+    has_jumped: bool,
     bad_landings: u32,
 }
 
@@ -18,6 +21,8 @@ impl Walk {
             reader: HeaderReader::new(),
             version: VersionBuilder::default(),
             next_length: FIRST_RANGE,
+            reached: 0,
+            has_jumped: false,
             bad_landings: 0,
         }
     }
@@ -40,7 +45,10 @@ impl Walk {
         let missing = self.version.missing_from();
         let first = missing.into_iter().chain(wish.map(|(at, _)| at)).min().unwrap_or(0);
         let end = wish.map_or(first, |(at, length)| at.saturating_add(length));
-        let wanted = end.saturating_sub(first).max(self.next_length);
+        // Behind the first gap most headers are about to end; behind the next they may go on.
+        let is_first_jump = first > self.reached && !self.has_jumped;
+        let least = if is_first_jump { FIRST_RANGE } else { self.next_length };
+        let wanted = end.saturating_sub(first).max(least);
         ByteRange::new(first, wanted.min(most))
     }
 
@@ -59,6 +67,8 @@ impl Walk {
     }
 
     pub(super) fn feed(&mut self, at: u64, bytes: &[u8]) {
+        self.has_jumped |= at > self.reached;
+        self.reached = at.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         self.version.feed(at, bytes);
         // An error is sticky in the reader: `answer` gives it.
         let _ = self.reader.feed(at, bytes);
