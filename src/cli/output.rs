@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::stream::StreamExt as _;
-use tokio::time::MissedTickBehavior;
 
 use crate::cli::counts::{Counts, Earlier};
 use crate::cli::progress::{self, Progress};
@@ -65,8 +64,6 @@ impl Printer {
         let stopper = run.stopper();
         let mut ticks = tokio::time::interval(progress::EVERY);
         ticks.reset();
-        let mut lingered = tokio::time::interval(LINGER);
-        lingered.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             // Lines are written out as soon as the run makes us wait, and in bulk while it does
             // not.
@@ -76,7 +73,7 @@ impl Printer {
                     let unwritten = !self.out.buffer().is_empty();
                     tokio::select! {
                         next = run.next() => next,
-                        _ = lingered.tick(), if unwritten => {
+                        () = tokio::time::sleep(LINGER), if unwritten => {
                             self.written(|out| out.flush(), &stopper);
                             continue;
                         }
