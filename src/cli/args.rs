@@ -192,8 +192,7 @@ impl LocalArguments {
     }
 
     pub(super) fn run_options(&self) -> RunOptions {
-        // Reports are printed as they come, so none waits for long.
-        RunOptions { concurrency: self.concurrency, backlog: self.concurrency }
+        RunOptions { concurrency: self.concurrency, ..RunOptions::default() }
     }
 }
 
