@@ -95,3 +95,26 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Memory must not grow with the number of hosts met.
 const FORGET_FROM: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_hosts_that_nobody_needs_are_forgotten() {
+        let hosts = Hosts::new(1);
+        let used = hosts.named("used");
+        hosts.named("unwelcoming").leave_alone(LONGEST_WAIT);
+        for number in 0..5 * FORGET_FROM {
+            hosts.named(&number.to_string());
+            assert!(locked(&hosts.known).len() <= FORGET_FROM);
+        }
+        assert!(Arc::ptr_eq(&used, &hosts.named("used")));
+        assert!(hosts.named("unwelcoming").not_before().is_some());
+        drop(used);
+        for number in 0..FORGET_FROM {
+            hosts.named(&number.to_string());
+        }
+        assert!(!locked(&hosts.known).contains_key("used"));
+    }
+}
