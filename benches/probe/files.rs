@@ -1,4 +1,4 @@
-//! Twelve pictures whose headers are real and whose pixels are filler: what matters here is where
+//! Twelve pictures, and two more with long chains, whose headers are real and whose pixels are filler: what matters here is where
 //! in a file its sides stand, and how much lies before them.
 
 /// A picture as an origin has it.
@@ -30,10 +30,8 @@ pub(crate) fn all() -> Vec<Picture> {
         ),
         ("phone.jpg", (4032, 3024), 2, jpeg(BASELINE, (4032, 3024), &phone, 3_660_000)),
     ];
-    let jpegs = jpegs.map(|(name, sides, requests, bytes)| {
-        let frame = bytes.windows(4).position(|four| matches!(four, [0xff, 0xc0 | 0xc2, 0, 17]));
-        Picture { needs: frame.map_or(0, |at| at + 9), ..picture(name, sides, requests, bytes) }
-    });
+    let jpegs =
+        jpegs.map(|(name, sides, requests, bytes)| jpeg_picture(name, sides, requests, bytes));
     let metadata = [
         chunk(b"iCCP", &[&b"big\0\0\x78\x01"[..], &filler(200_000)].concat()),
         chunk(b"eXIf", &exif(1, 60_000)[10..]),
@@ -52,6 +50,22 @@ pub(crate) fn all() -> Vec<Picture> {
     let others = others
         .map(|(needs, name, sides, bytes)| Picture { needs, ..picture(name, sides, 1, bytes) });
     jpegs.into_iter().chain(others).collect()
+}
+
+/// Two whose sides stand behind a long chain of segments.
+pub(crate) fn chains() -> [Picture; 2] {
+    let with = |name, sides, metadata: &[u8], total| {
+        jpeg_picture(name, sides, 4, jpeg(BASELINE, sides, metadata, total))
+    };
+    [
+        with("credentials.jpg", (2048, 1365), &credentials(), 2_600_000),
+        with("thermal.jpg", (640, 480), &thermal(), 900_000),
+    ]
+}
+
+fn jpeg_picture(name: &'static str, sides: (u16, u16), requests: u64, bytes: Vec<u8>) -> Picture {
+    let frame = bytes.windows(4).position(|four| matches!(four, [0xff, 0xc0 | 0xc2, 0, 17]));
+    Picture { needs: frame.map_or(0, |at| at + 9), ..picture(name, sides, requests, bytes) }
 }
 
 fn picture(
@@ -103,6 +117,30 @@ fn profile(number: u8, count: u8, each: usize) -> Vec<u8> {
         payload[14..18].copy_from_slice(&whole.to_be_bytes());
     }
     segment(0xe2, &payload)
+}
+
+/// Content Credentials of 1.9 MB: one JUMBF box in segments of 64,018 bytes, its head repeated.
+fn credentials() -> Vec<u8> {
+    const EACH: usize = 64_000;
+    let content = filler(1_900_000);
+    let whole = u32::try_from(content.len() + 8).unwrap_or(u32::MAX).to_be_bytes();
+    let packets = content.chunks(EACH).zip(1_u32..);
+    let packets = packets.flat_map(|(part, number)| {
+        let head = [&b"JP\x02\x11"[..], &number.to_be_bytes(), &whole, b"jumb"].concat();
+        segment(0xeb, &[&head, part].concat())
+    });
+    packets.collect()
+}
+
+/// A thermal camera's raw data of 497 KB, as FLIR's write it.
+fn thermal() -> Vec<u8> {
+    let content = filler(497_000);
+    let parts = content.chunks(65_525).zip(0_u8..);
+    parts
+        .flat_map(|(part, number)| {
+            segment(0xe1, &[&b"FLIR\0\x01"[..], &[number, 7], part].concat())
+        })
+        .collect()
 }
 
 /// What phones write to say that a file holds several pictures.

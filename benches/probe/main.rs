@@ -44,7 +44,7 @@ fn main() -> io::Result<()> {
     let pictures = files::all();
     for table in TABLES.into_iter().filter(|name| wanted.is_empty() || wanted.contains(name)) {
         match table {
-            "bytes" => runtime.block_on(taken::run(&pictures, quick))?,
+            "bytes" => runtime.block_on(taken::run(&pictures, &files::chains(), quick))?,
             "latency" => runtime.block_on(latency::run(&pictures, quick))?,
             "throughput" => throughput::run(&pictures, quick)?,
             "memory" => memory::run(&pictures, quick)?,

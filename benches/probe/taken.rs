@@ -8,17 +8,23 @@ use crate::markdown::{bytes, median, table};
 use crate::origin::{Manners, Origin};
 use crate::peers::Peer;
 
-pub(crate) async fn run(pictures: &[Picture], quick: bool) -> io::Result<()> {
+pub(crate) async fn run(pictures: &[Picture], chains: &[Picture], quick: bool) -> io::Result<()> {
     let rounds = if quick { 1 } else { 3 };
     for ranges in [true, false] {
         let knows = if ranges { "knows" } else { "ignores" };
         println!("### Bytes taken from an origin that {knows} ranges\n");
-        measure(pictures, rounds, ranges).await?;
+        measure(pictures, chains, rounds, ranges).await?;
     }
     Ok(())
 }
 
-async fn measure(pictures: &[Picture], rounds: usize, ranges: bool) -> io::Result<()> {
+async fn measure(
+    twelve: &[Picture],
+    chains: &[Picture],
+    rounds: usize,
+    ranges: bool,
+) -> io::Result<()> {
+    let pictures = &[twelve, chains].concat();
     let paced = Origin::start(Manners { ranges, paced: true, ..Manners::PLAIN }, pictures).await?;
     // Whoever takes everything takes as much at any pace.
     let fast = Origin::start(Manners { ranges, ..Manners::PLAIN }, pictures).await?;
@@ -37,15 +43,19 @@ async fn measure(pictures: &[Picture], rounds: usize, ranges: bool) -> io::Resul
     }
 
     let mut rows = Vec::new();
+    let mut beside = Vec::new();
     let mut total = [(0.0, 0.0); CONTENDERS.len()];
-    for (picture, taken) in pictures.iter().zip(&taken) {
+    for (index, (picture, taken)) in pictures.iter().zip(&taken).enumerate() {
+        let is_of_twelve = index < twelve.len();
         let mut row = vec![picture.name.to_owned(), bytes(picture.needs as f64)];
         for (contender, (taken, total)) in CONTENDERS.iter().zip(taken.iter().zip(&mut total)) {
             let of = |pick: fn(&(u64, u64)) -> u64| {
                 median(&taken.iter().map(|taken| pick(taken) as f64).collect::<Vec<_>>())
             };
             let (body, requests) = (of(|taken| taken.0), of(|taken| taken.1));
-            *total = (total.0 + body, total.1 + requests);
+            if is_of_twelve {
+                *total = (total.0 + body, total.1 + requests);
+            }
             row.push(format!("{}, {requests}", bytes(body)));
             if *contender == Contender::Ours {
                 let most = if ranges { picture.requests as f64 } else { 1.0 };
@@ -54,15 +64,16 @@ async fn measure(pictures: &[Picture], rounds: usize, ranges: bool) -> io::Resul
                 assert!(past <= MOST_PAST, "{}: {past} bytes past the need", picture.name);
             }
         }
-        rows.push(row);
+        if is_of_twelve { &mut rows } else { &mut beside }.push(row);
     }
     if ranges {
         assert!(total[0].0 <= MOST_IN_TOTAL, "{} bytes of ours in total", total[0].0);
     }
-    let needs = pictures.iter().map(|picture| picture.needs as f64).sum();
+    let needs = twelve.iter().map(|picture| picture.needs as f64).sum();
     let mut row = vec!["**all twelve**".to_owned(), bytes(needs)];
     row.extend(total.map(|(body, requests)| format!("**{}, {requests}**", bytes(body))));
     rows.push(row);
+    rows.append(&mut beside);
     let mut head = vec!["bytes, requests", "prefix needed"];
     head.extend(CONTENDERS.map(Contender::name));
     table(&head, &rows);

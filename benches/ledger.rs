@@ -1,0 +1,107 @@
+//! What a ledger costs as it grows: a sum of one day, of all days, and a call.
+//!
+//! `cargo bench --features cli --bench ledger -- 5000000` makes a ledger of so many attempts in a
+//! temporary folder (about 700 bytes each) and prints the medians.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::time::{Duration, Instant};
+
+use emo_preflight::emulator::{Emulator, Picture};
+use emo_preflight::{AddressPolicy, ApiKey, Ledger, Preflight, ProbeOptions, RunOptions, Source};
+use futures_util::stream::{self, StreamExt as _};
+use sqlx::Connection as _;
+
+#[tokio::main]
+async fn main() {
+    let wanted: Vec<u32> = std::env::args().skip(1).filter_map(|n| n.parse().ok()).collect();
+    let wanted = if wanted.is_empty() { vec![50_000] } else { wanted };
+    println!("attempts   a day's sum   all days' sum   unknown calls   a call");
+    for attempts in wanted {
+        measure(attempts).await;
+    }
+}
+
+async fn measure(attempts: u32) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    drop(Ledger::open(&path).await.unwrap());
+    fill(&path, attempts).await;
+    let ledger = Ledger::open(&path).await.unwrap();
+    let days = ledger.spend(None, None).await.unwrap().days;
+    let day = days[days.len() / 2].day;
+    let one = median(async || drop(ledger.spend(Some(day), Some(day)).await.unwrap())).await;
+    let all = median(async || drop(ledger.spend(None, None).await.unwrap())).await;
+    let unknown = median(async || drop(ledger.unknown_calls().await.unwrap())).await;
+    let call = calls(ledger).await;
+    println!("{attempts:>8}   {one:>11.1?}   {all:>13.1?}   {unknown:>13.1?}   {call:>6.1?}");
+}
+
+/// Attempts of some days at five a second, as they come: most accepted, some unknown.
+async fn fill(path: &std::path::Path, attempts: u32) {
+    let url = format!("sqlite://{}", path.display());
+    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let answer = r#"{"output":{"check_pass":true,"face_bbox":[302,286,610,593],"ext_bbox":[71,9,840,778]},"usage":{"image_count":1},"request_id":"c56f62df-724e-9c19-96bd-000000000000"}"#;
+    let fill = "
+        INSERT INTO attempt (id, identity, account, run, owner, source, ratio, model, state,
+                             slot_us, ended_us, verdict, http_status, request_id, images,
+                             certainty, answer, image_length, image_start, image_end, content)
+        WITH RECURSIVE up (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM up WHERE n < $1)
+        SELECT 1700000000000000 + n * 207000, lower(hex(randomblob(32))), 'account', 'run',
+               'owner', 'https://portraits.example/' || n || '.jpg', '1:1', 'emo-detect-v1',
+               CASE WHEN n % 10000 = 0 THEN 'unknown' ELSE 'settled' END,
+               1700000000000000 + n * 207000, 1700000000000000 + n * 207000 + 900000,
+               CASE WHEN n % 10000 = 0 THEN 'unknown' WHEN n % 7 = 0 THEN 'rejected_remote'
+                    ELSE 'accepted' END,
+               200, 'c56f62df', n % 10000 <> 0,
+               CASE WHEN n % 10000 = 0 THEN 'unknown' ELSE 'certain' END, $2, 100000 + n,
+               randomblob(32), randomblob(32), randomblob(32)
+        FROM up";
+    sqlx::query(fill)
+        .bind(attempts)
+        .bind(answer.as_bytes())
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    sqlx::query(
+        "INSERT INTO question (identity, state, attempt) SELECT identity, state, id FROM attempt",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    connection.close().await.unwrap();
+}
+
+/// How much time a call takes of all, 1,000 of them as fast as they go.
+async fn calls(ledger: Ledger) -> Duration {
+    const CALLS: u32 = 1_000;
+    let service = Emulator::builder().rps(None).start().await.unwrap();
+    let picture = Picture::png(400, 400);
+    let mut probe = ProbeOptions::default();
+    probe.addresses = AddressPolicy::Any;
+    let gate = Preflight::builder(ApiKey::new("sk-any").unwrap())
+        .base_url(service.base_url())
+        .ledger(ledger)
+        .calls_per_second(1_000.0)
+        .probe(probe)
+        .build()
+        .await
+        .unwrap();
+    let served = (0..CALLS).map(|n| service.serve(&format!("/{n}.png"), picture.clone()));
+    let sources: Vec<Source> = served.map(|served| Source::url(served.url())).collect();
+    let begun = Instant::now();
+    let run = gate.run(stream::iter(sources), RunOptions::default());
+    assert_eq!(run.count().await, CALLS as usize);
+    begun.elapsed() / CALLS
+}
+
+async fn median(mut measured: impl AsyncFnMut()) -> Duration {
+    let mut times = Vec::new();
+    for _ in 0..9 {
+        let begun = Instant::now();
+        measured().await;
+        times.push(begun.elapsed());
+    }
+    times.sort();
+    times[times.len() / 2]
+}
