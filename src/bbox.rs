@@ -141,7 +141,7 @@ impl FromStr for AspectRatio {
 
 /// A text that is no ratio the service knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("aspect ratio is 1:1 or 3:4, found {0:?}")]
+#[error("aspect ratio must be 1:1 or 3:4, found {0:?}")]
 pub struct UnknownRatio(String);
 
 /// Something that does not hold between the boxes, the picture and the ratio.
@@ -192,20 +192,25 @@ pub enum BoxProblem {
 impl fmt::Display for BoxProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Degenerate { name, found } => write!(f, "{name} has an area, found {found}"),
+            Self::Degenerate { name, found } => {
+                write!(f, "{name} must have an area, found {found}")
+            }
             Self::RatioMismatch { width, height, required } => {
-                write!(f, "ext_bbox is {required} within one pixel a side, found {width}×{height}")
+                write!(
+                    f,
+                    "ext_bbox must be {required} within one pixel a side, found {width}×{height}"
+                )
             }
             Self::Ratio8To11 { width, height } => write!(
                 f,
-                "ext_bbox is 3:4 within one pixel a side, found {width}×{height}, which is 8:11, \
+                "ext_bbox must be 3:4 within one pixel a side, found {width}×{height}, which is 8:11, \
                  the shape of EMO's 512×704 video"
             ),
             Self::OutOfImage { found, width, height } => {
-                write!(f, "ext_bbox lies within the {width}×{height} picture, found {found}")
+                write!(f, "ext_bbox must lie within the {width}×{height} picture, found {found}")
             }
             Self::FaceOutsideExt { face, ext } => {
-                write!(f, "face_bbox lies within ext_bbox {ext}, found {face}")
+                write!(f, "face_bbox must lie within ext_bbox {ext}, found {face}")
             }
         }
     }

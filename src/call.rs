@@ -62,7 +62,7 @@ pub(crate) struct CutShort(pub(crate) Settlement);
 enum Turn<'a> {
     /// It is booked and this caller's alone to send at `slot`. The turnstile stays closed until
     /// then.
-    Ours { attempt: Booked, slot: Instant, turnstile: SemaphorePermit<'a> },
+    Ours { attempt: Booked, mark: Instant, slot: Instant, turnstile: SemaphorePermit<'a> },
     /// There is nothing to ask any more.
     Told(Settlement),
 }
@@ -74,8 +74,8 @@ impl Caller {
         terms: Terms,
         call_timeout: Duration,
     ) -> Self {
-        // One at a time up to 20 calls a second, which leaves each 50 ms for its commit.
-        let ahead = 1 + usize::try_from(50 / terms.spacing.as_millis().max(1)).unwrap_or(0);
+        // One at a time up to 10 calls a second, which leaves each 50 ms for each of its commits.
+        let ahead = 1 + usize::try_from(100 / terms.spacing.as_millis().max(1)).unwrap_or(0);
         Self {
             paid,
             ledger,
@@ -107,24 +107,36 @@ impl Caller {
         let mut last = Settlement::not_sent();
         let mut repeats = Repeats::default();
         loop {
-            let (attempt, slot, turnstile) = match self.turn(ticket, asked, stop).await {
-                Ok(Turn::Ours { attempt, slot, turnstile }) => (attempt, slot, turnstile),
+            let waiting = self.tally.waits();
+            let (attempt, mark, slot, turnstile) = match self.turn(ticket, asked, stop).await {
+                Ok(Turn::Ours { attempt, mark, slot, turnstile }) => {
+                    (attempt, mark, slot, turnstile)
+                }
                 Ok(Turn::Told(settlement)) => return Ok(settlement),
                 Err(Ended) => return Err(CutShort(last)),
             };
-            let reached = self.unless_ended(stop, tokio::time::sleep_until(slot)).await;
-            // A process that slept must not send on a promise of long ago, nobody sends while an
-            // answer cannot be written, and nothing is paid for that nobody waits for any more.
-            let unwritten = *self.unwritten.borrow() > 0 || !self.owed().is_empty();
-            let late = slot.elapsed() > MOST_LATE;
-            if reached.is_err() || unwritten || late || !ticket.is_awaited() {
+            let mut may_leave = self.may_leave_at(mark, ticket, stop).await;
+            let mut unmarked = None;
+            if may_leave {
+                match self.ledger.mark_sending(&attempt).await {
+                    Ok(true) => may_leave = self.may_leave_at(slot, ticket, stop).await,
+                    // Somebody took us for gone, and has written down that nothing was sent.
+                    Ok(false) => continue,
+                    Err(error) => (may_leave, unmarked) = (false, Some(error)),
+                }
+            }
+            // A process that slept must not send on a promise of long ago.
+            if !may_leave || slot.elapsed() > MOST_LATE {
                 tracing::debug!(index = asked.index, attempt = attempt.id, "call_not_sent");
                 if let Err(unbooked) = self.end(&attempt, asked, Ending::not_sent(), stop).await {
                     return Ok(unbooked);
                 }
-                continue;
+                match unmarked {
+                    Some(error) => return Ok(no_books(error, stop)),
+                    None => continue,
+                }
             }
-            drop(turnstile);
+            drop((turnstile, waiting));
             tracing::info!(index = asked.index, attempt = attempt.id, "call_sent");
             // A request may be billed from here on, and is booked as being sent.
             self.tally.leaves(slot, self.terms.spacing);
@@ -159,6 +171,14 @@ impl Caller {
         }
     }
 
+    /// Waits for a moment, and says whether the call may still leave then: nobody sends while an
+    /// answer cannot be written, and nothing is paid for that nobody waits for any more.
+    async fn may_leave_at(&self, moment: Instant, ticket: &Ticket, stop: &Stop) -> bool {
+        let reached = self.unless_ended(stop, tokio::time::sleep_until(moment)).await;
+        let unwritten = *self.unwritten.borrow() > 0 || !self.owed().is_empty();
+        reached.is_ok() && !unwritten && ticket.is_awaited()
+    }
+
     /// Waits for this question's turn and books it.
     async fn turn(&self, ticket: &Ticket, asked: &Asked, stop: &Stop) -> Result<Turn<'_>, Ended> {
         loop {
@@ -175,10 +195,12 @@ impl Caller {
             }
             // Never dropped half-way: an intent that was committed must be ended.
             match self.ledger.intend(&asked.question, &self.terms).await {
-                Ok(Intent::Send { attempt, slot }) => {
-                    return Ok(Turn::Ours { attempt, slot, turnstile });
+                Ok(Intent::Send { attempt, mark, slot }) => {
+                    return Ok(Turn::Ours { attempt, mark, slot, turnstile });
                 }
                 Ok(Intent::Known(settlement)) => return Ok(Turn::Told(settlement)),
+                // Whoever asks looks again, and takes the last bytes.
+                Ok(Intent::NeedsEnd) => return Ok(Turn::Told(Settlement::not_sent())),
                 Ok(Intent::Sending(elsewhere)) => {
                     drop(turnstile);
                     if let Some(told) = self.wait_for(&elsewhere, asked, stop).await? {
@@ -225,10 +247,8 @@ impl Caller {
             };
             match self.ledger.look(&asked.question, &self.terms.reuse).await {
                 Ok(Look::Known(settlement)) => return Ok(Some(settlement)),
-                Ok(Look::Free) => return Ok(None),
-                Ok(Look::Sending(now)) if now.attempt.id != elsewhere.attempt.id => {
-                    return Ok(None);
-                }
+                Ok(Look::Free | Look::NeedsEnd) => return Ok(None),
+                Ok(Look::Sending(now)) if now.attempt != elsewhere.attempt => return Ok(None),
                 Ok(Look::Sending(_)) if !held || begun.elapsed() >= patience => {
                     return Ok(Some(Settlement::lost()));
                 }
@@ -265,8 +285,12 @@ impl Caller {
                 (Disposition::Refused(reason), Some(after), throttled.then_some(after))
             }
         };
-        let settlement =
-            Settlement { disposition, billing: decision.billing, request_id, recalled: false };
+        let settlement = Settlement {
+            disposition,
+            billing: decision.billing,
+            request_id,
+            ..Settlement::not_sent()
+        };
         if was_sent {
             self.tally.count(settlement.billing, push_back.is_some());
         }

@@ -120,10 +120,10 @@ impl EmoRequest {
 #[non_exhaustive]
 pub enum HandOffError {
     /// The service did not pass the picture.
-    #[error("verdict is accepted, found {0}")]
+    #[error("verdict must be accepted, found {0}")]
     NotAccepted(&'static str),
     /// The boxes did not hold; the codes say how.
-    #[error("boxes hold, found {0}; accept the mismatch explicitly to hand them on")]
+    #[error("boxes must hold, found {0}; accept the mismatch explicitly to hand them on")]
     Mismatch(String),
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::ledger::{Identity, Settlement};
-use crate::probe::Version;
+use crate::probe::{Sameness, Version};
 
 /// The questions of one gate that are being asked.
 #[derive(Clone, Default)]
@@ -28,7 +28,7 @@ pub(crate) struct Landed {
 impl Landed {
     /// Whether it answers who asks about this version of the picture, in a run of its own.
     pub(crate) fn answers(&self, version: Option<&Version>) -> bool {
-        !self.cut_short && !Version::is_another(self.version.as_ref(), version)
+        !self.cut_short && Version::compare(self.version.as_ref(), version) == Sameness::Same
     }
 }
 
@@ -50,6 +50,11 @@ impl Flights {
                 Flight::Mine(Ticket { flights: self.clone(), identity, landing }, Waiter(waiter))
             }
         }
+    }
+
+    /// Whether anyone is asking.
+    pub(crate) fn is_under_way(&self, identity: Identity) -> bool {
+        self.lock().contains_key(&identity)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Identity, Landing>> {

@@ -13,7 +13,7 @@ use crate::error::{ConfigError, GateError};
 use crate::flights::{Flight, Flights, Landed, Ticket};
 use crate::key::ApiKey;
 use crate::ledger::{
-    Disposition, Identity, Ledger, Look, Question, Reuse, Settlement, Terms, spacing,
+    Content, Disposition, Identity, Ledger, Look, Question, Reuse, Settlement, Terms, spacing,
 };
 use crate::probe::{Probe, ProbeOptions, Sight, VersionBuilder};
 use crate::reason::{Reason, ReasonCode};
@@ -44,6 +44,7 @@ impl Preflight {
             max_calls: None,
             max_age: None,
             retry_unknown: false,
+            same_content: false,
             probe: ProbeOptions::default(),
         }
     }
@@ -132,6 +133,7 @@ pub struct PreflightBuilder {
     max_calls: Option<u64>,
     max_age: Option<Duration>,
     retry_unknown: bool,
+    same_content: bool,
     probe: ProbeOptions,
 }
 
@@ -207,6 +209,15 @@ impl PreflightBuilder {
         self
     }
 
+    /// An image that the ledger knows under another URL is not asked about again: the report has
+    /// that one's verdict and, in [`Report::same_as`], its source. Two images are the same when
+    /// length, first and last 1,024 bytes, format and sides are: **a sample of the bytes is
+    /// trusted**. Default off.
+    pub fn same_content(mut self, same: bool) -> Self {
+        self.same_content = same;
+        self
+    }
+
     /// Settings of the local stage, without [local files](ProbeOptions::local_files).
     pub fn probe(mut self, options: ProbeOptions) -> Self {
         self.probe = options;
@@ -222,17 +233,18 @@ impl PreflightBuilder {
         let rate = self.calls_per_second;
         if !(LEAST_CALLS_PER_SECOND..=MOST_CALLS_PER_SECOND).contains(&rate) {
             return Err(ConfigError::Option(format!(
-                "calls per second are from {LEAST_CALLS_PER_SECOND} to {MOST_CALLS_PER_SECOND}, \
+                "calls per second must be from {LEAST_CALLS_PER_SECOND} to {MOST_CALLS_PER_SECOND}, \
                  found {rate}"
             ))
             .into());
         }
         if self.probe.local_files {
-            let message = "local files are for a probe only: the service takes URLs";
+            let message = "local files must be for a probe only: the service takes URLs";
             return Err(ConfigError::Option(message.to_owned()).into());
         }
         if self.ledger.is_read_only() {
-            let message = "a gate writes to its ledger, found one that is open for reading only";
+            let message =
+                "a gate's ledger must be open for writing, found one that is open for reading only";
             return Err(ConfigError::Option(message.to_owned()).into());
         }
         let call_timeout = self.detect.timeout;
@@ -245,7 +257,7 @@ impl PreflightBuilder {
             spacing: spacing(rate),
             run: self.run.unwrap_or_else(|| format!("{:016x}", fastrand::u64(..))),
             max_calls: self.max_calls,
-            reuse: Reuse { max_age: self.max_age, retry_unknown },
+            reuse: Reuse { max_age: self.max_age, retry_unknown, same_content: self.same_content },
         };
         let paid = PaidClient::new(&self.key, self.detect)?;
         Ok(Preflight(Arc::new(Gate {
@@ -298,16 +310,30 @@ impl Gate {
             let verdict = refusal.verdict;
             return Ok(sight.report(source, verdict));
         }
-        let question = question(&source, &sight, self.caller.paid.service());
+        let mut sight = sight;
+        let mut question = question(&source, &sight, self.caller.paid.service());
         loop {
             // What the books know costs no write and no turn.
-            match self.caller.ledger.look(&question, &self.caller.terms.reuse).await {
-                Ok(Look::Known(known)) => return Ok(told(sight, source, &known, true)),
-                Ok(Look::Free | Look::Sending(_)) => {}
+            let needs_end = match self.caller.ledger.look(&question, &self.caller.terms.reuse).await
+            {
+                Ok(Look::Known(known)) => return Ok(told(sight, source, &question, &known, true)),
+                Ok(Look::NeedsEnd) => true,
+                // About to be paid for, unless somebody is asking already.
+                Ok(Look::Free | Look::Sending(_)) => !self.flights.is_under_way(question.identity),
                 Err(error) => {
                     stop.because(Reason::new(ReasonCode::LedgerError, error.to_string()));
                     return Err(error.into());
                 }
+            };
+            if needs_end && !question.version_is_final {
+                let completed = self.probe.complete_version(&mut sight);
+                stop.unless_interrupted(completed).await.ok_or(GateError::Closed)?;
+                if let Some(refusal) = &sight.refusal {
+                    let verdict = refusal.verdict;
+                    return Ok(sight.report(source, verdict));
+                }
+                question = question_in_full(&source, &sight, self.caller.paid.service());
+                continue;
             }
             let (waiter, mine) = match self.flights.board(question.identity) {
                 Flight::Shared(waiter) => (waiter, false),
@@ -332,7 +358,10 @@ impl Gate {
                 Disposition::NotSent => {}
                 Disposition::NoBooks(error) => return Err(error.clone().into()),
                 _ if !mine && !landed.answers(question.version.as_ref()) => {}
-                _ => return Ok(told(sight, source, settlement, !mine || settlement.recalled)),
+                _ => {
+                    let from_ledger = !mine || settlement.recalled;
+                    return Ok(told(sight, source, &question, settlement, from_ledger));
+                }
             }
         }
     }
@@ -367,9 +396,16 @@ impl Gate {
 
 /// The question that a source asks.
 pub(crate) fn question(source: &Source, sight: &Sight, service: &Service) -> Question {
+    let endpoint = service.endpoint.as_str();
+    let version = sight.version.as_ref().map(VersionBuilder::build);
+    let content = sight.header.as_ref().zip(version.as_ref()).and_then(|(header, version)| {
+        Content::of(header, version, endpoint, &service.model, source.ratio)
+    });
     Question {
-        identity: Identity::of(source, service.endpoint.as_str(), &service.model),
-        version: sight.version.as_ref().map(VersionBuilder::build),
+        identity: Identity::of(source, endpoint, &service.model),
+        version_is_final: version.as_ref().is_none_or(|version| version.end.is_some()),
+        version,
+        content,
         source: printable_text(&source.text),
         ratio: source.ratio,
         detector: service.detector,
@@ -377,10 +413,16 @@ pub(crate) fn question(source: &Source, sight: &Sight, service: &Service) -> Que
     }
 }
 
+/// As [`question`], of an image of which all was read that could be.
+pub(crate) fn question_in_full(source: &Source, sight: &Sight, service: &Service) -> Question {
+    Question { version_is_final: true, ..question(source, sight, service) }
+}
+
 /// The report of a source whose question has this answer.
 pub(crate) fn told(
     sight: Sight,
     source: Source,
+    question: &Question,
     settlement: &Settlement,
     from_ledger: bool,
 ) -> Report {
@@ -392,6 +434,9 @@ pub(crate) fn told(
     };
     let mut report = sight.report(source, verdict);
     report.reasons = reasons;
+    report.reasons.extend(settlement.note.as_deref().cloned());
+    report.model = Some(question.model.clone());
+    report.same_as = settlement.same_as.as_deref().map(str::to_owned);
     report.billing = settlement.billing;
     report.request_id.clone_from(&settlement.request_id);
     report.from_ledger = from_ledger;
@@ -400,7 +445,7 @@ pub(crate) fn told(
 
 /// The report of a source that nothing was done for.
 pub(crate) fn unasked(source: Source, verdict: Verdict) -> Report {
-    Sight { header: None, version: None, fetch: None, refusal: None }.report(source, verdict)
+    Sight::none().report(source, verdict)
 }
 
 const MOST_CALLS_PER_SECOND: f64 = 1_000.0;

@@ -15,6 +15,13 @@ pub(crate) fn causes<'a>(
     std::iter::successors(Some(error), |&e| e.source())
 }
 
+/// Whether this process, or this machine, has no file descriptor left: EMFILE, ENFILE. That is our own
+/// trouble, not the other side's.
+pub(crate) fn lacks_descriptor(error: &(dyn Error + 'static)) -> bool {
+    let is_ours = |e: &io::Error| cfg!(unix) && matches!(e.raw_os_error(), Some(23 | 24));
+    causes(error).any(|e| e.downcast_ref::<io::Error>().is_some_and(is_ours))
+}
+
 /// Whether a time ran out below us: of TCP, or of a ping over HTTP/2.
 pub(crate) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     let timed_out = |e: &io::Error| e.kind() == io::ErrorKind::TimedOut;

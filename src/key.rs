@@ -75,7 +75,7 @@ pub enum KeyError {
     #[error("no API key: set DASHSCOPE_API_KEY to a Model Studio key of the Beijing region")]
     Missing,
     /// The key cannot be a header's value.
-    #[error("the API key is printable ASCII without spaces; the one given is not")]
+    #[error("the API key must be printable ASCII without spaces; the one given is not")]
     Malformed,
 }
 

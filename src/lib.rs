@@ -78,6 +78,8 @@ mod gate;
 #[cfg(feature = "client")]
 mod http_error;
 #[cfg(feature = "client")]
+mod inflate;
+#[cfg(feature = "client")]
 mod key;
 #[cfg(feature = "client")]
 mod ledger;

@@ -47,7 +47,7 @@ impl Limits {
     /// let ribbon = Header::new(Format::Png, 300, 9_000, None);
     /// let broken = Limits::default().check(&ribbon);
     /// assert_eq!(broken[0], Violation::ShortestSideBelowMin { found: 300, required: 400 });
-    /// assert_eq!(broken[1].to_string(), "longest side is at most 7000 px, found 9000 px");
+    /// assert_eq!(broken[1].to_string(), "longest side must be at most 7000 px, found 9000 px");
     /// ```
     #[must_use]
     pub fn check(&self, header: &Header) -> Vec<Violation> {
@@ -100,13 +100,13 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Format { found, required } => {
-                write!(f, "format is {}, found {found}", one_of(required))
+                write!(f, "format must be {}, found {found}", one_of(required))
             }
             Self::ShortestSideBelowMin { found, required } => {
-                write!(f, "shortest side is at least {required} px, found {found} px")
+                write!(f, "shortest side must be at least {required} px, found {found} px")
             }
             Self::LongestSideAboveMax { found, required } => {
-                write!(f, "longest side is at most {required} px, found {found} px")
+                write!(f, "longest side must be at most {required} px, found {found} px")
             }
         }
     }

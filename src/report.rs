@@ -43,6 +43,11 @@ pub struct Report {
     pub request_id: Option<String>,
     /// The verdict was known: `billing` repeats the original bill and nothing was paid now.
     pub from_ledger: bool,
+    /// The model that was asked; absent where no call was asked for.
+    pub model: Option<String>,
+    /// The source whose verdict this is, where it is another URL of the same content; without
+    /// userinfo and query values.
+    pub same_as: Option<String>,
     /// The input's other fields, untouched.
     pub input: Option<Fields>,
 }
@@ -63,6 +68,8 @@ impl Report {
             billing: Billing::NONE,
             request_id: None,
             from_ledger: false,
+            model: None,
+            same_as: None,
             input: None,
         }
     }
@@ -96,6 +103,12 @@ impl Serialize for Report {
             map.serialize_entry("request_id", request_id)?;
         }
         map.serialize_entry("from_ledger", &self.from_ledger)?;
+        if let Some(model) = &self.model {
+            map.serialize_entry("model", model)?;
+        }
+        if let Some(same_as) = &self.same_as {
+            map.serialize_entry("same_as", same_as)?;
+        }
         if let Some(input) = &self.input {
             map.serialize_entry("input", input)?;
         }
@@ -121,6 +134,8 @@ struct Row {
     request_id: Option<String>,
     #[serde(default)]
     from_ledger: bool,
+    model: Option<String>,
+    same_as: Option<String>,
     input: Option<Fields>,
 }
 
@@ -129,7 +144,7 @@ impl TryFrom<Row> for Report {
 
     fn try_from(row: Row) -> Result<Self, String> {
         if row.v != VERSION {
-            return Err(format!("result version is {VERSION}, found {}", row.v));
+            return Err(format!("result version must be {VERSION}, found {}", row.v));
         }
         let boxes = row.face_bbox.zip(row.ext_bbox);
         let boxed =
@@ -157,6 +172,8 @@ impl TryFrom<Row> for Report {
             billing: row.billing,
             request_id: row.request_id,
             from_ledger: row.from_ledger,
+            model: row.model,
+            same_as: row.same_as,
             input: row.input,
         })
     }

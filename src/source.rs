@@ -6,7 +6,7 @@ use crate::bbox::AspectRatio;
 use crate::fields::Fields;
 use crate::header::Header;
 use crate::reason::{Reason, ReasonCode};
-use crate::url_text::starts_with_ignore_case;
+use crate::url_text::{printable_text, starts_with_ignore_case};
 
 /// One picture to check.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,7 +88,7 @@ pub(crate) fn http_url(text: &str) -> Result<Url, Reason> {
     // The URL parser would drop tabs and newlines and trim blanks: what is fetched here would then
     // differ from what the service gets.
     if let Some(odd) = text.chars().find(|c| c.is_control() || c.is_whitespace()) {
-        return refuse(format!("an http or https URL has no {odd:?} in it"));
+        return refuse(format!("an http or https URL must have no {odd:?} in it"));
     }
     // Nor is a slip of the pen mended (`http:/x`, `http:\\\\x`): the service may not mend it, or
     // otherwise.
@@ -97,17 +97,26 @@ pub(crate) fn http_url(text: &str) -> Result<Url, Reason> {
     if (begins("http://") || begins("https://")) && has_host {
         // Some read it as a slash and some do not: of `http://a\@b/` the one asks a, the other b.
         if text.contains('\\') {
-            return refuse("an http or https URL has no '\\' in it".to_owned());
+            return refuse("an http or https URL must have no '\\' in it".to_owned());
         }
         return Url::parse(text)
             .map_err(|e| Reason::new(ReasonCode::NotHttpUrl, format!("{REQUIRED}: {e}")));
     }
     refuse(match Url::parse(text) {
+        _ if matches!(text.chars().next(), Some('"' | '\'' | '<')) => {
+            format!("{REQUIRED}, found one in quotes or brackets; give it without them")
+        }
         _ if text.is_empty() => format!("{REQUIRED}, found nothing"),
         Ok(url) if !matches!(url.scheme(), "http" | "https") => {
             format!("{REQUIRED}, found the scheme {:?}", url.scheme())
         }
         _ if looks_like_url(text) => format!("{REQUIRED}, with // and a host"),
+        _ if looks_like_a_host(text) => {
+            format!(
+                "{REQUIRED}, found no scheme; perhaps https://{} is meant",
+                printable_text(text)
+            )
+        }
         _ => format!("{REQUIRED}, found a local path: the service takes URLs only"),
     })
 }
@@ -118,4 +127,16 @@ pub(crate) fn looks_like_url(text: &str) -> bool {
     text.contains("://") || is("http:") || is("https:") || is("data:")
 }
 
-const REQUIRED: &str = "source is an http or https URL";
+/// Whether a text begins as a URL does behind its scheme: with a host name of two letters or more
+/// behind its last dot, and a path.
+fn looks_like_a_host(text: &str) -> bool {
+    let Some((host, _)) = text.split_once('/') else { return false };
+    let host = host.split_once(':').map_or(host, |(name, _)| name);
+    let is_name = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    let top = host.rsplit_once('.').map_or("", |(_, top)| top);
+    host.split('.').all(is_name) && top.len() >= 2 && top.bytes().all(|b| b.is_ascii_alphabetic())
+}
+
+const REQUIRED: &str = "source must be an http or https URL";

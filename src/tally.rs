@@ -25,6 +25,9 @@ pub struct Spent {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Activity {
+    /// Calls that wait for their turn: images that passed the local stage, are not in the ledger,
+    /// and are not on their way.
+    pub waiting: u64,
     /// Calls that have left and are not answered yet.
     pub in_flight: u64,
     /// Calls that the service refused for their pace (429).
@@ -40,6 +43,7 @@ pub(crate) struct Tally {
     calls: AtomicU64,
     images: AtomicU64,
     unknown: AtomicU64,
+    waiting: AtomicU64,
     in_flight: AtomicU64,
     throttled: AtomicU64,
     idle: Mutex<Idle>,
@@ -51,7 +55,22 @@ struct Idle {
     total: Duration,
 }
 
+/// A call that waits for its turn, for as long as this is held.
+pub(crate) struct Waiting<'a>(&'a AtomicU64);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Tally {
+    /// A call wants to leave.
+    pub(crate) fn waits(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(&self.waiting)
+    }
+
     /// A call leaves at `slot`.
     pub(crate) fn leaves(&self, slot: Instant, spacing: Duration) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -85,6 +104,7 @@ impl Tally {
 
     pub(crate) fn activity(&self) -> Activity {
         Activity {
+            waiting: self.waiting.load(Ordering::Relaxed),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             throttled: self.throttled.load(Ordering::Relaxed),
             quota_idle: self.idle.lock().unwrap_or_else(PoisonError::into_inner).total,

@@ -34,7 +34,7 @@ impl RootCertificate {
         let parsed = rustls::RootCertStore::empty().add(der.clone());
         parsed.map_err(|error| {
             ConfigError::Option(format!(
-                "an extra root is an X.509 certificate in DER, found {} bytes: {error}",
+                "an extra root must be an X.509 certificate in DER, found {} bytes: {error}",
                 der.len()
             ))
         })?;

@@ -103,7 +103,7 @@ fn a_problem_says_what_was_found_and_required() {
             Square,
             "200×250",
             "1:1",
-            "ext_bbox is 1:1 within one pixel a side, found 200×250",
+            "ext_bbox must be 1:1 within one pixel a side, found 200×250",
         ),
         (
             [10, 10, 20, 20],
@@ -111,7 +111,7 @@ fn a_problem_says_what_was_found_and_required() {
             Portrait,
             "80×110",
             "3:4",
-            "ext_bbox is 3:4 within one pixel a side, found 80×110, which is 8:11, the shape of \
+            "ext_bbox must be 3:4 within one pixel a side, found 80×110, which is 8:11, the shape of \
              EMO's 512×704 video",
         ),
         (
@@ -120,7 +120,7 @@ fn a_problem_says_what_was_found_and_required() {
             Square,
             "[0, 0, 301, 301]",
             "within 400×300",
-            "ext_bbox lies within the 400×300 picture, found [0, 0, 301, 301]",
+            "ext_bbox must lie within the 400×300 picture, found [0, 0, 301, 301]",
         ),
         (
             [10, 10, 20, 20],
@@ -128,7 +128,7 @@ fn a_problem_says_what_was_found_and_required() {
             Square,
             "[10, 10, 20, 20]",
             "within [11, 0, 211, 200]",
-            "face_bbox lies within ext_bbox [11, 0, 211, 200], found [10, 10, 20, 20]",
+            "face_bbox must lie within ext_bbox [11, 0, 211, 200], found [10, 10, 20, 20]",
         ),
     ] {
         let problems = check_boxes(&bbox(face), &bbox(ext), ratio, image.as_ref());
@@ -140,7 +140,7 @@ fn a_problem_says_what_was_found_and_required() {
     }
     let flat = BoxProblem::Degenerate { name: "face_bbox", found: bbox([1, 2, 1, 4]) };
     let reason = Reason::from(&flat);
-    assert_eq!(reason.message, "face_bbox has an area, found [1, 2, 1, 4]");
+    assert_eq!(reason.message, "face_bbox must have an area, found [1, 2, 1, 4]");
     assert_eq!((reason.found, reason.required), (Some("[1, 2, 1, 4]".into()), None));
 }
 
@@ -196,7 +196,7 @@ fn a_ratio_in_text() {
     }
     for bad in ["", "1:2", "4:3", " 1:1", "1:1 ", "1", "１:１"] {
         let error = bad.parse::<AspectRatio>().unwrap_err();
-        assert_eq!(error.to_string(), format!("aspect ratio is 1:1 or 3:4, found {bad:?}"));
+        assert_eq!(error.to_string(), format!("aspect ratio must be 1:1 or 3:4, found {bad:?}"));
         assert!(serde_json::from_str::<AspectRatio>(&format!("{bad:?}")).is_err(), "{bad:?}");
     }
     assert_eq!(AspectRatio::default(), Square);

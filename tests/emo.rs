@@ -68,7 +68,7 @@ fn a_mismatch_is_handed_on_only_when_told() {
     assert_eq!(error, HandOffError::Mismatch("ratio_mismatch, box_out_of_image".to_owned()));
     assert_eq!(
         error.to_string(),
-        "boxes hold, found ratio_mismatch, box_out_of_image; accept the mismatch explicitly to \
+        "boxes must hold, found ratio_mismatch, box_out_of_image; accept the mismatch explicitly to \
          hand them on"
     );
     let body = EmoRequest::new(&report, AUDIO, StyleLevel::Normal, Mismatch::Accept).unwrap();
@@ -90,7 +90,7 @@ fn nothing_else_is_ever_handed_on() {
         for mismatch in [Mismatch::Refuse, Mismatch::Accept] {
             let error = EmoRequest::new(&report, AUDIO, StyleLevel::Normal, mismatch).unwrap_err();
             assert_eq!(error, HandOffError::NotAccepted(name));
-            assert_eq!(error.to_string(), format!("verdict is accepted, found {name}"));
+            assert_eq!(error.to_string(), format!("verdict must be accepted, found {name}"));
         }
     }
 }

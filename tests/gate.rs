@@ -3,6 +3,8 @@
 #![cfg(all(feature = "client", feature = "emulator"))]
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
+
 #[path = "gate/endings.rs"]
 mod endings;
 #[path = "gate/fates.rs"]

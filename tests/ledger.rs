@@ -4,8 +4,12 @@
 #![cfg(all(feature = "ledger", feature = "emulator"))]
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
+
 #[path = "ledger/file.rs"]
 mod file;
+#[path = "ledger/once.rs"]
+mod once;
 #[path = "ledger/quota.rs"]
 mod quota;
 #[path = "ledger/reuse.rs"]

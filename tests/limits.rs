@@ -48,9 +48,12 @@ fn orientation_changes_nothing_because_both_sides_count() {
 #[test]
 fn a_format_that_is_not_allowed_is_named() {
     for (allowed, said) in [
-        (vec![Format::Jpeg, Format::Png, Format::Bmp], "format is JPEG, PNG or BMP, found WebP"),
-        (vec![Format::Jpeg], "format is JPEG, found WebP"),
-        (vec![], "format is none (the limits allow no format), found WebP"),
+        (
+            vec![Format::Jpeg, Format::Png, Format::Bmp],
+            "format must be JPEG, PNG or BMP, found WebP",
+        ),
+        (vec![Format::Jpeg], "format must be JPEG, found WebP"),
+        (vec![], "format must be none (the limits allow no format), found WebP"),
     ] {
         let mut limits = Limits::default();
         limits.formats = allowed.clone();
@@ -86,21 +89,21 @@ fn every_violation_becomes_a_reason_with_numbers() {
             ReasonCode::ShortestSideBelowMin,
             json!(399),
             json!(400),
-            "shortest side is at least 400 px, found 399 px",
+            "shortest side must be at least 400 px, found 399 px",
         ),
         (
             too_long(7_001),
             ReasonCode::LongestSideAboveMax,
             json!(7_001),
             json!(7_000),
-            "longest side is at most 7000 px, found 7001 px",
+            "longest side must be at most 7000 px, found 7001 px",
         ),
         (
             Violation::Format { found: Format::Bmp, required: vec![Format::Jpeg, Format::Png] },
             ReasonCode::UnsupportedFormat,
             json!("BMP"),
             json!("JPEG or PNG"),
-            "format is JPEG or PNG, found BMP",
+            "format must be JPEG or PNG, found BMP",
         ),
     ] {
         let reason = Reason::from(&violation);

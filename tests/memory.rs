@@ -51,6 +51,32 @@ fn memory_does_not_grow_with_the_number_of_sources() {
     }
 }
 
+#[test]
+fn memory_does_not_grow_with_the_number_of_local_files() {
+    if !Path::new("/proc/self/status").exists() {
+        println!("no /proc on this system to read a process's peak from: this test did not run");
+        return;
+    }
+    let full = std::env::var("EMO_PREFLIGHT_MEMORY").is_ok_and(|size| size == "full");
+    let many = if full { 1_000_000 } else { 200_000 };
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let [small, large] = [40_000, many].map(|count| {
+        let input = folder.path().join(format!("{count}.txt"));
+        let line = format!("{}\n", rig::fixture("plain.png"));
+        std::fs::write(&input, line.repeat(count)).unwrap();
+        let mut command = rig::program_with(["probe", "--exit-zero", "--json", "--input"]);
+        let (status, peak, stderr) = watch(command.arg(&input));
+        assert_eq!(status, Some(0), "{stderr}");
+        assert!(stderr.contains(&format!("{count} pictures: ")), "all were read: {stderr}");
+        println!("{count} local files: peak {:.1} MiB", peak as f64 / MIB as f64);
+        peak
+    });
+    assert!(
+        large <= small + small * 15 / 100,
+        "{large} bytes with {many} files, {small} with 40,000"
+    );
+}
+
 /// One list of sources and its results.
 struct Run {
     count: u64,

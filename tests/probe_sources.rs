@@ -203,7 +203,16 @@ async fn local_files_are_read_where_that_was_asked_for() {
     let dir = Dir::new("local_files");
     fs::create_dir(dir.path("folder.png")).unwrap();
     let far = jpeg(640, 800, 3_000_000, 4_000_000);
+    // 54 bytes of headers, 480 rows of 640 pixels in 24 bits.
+    let mut bmp = vec![0; 54 + 480 * 640 * 3];
+    for (at, bytes) in
+        [(0, &b"BM"[..]), (14, &[40]), (18, &[0x80, 2]), (22, &[0xe0, 1]), (28, &[24])]
+    {
+        bmp[at..at + bytes.len()].copy_from_slice(bytes);
+    }
     for (path, says, size) in [
+        (dir.file("whole.bmp", &bmp), "eligible", Some((640, 480))),
+        (dir.file("cut.bmp", &bmp[..bmp.len() - 1]), "rejected_local/corrupt_header", None),
         (dir.file("good.jpg", &picture()), "eligible", Some((640, 800))),
         (dir.file("bad name ü.png", &picture()), "eligible", Some((640, 800))),
         // No network, so no cap on what is taken from it.

@@ -189,7 +189,7 @@ async fn a_body_that_gets_no_further_is_given_up_on() {
         .map(|row| {
             row.options(|o| o.progress_timeout = SHORT)
                 .says("undetermined/timeout")
-                .mentions("at least 1024 bytes or the rest arrive within 300ms")
+                .mentions("at least 1024 bytes or the rest must arrive within 300ms")
                 .requests(1)
                 .within(SHORT + SLACK)
         }),
@@ -270,7 +270,7 @@ async fn an_answer_that_does_not_begin_is_asked_for_once_more() {
         .map(|row| {
             row.options(|o| o.progress_timeout = SHORT)
                 .says("undetermined/timeout")
-                .mentions("answer begins within 300ms")
+                .mentions("answer must begin within 300ms")
                 .requests(2)
                 .bytes(0..=0)
                 .within(SHORT * 2 + SLACK)

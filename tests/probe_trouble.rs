@@ -18,6 +18,38 @@ use futures_util::stream::{self, StreamExt as _};
 
 // ---- statuses
 
+/// OSS and S3 say why in their body; nothing of it is shown but that.
+#[tokio::test]
+async fn an_object_stores_error_is_told() {
+    const EXPIRED: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>\n\
+        <Code>AccessDenied</Code>\n<Message>Request has expired.</Message>\n\
+        <RequestId>5C3D</RequestId><StringToSign>GET secret-sentinel</StringToSign>\n</Error>";
+    let xml = |status: &'static str, body: String| {
+        row("XML", move |_| answer(status, &["Content-Type: application/xml"], body.as_bytes()))
+    };
+    let outcomes = check([
+        xml("403 Forbidden", EXPIRED.to_owned())
+            .says("undetermined/http_status")
+            .mentions("found 403 Forbidden: AccessDenied: Request has expired."),
+        xml("404 Not Found", EXPIRED.replace("AccessDenied", "NoSuchKey"))
+            .says("rejected_local/not_found")
+            .mentions("found 404 Not Found: NoSuchKey: Request has expired."),
+        xml("403 Forbidden", "<Error><Code>a?Signature=secret-sentinel</Code></Error>".to_owned())
+            .says("undetermined/http_status")
+            .mentions("try --user-agent"),
+        xml("403 Forbidden", format!("<Error><Code>{}</Code></Error>", "x".repeat(3_000)))
+            .says("undetermined/http_status"),
+        xml("403 Forbidden", "<html><body>no</body></html>".to_owned())
+            .says("undetermined/http_status")
+            .mentions("some hosts refuse unknown clients: try --user-agent"),
+    ])
+    .await;
+    for outcome in outcomes {
+        let json = serde_json::to_string(&outcome.report).unwrap();
+        assert!(!json.contains("sentinel") && json.len() < 700, "{json}");
+    }
+}
+
 #[tokio::test]
 async fn a_status_that_tells_nothing_is_not_repeated() {
     let only = |line: &'static str| row(line, move |_| status(line)).requests(1);

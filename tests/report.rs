@@ -166,8 +166,8 @@ fn what_is_found_and_required_is_said_where_it_helps() {
 #[test]
 fn another_version_is_refused() {
     for (version, said) in [
-        (json!(2), "result version is 1, found 2"),
-        (json!(0), "result version is 1, found 0"),
+        (json!(2), "result version must be 1, found 2"),
+        (json!(0), "result version must be 1, found 0"),
         (json!(256), "256"),
         (json!(-1), "-1"),
         (json!("1"), "string"),

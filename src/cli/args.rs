@@ -103,6 +103,11 @@ pub(super) struct CheckArguments {
     /// Ask again, once, what was of unknown bill before now; this may pay twice
     #[arg(long)]
     pub(super) retry_unknown: bool,
+
+    /// Do not ask again about an image that the ledger knows under another URL. Two images are the
+    /// same when length, first and last 1,024 bytes, format and sides are
+    #[arg(long)]
+    pub(super) same_content: bool,
     /// Stop before the call; say how many calls and how much money it would be
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -144,9 +149,12 @@ pub(super) struct SourceArguments {
     /// http(s) URLs of pictures; for probe also paths of files
     #[arg(value_name = "SOURCE")]
     pub(super) sources: Vec<String>,
-    /// File (- for stdin): one source a line, or a JSON object with image_url, ratio, image_id
+    /// File (- for stdin): one source a line, a JSON object with image_url, ratio, image_id, or CSV
     #[arg(long, value_name = "FILE")]
     pub(super) input: Option<PathBuf>,
+    /// CSV input, told by its first line: the column with the URL
+    #[arg(long, value_name = "NAME", default_value = "image_url")]
+    pub(super) url_column: String,
     /// Aspect ratio to ask for: 1:1 (profile) or 3:4 (half-body)
     #[arg(long, value_name = "RATIO", default_value = "1:1", value_parser = ratio)]
     pub(super) ratio: AspectRatio,
@@ -164,7 +172,7 @@ pub(super) struct LocalArguments {
     #[arg(long, value_name = "S", default_value = "20", value_parser = seconds, allow_negative_numbers = true)]
     timeout: Duration,
     /// Bytes to take of one picture before giving up; at least 1024
-    #[arg(long, value_name = "N", default_value = "1048576", value_parser = clap::value_parser!(u64).range(1_024..))]
+    #[arg(long, value_name = "N", default_value = "4194304", value_parser = clap::value_parser!(u64).range(1_024..))]
     max_header_bytes: u64,
     /// Fetch from addresses that are not public too
     #[arg(long)]
@@ -263,7 +271,7 @@ fn ratio(text: &str) -> Result<AspectRatio, String> {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let required = || format!("seconds are above 0 and at most {MOST_SECONDS}, found {text:?}");
+    let required = || format!("seconds must be above 0 and at most {MOST_SECONDS}, found {text:?}");
     let number: f64 = text.parse().map_err(|_| required())?;
     if number > 0.0 && number <= MOST_SECONDS {
         Ok(Duration::from_secs_f64(number))
@@ -290,19 +298,21 @@ fn rate(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|rate: &f64| *rate > 0.0 && rate.is_finite())
-        .ok_or_else(|| format!("calls a second are a number above 0, found {text:?}"))
+        .ok_or_else(|| format!("calls a second must be a number above 0, found {text:?}"))
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
-        format!("an IP address and a port, such as 127.0.0.1:8484 or [::1]:0, found {text:?}")
+        format!(
+            "it must be an IP address and a port, such as 127.0.0.1:8484 or [::1]:0, found {text:?}"
+        )
     })
 }
 
 fn at_least_1(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if (1..=MOST_AT_A_TIME).contains(&number) => Ok(number),
-        _ => Err(format!("a whole number from 1 to {MOST_AT_A_TIME}, found {text:?}")),
+        _ => Err(format!("it must be a whole number from 1 to {MOST_AT_A_TIME}, found {text:?}")),
     }
 }
 

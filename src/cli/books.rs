@@ -19,13 +19,15 @@ impl LedgerArguments {
         match self.ledger.as_deref() {
             Some("none") => Ok(Place::Memory),
             Some(":memory:") => {
-                anyhow::bail!("the ledger is a path or none, found :memory: (none is in memory)")
+                anyhow::bail!(
+                    "the ledger must be a path or none, found :memory: (none is in memory)"
+                )
             }
-            Some("") => anyhow::bail!("the ledger is a path or none, found an empty text"),
+            Some("") => anyhow::bail!("the ledger must be a path or none, found an empty text"),
             // Not repeated: it may have a password in it.
             Some(url) if url.contains("://") => {
                 anyhow::bail!(
-                    "this build keeps its books in SQLite files only: the ledger is a path or \
+                    "this build keeps its books in SQLite files only: the ledger must be a path or \
                      none, found a URL"
                 )
             }

@@ -9,7 +9,7 @@ use crate::{Certainty, ReasonCode, Report, Verdict};
 /// What has come of a run so far.
 #[derive(Default)]
 pub(super) struct Counts {
-    pub(super) pictures: u64,
+    pub(super) sources: u64,
     pub(super) by_verdict: BTreeMap<&'static str, u64>,
     pub(super) called: u64,
     pub(super) images: u64,
@@ -31,7 +31,7 @@ pub(super) struct Earlier {
 impl Counts {
     /// One more report.
     pub(super) fn add(&mut self, report: &Report) {
-        self.pictures += 1;
+        self.sources += 1;
         *self.by_verdict.entry(report.verdict.as_str()).or_default() += 1;
         self.worst = self.worst.max(Some(Status::of(report)));
         // Books can fail before a call and after it: what the service said tells which it was.
@@ -66,10 +66,18 @@ impl Counts {
         counts.collect::<Vec<_>>().join(", ")
     }
 
-    /// In a line for people.
-    pub(super) fn in_short(&self) -> String {
-        let verdicts = self.verdicts();
-        if self.called > 0 { format!("{verdicts}, {}", text::cny(self.images)) } else { verdicts }
+    /// In a line for people, of at most `room` columns: the money, then as many verdicts as fit.
+    pub(super) fn in_short(&self, room: usize) -> String {
+        let mut line = if self.called > 0 { text::cny(self.images) } else { String::new() };
+        for (verdict, count) in &self.by_verdict {
+            let comma = if line.is_empty() { "" } else { ", " };
+            let more = format!("{comma}{count} {verdict}");
+            if line.len() + more.len() > room {
+                break;
+            }
+            line.push_str(&more);
+        }
+        line
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures_util::stream::Stream;
 
 use crate::detect::{DEFAULT_BASE_URL, EMO_DETECT, Service};
-use crate::error::ConfigError;
-use crate::gate::{question, told, unasked};
-use crate::ledger::{Ledger, Look, Moment, Reuse};
+use crate::error::{ConfigError, LedgerError};
+use crate::gate::{question, question_in_full, told, unasked};
+use crate::ledger::{Ledger, Look, Moment, Question, Reuse};
 use crate::probe::Probe;
 use crate::reason::{Reason, ReasonCode};
 use crate::report::{Report, Verdict};
@@ -46,6 +46,11 @@ impl DryRun {
         self
     }
 
+    pub(crate) fn same_content(mut self, same: bool) -> Self {
+        self.reuse.same_content = same;
+        self
+    }
+
     pub(crate) fn run<S>(&self, sources: S, options: RunOptions) -> Run
     where
         S: Stream<Item = Source> + Send + 'static,
@@ -63,19 +68,27 @@ impl DryRun {
     }
 
     async fn check(self, source: Source, stop: &Stop) -> Report {
-        let sight = self.probe.look(&source).await;
+        let mut sight = self.probe.look(&source).await;
         if let Some(refusal) = &sight.refusal {
             let verdict = refusal.verdict;
             return sight.report(source, verdict);
         }
-        let question = question(&source, &sight, &self.service);
-        let known = match &self.ledger {
-            Some(ledger) => ledger.look(&question, &self.reuse).await,
-            None => Ok(Look::Free),
-        };
+        let mut question = question(&source, &sight, &self.service);
+        let mut known = self.look(&question).await;
+        if !question.version_is_final && !matches!(known, Ok(Look::Known(_)) | Err(_)) {
+            self.probe.complete_version(&mut sight).await;
+            if let Some(refusal) = &sight.refusal {
+                let verdict = refusal.verdict;
+                return sight.report(source, verdict);
+            }
+            question = question_in_full(&source, &sight, &self.service);
+            known = self.look(&question).await;
+        }
         match known {
-            Ok(Look::Known(settlement)) => told(sight, source, &settlement, true),
-            Ok(Look::Free | Look::Sending(_)) => sight.report(source, Verdict::Eligible),
+            Ok(Look::Known(settlement)) => told(sight, source, &question, &settlement, true),
+            Ok(Look::Free | Look::Sending(_) | Look::NeedsEnd) => {
+                sight.report(source, Verdict::Eligible)
+            }
             Err(error) => {
                 let reason = Reason::new(ReasonCode::LedgerError, error.to_string());
                 stop.because(reason.clone());
@@ -83,6 +96,13 @@ impl DryRun {
                 report.reasons = vec![reason];
                 report
             }
+        }
+    }
+
+    async fn look(&self, question: &Question) -> Result<Look, LedgerError> {
+        match &self.ledger {
+            Some(ledger) => ledger.look(question, &self.reuse).await,
+            None => Ok(Look::Free),
         }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::cli::args::SourceArguments;
+use crate::cli::table_input::{Row, Table, columns};
 use crate::cli::text;
 use crate::{AspectRatio, Fields, Source};
 
@@ -35,7 +36,9 @@ impl SourceArguments {
         let named: Vec<Source> =
             self.sources.iter().map(|text| Source::url(text).ratio(ratio)).collect();
         let lines = match &self.input {
-            Some(path) => read(path, ratio, trouble.clone())?.left_stream(),
+            Some(path) => {
+                read(path, ratio, self.url_column.clone(), trouble.clone())?.left_stream()
+            }
             None => stream::empty().right_stream(),
         };
         Ok((stream::iter(named).chain(lines), trouble))
@@ -52,6 +55,11 @@ impl SourceArguments {
         let mut reader = BufReader::new(File::open(path)?);
         for number in 1_u64.. {
             let Some(line) = next_line(&mut reader)? else { break };
+            if number == 1
+                && let Some(columns) = columns(body(&line, number), &self.url_column)
+            {
+                return Ok(Some(sources + Table::new(reader, columns).count()?));
+            }
             sources += u64::from(!String::from_utf8_lossy(body(&line, number)).trim().is_empty());
         }
         Ok(Some(sources))
@@ -61,6 +69,7 @@ impl SourceArguments {
 fn read(
     path: &Path,
     ratio: AspectRatio,
+    url_column: String,
     trouble: Trouble,
 ) -> anyhow::Result<impl Stream<Item = Source> + Send + use<>> {
     let reader: Box<dyn Read + Send> = if path == Path::new("-") {
@@ -77,7 +86,7 @@ fn read(
     // A thread of its own: reading a terminal or a pipe may never end, and nothing waits for it.
     std::thread::Builder::new()
         .name("input".to_owned())
-        .spawn(move || forward(BufReader::new(reader), ratio, &sender, &trouble))
+        .spawn(move || forward(BufReader::new(reader), ratio, &url_column, &sender, &trouble))
         .context("cannot start reading the input")?;
     let batches = stream::unfold(receiver, async |mut receiver| {
         Some((stream::iter(receiver.recv().await?), receiver))
@@ -89,22 +98,45 @@ fn read(
 fn forward(
     mut reader: BufReader<Box<dyn Read + Send>>,
     ratio: AspectRatio,
+    url_column: &str,
     to: &mpsc::Sender<Vec<Source>>,
     trouble: &Trouble,
 ) {
     let mut batch = Vec::new();
+    // Set before the channel closes, which is when it is asked for.
+    let broken = |what: &str, number: u64, error: &std::io::Error| {
+        let _ = trouble
+            .0
+            .set(format!("{what} {number} of the input and all after it cannot be read: {error}"));
+    };
     for number in 1_u64.. {
         let line = match next_line(&mut reader) {
             Ok(Some(line)) => line,
             Ok(None) => break,
             Err(error) => {
-                // Set before the channel closes, which is when it is asked for.
-                let _ = trouble.0.set(format!(
-                    "line {number} of the input and all after it cannot be read: {error}"
-                ));
+                broken("line", number, &error);
                 break;
             }
         };
+        if number == 1
+            && let Some(columns) = columns(body(&line, number), url_column)
+        {
+            let mut table = Table::new(reader, columns);
+            let mut last = 1;
+            loop {
+                match table.next(url_column) {
+                    Ok(Some(row)) => {
+                        last = row.number;
+                        // One at a time: what is at hand behind it only the table knows.
+                        if to.blocking_send(vec![of_row(row, ratio)]).is_err() {
+                            return;
+                        }
+                    }
+                    Ok(None) => return,
+                    Err(error) => return broken("row", last + 1, &error),
+                }
+            }
+        }
         batch.extend(parse(&line, number, ratio));
         let next_is_at_hand = reader.buffer().contains(&b'\n');
         if (batch.len() == BATCH || !next_is_at_hand)
@@ -115,6 +147,19 @@ fn forward(
     }
     // Nobody is left to miss it when this fails.
     let _ = to.blocking_send(batch);
+}
+
+/// The source of a row of a table.
+fn of_row(row: Row, ratio: AspectRatio) -> Source {
+    let Row { number, fields, url } = row;
+    let place = format!("row {number}");
+    match fields {
+        Ok(fields) => object(fields.into(), &place, String::new, ratio),
+        Err(problem) => {
+            let shown: String = url.chars().take(SHOWN).collect();
+            Source::unreadable(shown, format!("{place}: {problem}")).ratio(ratio)
+        }
+    }
 }
 
 /// The next line, of which at most [`LONGEST_LINE`] and a byte are kept.
@@ -144,23 +189,36 @@ fn parse(line: &[u8], number: u64, ratio: AspectRatio) -> Option<Source> {
         Some(Source::unreadable(shown(), format!("line {number}: {problem}")).ratio(ratio))
     };
     if line.len() > LONGEST_LINE {
-        return bad(format!("a line is at most {LONGEST_LINE} bytes"));
+        return bad(format!("a line must be at most {LONGEST_LINE} bytes"));
     }
     if std::str::from_utf8(line).is_err() {
-        return bad("a line is UTF-8".to_owned());
+        let hint = match line {
+            [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] if number == 1 => {
+                ", found UTF-16; convert it with: iconv -f UTF-16 -t UTF-8"
+            }
+            _ => "",
+        };
+        return bad(format!("a line must be UTF-8{hint}"));
     }
     let text = text.trim();
     if text.is_empty() {
         return None;
     }
+    if text.starts_with('[') {
+        return bad(
+            "the input must be one JSON object a line, found a JSON array; take it apart with: \
+             jq -c '.[]'"
+                .to_owned(),
+        );
+    }
     if !text.starts_with('{') {
         return Some(Source::url(text).ratio(ratio));
     }
     match serde_json::from_str::<Fields>(text) {
-        Ok(fields) => Some(object(fields, number, shown, ratio)),
+        Ok(fields) => Some(object(fields, &format!("line {number}"), shown, ratio)),
         Err(error) => {
             let error = text::json_error(&error);
-            bad(format!("a line that begins with {{ is a JSON object: {error}"))
+            bad(format!("a line that begins with {{ must be a JSON object: {error}"))
         }
     }
 }
@@ -169,26 +227,29 @@ fn parse(line: &[u8], number: u64, ratio: AspectRatio) -> Option<Source> {
 /// the caller's own fields above all: they are how its result is found again.
 fn object(
     mut fields: Fields,
-    number: u64,
+    place: &str,
     shown: impl FnOnce() -> String,
     default: AspectRatio,
 ) -> Source {
     let url = match fields.take("image_url") {
         Some(Ok(Value::String(url))) => Ok(url),
-        Some(other) => Err(format!("image_url is a string, found {}", kind(&other))),
-        None => Err("an object has image_url, found none".to_owned()),
+        Some(other) => Err(format!("image_url must be a string, found {}", kind(&other))),
+        None if fields.get("url").is_some() => {
+            Err("an object must have image_url, found url; rename it".to_owned())
+        }
+        None => Err("an object must have image_url, found none".to_owned()),
     };
     let ratio = match fields.take("ratio") {
         None | Some(Ok(Value::Null)) => Ok(default),
         Some(Ok(Value::String(text))) => {
             text.parse().map_err(|e: crate::bbox::UnknownRatio| e.to_string())
         }
-        Some(other) => Err(format!("ratio is \"1:1\" or \"3:4\", found {}", kind(&other))),
+        Some(other) => Err(format!("ratio must be \"1:1\" or \"3:4\", found {}", kind(&other))),
     };
     let image_id = match fields.take("image_id") {
         None | Some(Ok(Value::Null)) => Ok(None),
         Some(Ok(Value::String(id))) if id.is_empty() => {
-            Err("image_id is not empty, found an empty text".to_owned())
+            Err("image_id must not be empty, found an empty text".to_owned())
         }
         Some(Ok(Value::String(id))) => Ok(Some(id)),
         // Beyond 64 bits, and with a fraction, two different numbers may read as the same one, and
@@ -204,7 +265,7 @@ fn object(
     let mut source = if problems.is_empty() {
         Source::url(text)
     } else {
-        Source::unreadable(text, format!("line {number}: {problems}"))
+        Source::unreadable(text, format!("{place}: {problems}"))
     }
     .ratio(ratio.unwrap_or(default));
     if let Ok(Some(id)) = image_id {
@@ -227,7 +288,7 @@ fn kind(value: &Result<Value, serde_json::Error>) -> String {
     .to_owned()
 }
 
-const IMAGE_ID: &str = "image_id is a string or a whole number of 64 bits";
+const IMAGE_ID: &str = "image_id must be a string or a whole number of 64 bits";
 
 /// Sources in a batch, and batches read ahead: memory does not grow with the input.
 const BATCH: usize = 256;

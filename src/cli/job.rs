@@ -134,7 +134,7 @@ impl Job {
         mut self,
         mut run: Run,
         calls: Calls,
-        gate: Option<Preflight>,
+        gate: Option<(Preflight, f64)>,
     ) -> Status {
         let signal = signals::stop_on_signal(run.stopper());
         let progress = Progress::new(self.shown, gate, self.total);
@@ -145,7 +145,7 @@ impl Job {
         let mut printer = Printer::new(out, self.layout, self.rows_on_terminal, progress);
         printer.print_all(&mut run).await;
         let ended_early = signal.received().is_some() || printer.is_unread();
-        let is_short = !ended_early && self.tell_if_short(printer.counts.pictures);
+        let is_short = !ended_early && self.tell_if_short(printer.counts.sources);
         summary::tell(&printer.counts, calls, &self.earlier);
         match signal.received() {
             Some(signal) => Status::Signal(signal),

@@ -22,6 +22,7 @@ mod spend;
 mod stand_in;
 mod status;
 mod summary;
+mod table_input;
 mod text;
 
 use std::io::IsTerminal as _;
@@ -43,16 +44,14 @@ use crate::{ApiKey, GateError, Ledger, LedgerError, Preflight, PreflightBuilder,
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log_to_stderr(arguments.verbose);
+    raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&anyhow::anyhow!("cannot start: {error}")),
     };
-    // On a worker: woken there, the next step costs no switch of threads.
-    let running = runtime.spawn(run(arguments.command));
-    let outcome = runtime.block_on(running).unwrap_or_else(|ended| match ended.try_into_panic() {
-        Ok(panic) => std::panic::resume_unwind(panic),
-        Err(ended) => Err(ended.into()),
-    });
+    // Not on a worker: results may have to wait for whoever reads them, and the calls under way,
+    // and signals, must not wait with them.
+    let outcome = runtime.block_on(run(arguments.command));
     // A name that is still being looked up must not hold up the exit.
     runtime.shutdown_background();
     match outcome {
@@ -60,6 +59,18 @@ pub fn main() -> ExitCode {
         Err(error) => complain(&error),
     }
 }
+
+/// A shell's soft limit is often far below what the system allows, and too little for many sources
+/// at a time. Where it cannot be raised, fetches wait for each other.
+#[cfg(unix)]
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+#[cfg(not(unix))]
+fn raise_descriptor_limit() {}
 
 async fn run(command: Command) -> anyhow::Result<Status> {
     match command {
@@ -76,7 +87,7 @@ async fn probe(arguments: ProbeArguments) -> anyhow::Result<Status> {
     let mut options = arguments.local.probe_options();
     options.local_files = true;
     let probe = Probe::new(options)?;
-    let redo = Redo { eligible: false, unknown: false };
+    let redo = Redo { model: None, eligible: false, unknown: false };
     let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
     job.begin()?;
     let mut options = arguments.local.run_options();
@@ -95,7 +106,11 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
     }
     let key = ApiKey::from_env()?;
     let place = arguments.ledger.place()?;
-    let redo = Redo { eligible: true, unknown: arguments.retry_unknown };
+    let redo = Redo {
+        model: Some(arguments.model.clone()),
+        eligible: true,
+        unknown: arguments.retry_unknown,
+    };
     let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
     let ledger = match place.open().await {
         Ok(ledger) => ledger,
@@ -109,7 +124,7 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
     };
     job.begin()?;
     let run = gate.run(job.sources(), arguments.local.run_options());
-    let status = job.finish(run, Calls::Made, Some(gate.clone())).await;
+    let status = job.finish(run, Calls::Made, Some((gate.clone(), arguments.rps))).await;
     gate.close().await;
     Ok(status)
 }
@@ -131,12 +146,17 @@ async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
     }
     let dry = DryRun::new(probe, ledger, arguments.base_url.as_deref(), &arguments.model)?
         .max_age(arguments.ledger_max_age)
-        .retry_unknown(arguments.retry_unknown);
-    let redo = Redo { eligible: false, unknown: arguments.retry_unknown };
+        .retry_unknown(arguments.retry_unknown)
+        .same_content(arguments.same_content);
+    let redo = Redo {
+        model: Some(arguments.model.clone()),
+        eligible: false,
+        unknown: arguments.retry_unknown,
+    };
     let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
     job.begin()?;
     let run = dry.run(job.sources(), arguments.local.run_options());
-    Ok(job.finish(run, Calls::HeldBack, None).await)
+    Ok(job.finish(run, Calls::HeldBack { most: arguments.max_calls }, None).await)
 }
 
 fn no_ledger(error: &LedgerError) -> Status {
@@ -152,6 +172,7 @@ impl CheckArguments {
             .calls_per_second(self.rps)
             .ledger(ledger)
             .retry_unknown(self.retry_unknown)
+            .same_content(self.same_content)
             .probe(self.local.probe_options());
         if let Some(url) = &self.base_url {
             gate = gate.base_url(url);

@@ -16,7 +16,8 @@ impl Price {
     pub(super) const DOCUMENTED: Self = Self(4_000);
 
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let required = || format!("a price is like 0.004, with at most six places, found {text:?}");
+        let required =
+            || format!("a price must be like 0.004, with at most six places, found {text:?}");
         let (whole, places) = text.split_once('.').unwrap_or((text, ""));
         let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
         if whole.is_empty()

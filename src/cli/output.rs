@@ -27,7 +27,7 @@ impl Layout {
 
 /// Prints results and counts them.
 pub(super) struct Printer {
-    out: BufWriter<Patient>,
+    out: BufWriter<Box<dyn Write + Send>>,
     /// What is being printed; only its memory is kept.
     line: Vec<u8>,
     layout: Layout,
@@ -47,7 +47,7 @@ impl Printer {
         progress: Progress,
     ) -> Self {
         Self {
-            out: BufWriter::with_capacity(BUFFER, Patient(out)),
+            out: BufWriter::with_capacity(BUFFER, out),
             line: Vec::new(),
             layout,
             counts: Counts::default(),
@@ -129,7 +129,7 @@ impl Printer {
 
     fn written(
         &mut self,
-        write: impl FnOnce(&mut BufWriter<Patient>) -> std::io::Result<()>,
+        write: impl FnOnce(&mut BufWriter<Box<dyn Write + Send>>) -> std::io::Result<()>,
         stopper: &Stopper,
     ) {
         if self.reader_gone {
@@ -163,24 +163,11 @@ impl Printer {
     }
 }
 
-/// Where results go, which may have to wait for whoever reads them: calls that are under way, and
-/// signals, must not wait with it.
-struct Patient(Box<dyn Write + Send>);
-
-impl Write for Patient {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        tokio::task::block_in_place(|| self.0.write(bytes))
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        tokio::task::block_in_place(|| self.0.flush())
-    }
-}
-
-/// A result for people: verdict, size, money and source, and a line for each reason.
+/// A result for people: its source's number in the input, verdict, size, money and source, and a line for each reason.
 fn row(report: &Report) -> String {
     let mut row = format!(
-        "{:<15}  {:<15}  {:>9}  {}",
+        "{:>6}  {:<15}  {:<15}  {:>9}  {}",
+        report.index.saturating_add(1),
         report.verdict.as_str(),
         text::size(report.image.as_ref()),
         text::bill(report.billing, report.from_ledger),
@@ -188,7 +175,7 @@ fn row(report: &Report) -> String {
     );
     for reason in &report.reasons {
         row.push_str(&format!(
-            "\n{:>16}{}: {}",
+            "\n{:>24}{}: {}",
             "",
             text::plain(reason.code.as_str()),
             text::plain(&reason.message)
@@ -198,7 +185,10 @@ fn row(report: &Report) -> String {
 }
 
 fn heading_row() -> String {
-    format!("{:<15}  {:<15}  {:>9}  {}", "VERDICT", "SIZE", "MONEY", "SOURCE and reasons")
+    format!(
+        "{:>6}  {:<15}  {:<15}  {:>9}  {}",
+        "NUMBER", "VERDICT", "SIZE", "MONEY", "SOURCE and reasons"
+    )
 }
 
 const BUFFER: usize = 64 * 1_024;

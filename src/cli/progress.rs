@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::cli::counts::Counts;
@@ -50,25 +50,40 @@ pub(super) struct Progress {
     shown: Shown,
     bar: Option<ProgressBar>,
     gate: Option<Preflight>,
+    /// How many calls may leave in a second.
+    pace: f64,
     total: Option<u64>,
     begun: Instant,
 }
 
 impl Progress {
-    /// `total` is what is left to do, where that is known.
-    pub(super) fn new(shown: Shown, gate: Option<Preflight>, total: Option<u64>) -> Self {
+    /// `total` is what is left to do, where that is known; `gate` and the calls that may leave
+    /// in a second, where calls are made.
+    pub(super) fn new(shown: Shown, gate: Option<(Preflight, f64)>, total: Option<u64>) -> Self {
         let bar = (shown == Shown::Bar).then(|| bar(total));
         if bar.is_some() {
             screen::share_with(bar.clone());
         }
-        Self { shown, bar, gate, total, begun: Instant::now() }
+        let (gate, pace) = gate.map_or((None, f64::INFINITY), |(gate, pace)| (Some(gate), pace));
+        Self { shown, bar, gate, pace, total, begun: Instant::now() }
     }
 
     /// One more report was printed.
     pub(super) fn step(&self, counts: &Counts) {
         if let Some(bar) = &self.bar {
-            bar.set_position(counts.pictures);
-            bar.set_message(counts.in_short());
+            let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
+            let mut line = counts.sources.to_string();
+            if let Some(total) = self.total {
+                line.push_str(&format!("/{total}"));
+            }
+            line.push_str(&format!(" {:.0}/s", float(counts.sources) / seconds));
+            if let Some(left) = self.seconds_left(counts, seconds) {
+                line.push_str(&format!(" eta {:#}", HumanDuration(left)));
+            }
+            let used = BAR + 1 + line.chars().count() + 1;
+            let room = usize::from(console::Term::stderr().size().1).saturating_sub(used);
+            bar.set_position(counts.sources);
+            bar.set_message(format!("{line} {}", counts.in_short(room)));
         }
     }
 
@@ -87,29 +102,45 @@ impl Progress {
         }
     }
 
+    /// How long it will take, as far as one can see: at the rate so far, but what needs a call
+    /// goes no faster than the quota.
+    fn seconds_left(&self, counts: &Counts, elapsed: f64) -> Option<Duration> {
+        let left = float(self.total?.saturating_sub(counts.sources));
+        let done = float(counts.sources);
+        if done == 0.0 {
+            return None;
+        }
+        let Activity { waiting, in_flight, .. } = self.activity();
+        let calling = float(waiting + in_flight);
+        let share = (float(counts.called) + calling) / (done + calling);
+        let calls = float(waiting) + share * (left - calling).max(0.0);
+        let seconds = (left * elapsed / done).max(calls / self.pace);
+        Duration::try_from_secs_f64(seconds.round()).ok()
+    }
+
+    fn activity(&self) -> Activity {
+        self.gate.as_ref().map(Preflight::activity).unwrap_or_default()
+    }
+
     fn line(&self, counts: &Counts) -> serde_json::Value {
         let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
-        let activity = self.gate.as_ref().map(Preflight::activity).unwrap_or_default();
         let spent = self.gate.as_ref().map(Preflight::spent).unwrap_or_default();
         let tenths = |number: f64| (number * 10.0).round() / 10.0;
-        #[expect(clippy::cast_precision_loss, reason = "a rate and an estimate")]
-        let (rate, done) = (spent.calls as f64 / seconds, counts.pictures as f64);
-        let left = self.total.map(|total| total.saturating_sub(counts.pictures));
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let eta = left.filter(|_| done > 0.0).map(|left| (left as f64 * seconds / done).round());
-        let Activity { in_flight, throttled, quota_idle, .. } = activity;
+        let eta = self.seconds_left(counts, seconds).map(|left| left.as_secs_f64());
+        let Activity { waiting, in_flight, throttled, quota_idle, .. } = self.activity();
         json!({
             "progress": 1,
             "elapsed_s": tenths(seconds),
-            "done": counts.pictures,
+            "done": counts.sources,
             "total": self.total,
             "verdicts": counts.by_verdict,
             "calls": spent.calls,
-            "calls_per_second": tenths(rate),
+            "calls_per_second": tenths(float(spent.calls) / seconds),
             "images_certain": spent.images,
             "images_unknown": spent.unknown,
             "throttled": throttled,
             "quota_idle_s": tenths(quota_idle.as_secs_f64()),
+            "waiting": waiting,
             "in_flight": in_flight,
             "eta_s": eta,
         })
@@ -117,19 +148,25 @@ impl Progress {
 }
 
 fn bar(total: Option<u64>) -> ProgressBar {
-    let template = match total {
-        Some(_) => "{bar:24} {pos}/{len} {per_sec} eta {eta} {wide_msg}",
-        None => "{spinner} {pos} {per_sec} {wide_msg}",
-    };
+    let template =
+        if total.is_some() { format!("{{bar:{BAR}}} {{msg}}") } else { "{spinner} {msg}".into() };
     let target = ProgressDrawTarget::stderr_with_hz(5);
     let bar = ProgressBar::with_draw_target(total, target);
     // A template is text of ours; were it wrong, the plain bar would do.
-    if let Ok(style) = ProgressStyle::with_template(template) {
+    if let Ok(style) = ProgressStyle::with_template(&template) {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(250));
     bar
 }
+
+#[expect(clippy::cast_precision_loss, reason = "a rate or an estimate")]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+/// How wide the bar itself is.
+const BAR: usize = 12;
 
 /// How often a line is written.
 pub(super) const EVERY: Duration = Duration::from_secs(10);

@@ -28,14 +28,15 @@ pub(super) struct Results {
 /// Results that are done with, from an earlier run.
 #[derive(Default)]
 pub(super) struct Kept {
-    /// By index, a fingerprint of the line's source and ratio; 0 where there is no line.
+    /// By index, a fingerprint of the line's source, ratio and image_id; 0 where there is no line.
     fingerprints: Vec<u32>,
     pub(super) earlier: Earlier,
 }
 
 /// What the run that resumes would do over.
-#[derive(Clone, Copy)]
 pub(super) struct Redo {
+    /// The model that calls are for, if any are.
+    pub(super) model: Option<String>,
     /// A call is asked for, so `eligible` is not the end.
     pub(super) eligible: bool,
     /// `--retry-unknown`.
@@ -116,6 +117,14 @@ fn sort_out(
                 report.index
             );
         }
+        if let (Some(wanted), Some(found)) = (&redo.model, &report.model)
+            && wanted != found
+        {
+            bail!(
+                "line {number} of {shown} must be a result of the model {wanted:?}, found \
+                 {found:?}: the output belongs to another run"
+            );
+        }
         if redo.wants(&report) || !kept.keep(&report) {
             dropped = true;
         } else {
@@ -128,7 +137,7 @@ fn sort_out(
 }
 
 impl Redo {
-    fn wants(self, report: &Report) -> bool {
+    fn wants(&self, report: &Report) -> bool {
         let is_unknown = |reason: &Reason| {
             matches!(reason.code, ReasonCode::BillingUnknown | ReasonCode::LedgerError)
         };
@@ -162,7 +171,7 @@ impl Kept {
         let Some(slot) = self.fingerprints.get_mut(index).filter(|slot| **slot == 0) else {
             return false;
         };
-        *slot = fingerprint(&report.source, report.ratio);
+        *slot = fingerprint(&report.source, report.ratio, report.image_id.as_deref());
         self.earlier.add(report);
         true
     }
@@ -181,9 +190,9 @@ impl Kept {
             sources = index + 1;
             match self.fingerprints.get(index) {
                 Some(0) | None => {}
-                Some(print) if *print == fingerprint(&source.text, source.ratio) => {}
+                Some(print) if *print == fingerprint_of(&source) => {}
                 Some(_) => bail!(
-                    "the output has a result of another source or ratio at index {index}: \
+                    "the output has a result of another source, ratio or image_id at index {index}: \
                      it belongs to another input"
                 ),
             }
@@ -192,10 +201,14 @@ impl Kept {
     }
 }
 
+fn fingerprint_of(source: &Source) -> u32 {
+    fingerprint(&source.text, source.ratio, source.image_id.as_deref())
+}
+
 /// 32 bits a source: all that is kept of a line in memory. Never 0.
-fn fingerprint(source: &str, ratio: AspectRatio) -> u32 {
+fn fingerprint(source: &str, ratio: AspectRatio, image_id: Option<&str>) -> u32 {
     let mut hasher = DefaultHasher::new();
-    (source, ratio).hash(&mut hasher);
+    (source, ratio, image_id).hash(&mut hasher);
     u32::try_from(hasher.finish() >> 32).unwrap_or(0).max(1)
 }
 

@@ -89,7 +89,7 @@ impl SpendArguments {
         if let (Some(since), Some(until)) = (self.since, self.until)
             && since > until
         {
-            anyhow::bail!("--since is not after --until, found {since} and {until}");
+            anyhow::bail!("--since must not be after --until, found {since} and {until}");
         }
         Ok((self.since.map(number_of), self.until.map(number_of)))
     }

@@ -8,7 +8,10 @@ use crate::cli::text;
 pub(super) enum Calls {
     Made,
     /// By `--dry-run`, which tells what they would cost.
-    HeldBack,
+    HeldBack {
+        /// `--max-calls`.
+        most: Option<u64>,
+    },
     /// By `probe`.
     NotAsked,
 }
@@ -18,19 +21,21 @@ pub(super) enum Calls {
 pub(super) fn tell(counts: &Counts, calls: Calls, earlier: &Earlier) {
     let verdicts = counts.verdicts();
     let colon = if verdicts.is_empty() { "" } else { ": " };
-    let pictures = text::count(counts.pictures, "picture", "pictures");
+    let pictures = text::count(counts.sources, "picture", "pictures");
     text::tell(format_args!("{pictures}{colon}{verdicts}"));
     let of = |verdict: &str| counts.by_verdict.get(verdict).copied().unwrap_or(0);
     let rejected = of("rejected_local");
     match calls {
         Calls::NotAsked => {}
-        Calls::HeldBack => {
-            let calls = of("eligible") + earlier.eligible;
+        Calls::HeldBack { most } => {
+            let wanted = of("eligible") + earlier.eligible;
+            let calls = most.map_or(wanted, |most| wanted.min(most));
             let rejected = rejected + earlier.rejected_local;
             text::tell(format_args!(
-                "would make at most {} for at most {}; rejected for free: {rejected} (saves up to \
+                "would make at most {}{} for at most {}; rejected for free: {rejected} (saves up to \
                  {})",
                 text::count(calls, "call", "calls"),
+                if calls < wanted { format!(" of {wanted} (--max-calls)") } else { String::new() },
                 text::cny(calls),
                 text::cny(rejected),
             ));

@@ -184,7 +184,7 @@ fn answered(status: u16, wait: Option<Duration>, answer: &Answer, attempt: Retry
             None,
         ) => unusable(
             &format!(
-                "answer is a verdict with HTTP 200 or has a code, found neither (HTTP {status})"
+                "answer must be a verdict with HTTP 200 or have a code, found neither (HTTP {status})"
             ),
             billing,
         ),

@@ -15,7 +15,9 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+};
 
 pub(crate) use decide::{End, Judgement, Outcome, Repeats, RetryState, decide};
 pub(crate) use detector::Detector;
@@ -28,6 +30,7 @@ use detector::Ask;
 use crate::bbox::AspectRatio;
 use crate::error::ConfigError;
 use crate::http_error::describe;
+use crate::inflate::{Coding, Inflater};
 use crate::key::ApiKey;
 use crate::tls;
 
@@ -69,17 +72,17 @@ impl PaidClient {
         if options.timeout.is_zero() || options.timeout > A_DAY {
             let found = options.timeout;
             return Err(invalid(&format!(
-                "the call's time-out is above 0 s and at most a day, found {found:?}"
+                "the call's time-out must be above 0 s and at most a day, found {found:?}"
             )));
         }
         let workspace = options.workspace.as_deref();
         if workspace.is_some_and(|id| id.is_empty() || !id.bytes().all(|b| b.is_ascii_graphic())) {
-            return Err(invalid("the workspace id is printable ASCII without spaces"));
+            return Err(invalid("the workspace id must be printable ASCII without spaces"));
         }
         let workspace = workspace
             .map(HeaderValue::from_str)
             .transpose()
-            .map_err(|_| invalid("the workspace id fits a header"))?;
+            .map_err(|_| invalid("the workspace id must fit a header"))?;
         let tls = tls::config(&[b"http/1.1"], &[])?;
         let mut http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -97,7 +100,9 @@ impl PaidClient {
             http: http
                 .build()
                 .map_err(|e| invalid(&format!("cannot set up the paid client: {e}")))?,
-            authorization: key.bearer().ok_or_else(|| invalid("the API key is printable ASCII"))?,
+            authorization: key
+                .bearer()
+                .ok_or_else(|| invalid("the API key must be printable ASCII"))?,
             service,
             workspace,
             timeout: options.timeout,
@@ -169,6 +174,15 @@ struct Received {
 }
 
 impl Received {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let room = LONGEST_ANSWER.saturating_sub(self.body.len());
+        self.body.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        match bytes.len() > room {
+            true => Err(format!("the answer must be at most {LONGEST_ANSWER} bytes, found more")),
+            false => Ok(()),
+        }
+    }
+
     fn answered(&self, detector: &Detector) -> Option<Outcome> {
         Some(Outcome::Answered {
             status: self.status?,
@@ -184,14 +198,41 @@ async fn exchange(request: reqwest::RequestBuilder, received: &mut Received) -> 
     received.status = Some(response.status().as_u16());
     let retry_after = response.headers().get(RETRY_AFTER);
     received.retry_after = retry_after.and_then(|v| v.to_str().ok()).map(str::to_owned);
+    // A company's proxy may compress what nobody asked it to.
+    let mut inflater = match coding(response.headers()) {
+        Ok(coding) => coding.map(Inflater::new),
+        Err(coding) => return Err(format!("the answer is encoded as {coding:?}")),
+    };
     while let Some(bytes) = response.chunk().await.map_err(|e| said(&e))? {
-        let room = LONGEST_ANSWER.saturating_sub(received.body.len());
-        received.body.extend_from_slice(bytes.get(..room).unwrap_or(&bytes));
-        if bytes.len() > room {
-            return Err(format!("the answer is longer than {LONGEST_ANSWER} bytes"));
+        let Some(inflater) = &mut inflater else {
+            received.take(&bytes)?;
+            continue;
+        };
+        inflater.push(&bytes);
+        while let Some(part) = inflater.next().map_err(|e| unpacked(&e))? {
+            received.take(&part)?;
         }
     }
+    if let Some(inflater) = &mut inflater {
+        received.take(&inflater.finish().map_err(|e| unpacked(&e))?)?;
+    }
     Ok(())
+}
+
+/// How the answer is compressed; the error is a coding that is not read.
+fn coding(headers: &HeaderMap) -> Result<Option<Coding>, String> {
+    let all = headers.get_all(CONTENT_ENCODING).into_iter();
+    let all: Vec<_> = all.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    let all = all.join(",");
+    match all.trim() {
+        "" => Ok(None),
+        identity if identity.eq_ignore_ascii_case("identity") => Ok(None),
+        name => Coding::named(name).map(Some).ok_or_else(|| name.chars().take(40).collect()),
+    }
+}
+
+fn unpacked(error: &std::io::Error) -> String {
+    format!("the answer must unpack, found: {error}")
 }
 
 /// What an error says but for its own text, which names the URL.

@@ -23,12 +23,12 @@ impl Service {
     ) -> Result<Self, ConfigError> {
         let endpoint = endpoint(base_url, detector)?;
         if model.trim().is_empty() {
-            let message = "the model has a name, found an empty one";
+            let message = "the model must have a name, found an empty one";
             return Err(ConfigError::Option(message.to_owned()));
         }
         if let Some(sister) = SISTERS.iter().find(|sister| model.trim() == **sister) {
             let message = format!(
-                "the model speaks as {} does, found {sister}, which does not",
+                "the model must speak as {} does, found {sister}, which does not",
                 detector.model
             );
             return Err(ConfigError::Option(message));
@@ -45,27 +45,29 @@ impl Service {
 fn endpoint(base_url: &str, detector: &Detector) -> Result<Url, ConfigError> {
     let invalid = |what: String| ConfigError::Option(format!("the base URL {what}"));
     if base_url.trim().is_empty() {
-        return Err(invalid("is not empty, found nothing".to_owned()));
+        return Err(invalid("must not be empty, found nothing".to_owned()));
     }
-    let mut url =
-        Url::parse(base_url.trim()).map_err(|e| invalid(format!("is a URL, found none: {e}")))?;
+    let mut url = Url::parse(base_url.trim())
+        .map_err(|e| invalid(format!("must be a URL, found none: {e}")))?;
     match url.scheme() {
         "https" => {}
         "http" if is_loopback(&url) => {}
         "http" => {
             return Err(invalid(format!(
-                "is https (http on loopback only: the key would travel in clear), found {}",
+                "must be https (http on loopback only: the key would travel in clear), found {}",
                 printable(&url)
             )));
         }
-        other => return Err(invalid(format!("is https, found the scheme {other:?}"))),
+        other => return Err(invalid(format!("must be https, found the scheme {other:?}"))),
     }
     let has_userinfo = !url.username().is_empty() || url.password().is_some();
     if url.query().is_some() || url.fragment().is_some() || has_userinfo {
-        return Err(invalid("has no userinfo, query or fragment, found one of them".to_owned()));
+        return Err(invalid(
+            "must have no userinfo, query or fragment, found one of them".to_owned(),
+        ));
     }
     url.path_segments_mut()
-        .map_err(|()| invalid("has a host, found none".to_owned()))?
+        .map_err(|()| invalid("must have a host, found none".to_owned()))?
         .pop_if_empty()
         .extend(detector.path);
     Ok(url)

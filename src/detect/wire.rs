@@ -32,25 +32,31 @@ pub(crate) enum Count {
 
 impl Answer {
     /// Reads a complete body. `None` when it is not the service's JSON: an object with an
-    /// `output` object or a non-empty `code`. A gateway's own error page is none, and neither is
-    /// an object that says one thing twice: which of the two holds may be worth money.
+    /// `output` object, a non-empty `code`, or a bill. A gateway's own error page is none, and
+    /// neither is an object that says one thing twice: which of the two holds may be worth money.
     pub(crate) fn parse(body: &[u8], detector: &Detector) -> Option<Self> {
         // Some gateways put a byte order mark before it.
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
         let whole: &RawValue = serde_json::from_slice(body).ok()?;
         let whole: Whole<'_> = read(Some(whole).filter(|raw| is_object(raw))?)?;
         let top_code = whole.code.and_then(text);
-        // An `output` that says one thing twice may hold any verdict: the whole body is unreadable.
-        let (finding, said) = match whole.output.filter(|raw| is_object(raw)) {
-            Some(raw) => ((detector.read)(raw)?, read(raw)?),
-            None if top_code.is_none() => return None,
+        let image_count = whole.usage.map_or(Count::Absent, bill);
+        // Whatever else is odd about it: a bill that is stated is certain.
+        let is_billed = matches!(image_count, Count::Images(_));
+        let output = whole.output.filter(|raw| is_object(raw));
+        let (finding, said) = match output.map(|raw| ((detector.read)(raw), read(raw))) {
+            Some((Some(finding), Some(said))) => (finding, said),
+            // It says one thing twice and may hold any verdict.
+            Some(_) if is_billed => (Finding::Unreadable, Said::default()),
+            Some(_) => return None,
+            None if top_code.is_none() && !is_billed => return None,
             None => (Finding::Absent, Said::default()),
         };
         Some(Self {
             finding,
             message: whole.message.and_then(text).or_else(|| said.message.and_then(text)),
             code: top_code.or_else(|| said.code.and_then(text)),
-            image_count: whole.usage.map_or(Count::Absent, bill),
+            image_count,
             request_id: whole.request_id.and_then(text),
         })
     }
@@ -162,6 +168,13 @@ mod tests {
             (r#"{"code":"X","output":{"check_pass":null}}"#, true),
             (r#"{"code":"X","usage":{"image_count":1},"usage":{}}"#, false),
             (r#"{"output":{},"later":1e400,"later":{}}"#, true),
+            (r#"{"output":null,"usage":{"image_count":1}}"#, true),
+            (r#"{"usage":{"image_count":0}}"#, true),
+            (r#"{"output":"busy","usage":{"image_count":"1"}}"#, false),
+            (
+                r#"{"output":{"check_pass":true,"check_pass":false},"usage":{"image_count":1}}"#,
+                true,
+            ),
         ] {
             assert_eq!(parse(body).is_some(), is, "{body}");
         }

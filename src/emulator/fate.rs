@@ -203,6 +203,15 @@ impl Fate {
         })
     }
 
+    /// A header more in a [`raw`](Self::raw) answer, such as a coding of its body.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: &str) -> Self {
+        if let Some(answer) = &mut self.answer {
+            answer.headers.push((name, value.to_owned()));
+        }
+        self
+    }
+
     /// The answer leaves this much later than it was ready. The call is billed before the wait, and
     /// stays billed if the client leaves meanwhile. Delays add up.
     #[must_use]

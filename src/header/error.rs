@@ -12,13 +12,13 @@ use super::{Format, one_of};
 #[non_exhaustive]
 pub enum HeaderError {
     /// An image, of a format that is not read.
-    #[error("expected a {} image, found {found}", one_of(Format::ALL))]
+    #[error("file must be a {} image, found {found}", one_of(Format::ALL))]
     Unsupported {
         /// The format's usual name: `HEIC`, `GIF`, `AVIF`, …
         found: &'static str,
     },
     /// No image.
-    #[error("expected a {} image, found {found}", one_of(Format::ALL))]
+    #[error("file must be a {} image, found {found}", one_of(Format::ALL))]
     NotAnImage {
         /// What it is instead, where that can be told.
         found: Found,
@@ -35,7 +35,7 @@ pub enum HeaderError {
     },
     /// The file ends inside its header.
     #[error(
-        "truncated {} header: expected more at byte {at}, found the end after {total} bytes",
+        "truncated {} header: it must go on at byte {at}, found the end after {total} bytes",
         .format.map_or("image", Format::name)
     )]
     Truncated {
@@ -48,7 +48,7 @@ pub enum HeaderError {
     },
     /// A JPEG that gives its height only after the first scan, in a DNL segment
     /// (ITU T.81, B.2.5).
-    #[error("expected the height at byte {at}, found 0: a DNL marker holds it")]
+    #[error("height must be at byte {at}, found 0: a DNL marker holds it")]
     SizeDeferred {
         /// Offset of the height.
         at: u64,
@@ -156,7 +156,7 @@ impl fmt::Debug for FirstBytes {
 #[non_exhaustive]
 pub enum Problem {
     /// A side in pixels out of its format's range.
-    #[error("expected a side of 1 to {max} px, found {found}")]
+    #[error("side must be 1 to {max} px, found {found}")]
     Side {
         /// The side as written.
         found: i64,
@@ -164,7 +164,7 @@ pub enum Problem {
         max: u32,
     },
     /// A WebP canvas of more pixels than RFC 9649, 2.7.1 allows.
-    #[error("expected a canvas of at most 4294967295 pixels, found {width} x {height}")]
+    #[error("canvas must be at most 4294967295 pixels, found {width} x {height}")]
     CanvasArea {
         /// Pixels.
         width: u32,
@@ -172,13 +172,13 @@ pub enum Problem {
         height: u32,
     },
     /// A JPEG segment shorter than its own length field (ITU T.81, B.1.1.4).
-    #[error("expected a segment length of at least 2, found {found}")]
+    #[error("segment length must be at least 2, found {found}")]
     SegmentLength {
         /// The length as written, in bytes.
         found: u16,
     },
     /// A JPEG frame header whose length does not fit its components (ITU T.81, B.2.2).
-    #[error("expected a frame header of {expected} bytes, found {found}")]
+    #[error("frame header must be {expected} bytes, found {found}")]
     FrameLength {
         /// 8 + 3 for each component.
         expected: u16,
@@ -186,16 +186,16 @@ pub enum Problem {
         found: u16,
     },
     /// A JPEG frame header without components (ITU T.81, B.2.2).
-    #[error("expected at least 1 component, found 0")]
+    #[error("there must be at least 1 component, found 0")]
     NoComponents,
     /// A JPEG that goes on to its data or ends without a frame header.
-    #[error("expected a frame header (SOF), found {found}")]
+    #[error("a frame header (SOF) must come first, found {found}")]
     NoFrame {
         /// The marker: `SOS` or `EOI`.
         found: &'static str,
     },
     /// A first chunk of another type.
-    #[error("expected a first chunk {expected}, found \"{}\"", .found.escape_ascii())]
+    #[error("first chunk must be {expected}, found \"{}\"", .found.escape_ascii())]
     FirstChunk {
         /// The types allowed.
         expected: &'static str,
@@ -203,7 +203,7 @@ pub enum Problem {
         found: [u8; 4],
     },
     /// A PNG header chunk of another length.
-    #[error("expected a chunk length of {expected}, found {found}")]
+    #[error("chunk length must be {expected}, found {found}")]
     ChunkLength {
         /// Bytes.
         expected: u32,
@@ -211,7 +211,7 @@ pub enum Problem {
         found: u32,
     },
     /// A WebP chunk too short for what it must hold.
-    #[error("expected a chunk length of at least {least}, found {found}")]
+    #[error("chunk length must be at least {least}, found {found}")]
     ShortChunk {
         /// Bytes.
         least: u32,
@@ -219,7 +219,7 @@ pub enum Problem {
         found: u32,
     },
     /// A checksum that does not fit what it covers.
-    #[error("expected checksum {expected:08x}, found {found:08x}")]
+    #[error("checksum must be {expected:08x}, found {found:08x}")]
     Checksum {
         /// CRC-32 of the chunk's type and data.
         expected: u32,
@@ -227,22 +227,95 @@ pub enum Problem {
         found: u32,
     },
     /// A WebP picture that is not a VP8 key frame (RFC 6386, 9.1).
-    #[error("expected a key frame, found an interframe")]
+    #[error("first frame must be a key frame, found an interframe")]
     Interframe,
     /// A VP8 key frame without its start code (RFC 6386, 9.1).
-    #[error("expected start code 9d012a, found {:02x}{:02x}{:02x}", .found[0], .found[1], .found[2])]
+    #[error("start code must be 9d012a, found {:02x}{:02x}{:02x}", .found[0], .found[1], .found[2])]
     StartCode {
         /// The code as written.
         found: [u8; 3],
     },
     /// A lossless WebP picture without its signature (RFC 9649, 3.4).
-    #[error("expected signature 2f, found {found:02x}")]
+    #[error("signature must be 2f, found {found:02x}")]
     LosslessSignature {
         /// The signature as written.
         found: u8,
     },
+    /// A JPEG frame header with a sample precision that its process does not have (ITU-T T.81,
+    /// table B.2).
+    #[error(
+        "sample precision must be 8, or 12 or up to 16 where the process allows, found {found}"
+    )]
+    Precision {
+        /// Bits a sample.
+        found: u8,
+    },
+    /// A progressive JPEG of more components than there can be (ITU-T T.81, table B.2).
+    #[error("there must be at most {most} components, found {found}")]
+    Components {
+        /// The most of its process.
+        most: u8,
+        /// The number as written.
+        found: u8,
+    },
+    /// A JPEG component with a sampling factor out of range (ITU-T T.81, B.2.2).
+    #[error("sampling factors must be 1 to 4, found {} x {}", .found >> 4, .found & 15)]
+    Sampling {
+        /// Horizontal factor in the high four bits, vertical in the low.
+        found: u8,
+    },
+    /// A PNG of an unknown colour type (ISO/IEC 15948, 11.2.2).
+    #[error("colour type must be 0, 2, 3, 4 or 6, found {found}")]
+    ColorType {
+        /// The type as written.
+        found: u8,
+    },
+    /// A PNG with a bit depth that its colour type does not have (ISO/IEC 15948, 11.2.2).
+    #[error("bit depth must be one of colour type {color}'s, found {found}")]
+    BitDepth {
+        /// The colour type.
+        color: u8,
+        /// Bits a sample or palette index.
+        found: u8,
+    },
+    /// A PNG with a method that is not defined (ISO/IEC 15948, 11.2.2).
+    #[error("{name} must be at most {most}, found {found}")]
+    Method {
+        /// Which method.
+        name: &'static str,
+        /// The greatest defined.
+        most: u8,
+        /// The method as written.
+        found: u8,
+    },
+    /// A BMP whose bits a pixel do not fit its compression.
+    #[error(
+        "bits a pixel must be one of {expected:?} with compression {compression}, found {found}"
+    )]
+    BitCount {
+        /// biCompression.
+        compression: u32,
+        /// Those allowed.
+        expected: &'static [u16],
+        /// biBitCount as written.
+        found: u16,
+    },
+    /// A file too short for what its header announces.
+    #[error("file must have at least {least} bytes to hold its pixels, found {found}")]
+    FileLength {
+        /// Bytes.
+        least: u64,
+        /// Bytes.
+        found: u64,
+    },
+    /// A lossy WebP picture of an undefined version (RFC 6386, 9.1).
+    #[error("version must be at most 3, found {found}")]
+    LossyVersion {
+        /// The version as written, 4 to 7.
+        found: u8,
+    },
     /// A lossless WebP picture of a later version (RFC 9649, 3.4).
-    #[error("expected version 0, found {found}")]
+    #[error("version must be 0, found {found}")]
     LosslessVersion {
         /// The version as written, 1 to 7.
         found: u8,
@@ -263,5 +336,5 @@ pub enum ReadError {
 
 /// A number that is no EXIF orientation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected an EXIF orientation of 1 to 8, found {0}")]
+#[error("EXIF orientation must be 1 to 8, found {0}")]
 pub struct InvalidOrientation(pub(super) u8);

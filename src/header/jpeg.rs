@@ -1,6 +1,6 @@
 //! JPEG: from marker to marker until the frame header (ITU T.81, Annex B).
 
-use super::chain::Chain;
+use super::chain::{Chain, Kind};
 use super::cursor::{Carry, Cursor};
 use super::exif::Exif;
 use super::{Format, Header, HeaderError, Look, Orientation, Problem, Shortcut, Step};
@@ -24,8 +24,14 @@ fn plain(head: &[u8]) -> Option<Header> {
         match Marker::of(code) {
             Marker::Fill => segments = segments.get(1..)?,
             Marker::Frame => {
-                let frame = segments.get(MARKER_LEN..)?.first_chunk()?;
-                return frame_header(0, *frame, exif.orientation()).ok();
+                let frame = segments.get(MARKER_LEN..)?;
+                let header = Frame::read(code, 0, *frame.first_chunk()?).ok()?;
+                let components = frame.get(FRAME_LEN..)?;
+                let components = components.get(..header.looked_at() * COMPONENT_LEN)?;
+                for component in components.chunks_exact(COMPONENT_LEN) {
+                    component_holds(0, *component.first_chunk()?).ok()?;
+                }
+                return header.header(exif.orientation()).ok();
             }
             Marker::Segment => {
                 let length = usize::from(u16::from_be_bytes([length_0, length_1]));
@@ -53,6 +59,17 @@ pub(super) struct Walker {
     carry: Carry<FRAME_LEN>,
     exif: Exif,
     chain: Option<Chain>,
+    run: Option<Run>,
+}
+
+/// Segments of one kind and length that follow each other.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    kind: Kind,
+    /// Where the last of them met begins.
+    at: u64,
+    /// How many further on the next one is looked for.
+    ahead: u32,
 }
 
 impl Walker {
@@ -64,6 +81,7 @@ impl Walker {
             carry: Carry::new(),
             exif: Exif::Unseen,
             chain: None,
+            run: None,
         }
     }
 
@@ -95,7 +113,8 @@ impl Walker {
             Part::Marker => 2,
             Part::Code => 1,
             Part::Length(_) => LENGTH_LEN,
-            Part::Frame => FRAME_LEN,
+            Part::Frame(_) => FRAME_LEN,
+            Part::Component { .. } => COMPONENT_LEN,
         };
         Step::Need { at: self.at, len: item.saturating_sub(self.carry.len()) }
     }
@@ -139,7 +158,7 @@ impl Walker {
                         Marker::Fill => Part::Code,
                         Marker::Alone => Part::Marker,
                         Marker::Segment => Part::Length(code),
-                        Marker::Frame => Part::Frame,
+                        Marker::Frame => Part::Frame(code),
                         Marker::End(found) => return Err(no_frame(cursor, found)),
                     };
                 }
@@ -156,52 +175,126 @@ impl Walker {
                         self.exif.feed(fed);
                     }
                     // What is at hand to its end needs no jump.
-                    if matches!(code, APP1 | APP2) && cursor.bytes().len() < rest {
+                    if cursor.bytes().len() < rest {
                         let begin = at.saturating_sub(2);
                         let segment = fed.from(begin).map_or(&[][..], |c| c.bytes());
                         self.chain = Chain::announced(begin, segment);
+                        self.guess(begin, segment);
                     }
                     cursor.skip(rest);
                     self.part = Part::Marker;
                 }
-                Part::Frame => {
+                Part::Frame(code) => {
                     let at = cursor.at().saturating_sub(self.carry.len() as u64);
                     let Some(frame) = self.carry.take(cursor) else {
                         return Ok(None);
                     };
-                    return frame_header(at, frame, self.exif.orientation()).map(Some);
+                    let frame = Frame::read(code, at, frame)?;
+                    self.part = Part::Component { frame, left: frame.looked_at() };
+                }
+                Part::Component { frame, left: 0 } => {
+                    return frame.header(self.exif.orientation()).map(Some);
+                }
+                Part::Component { frame, left } => {
+                    let at = cursor.at().saturating_sub(self.carry.len() as u64);
+                    let Some(component) = self.carry.take(cursor) else {
+                        return Ok(None);
+                    };
+                    component_holds(at, component)?;
+                    self.part = Part::Component { frame, left: left.saturating_sub(1) };
                 }
             }
         }
     }
+
+    /// Where segments of one kind and length follow each other, guesses that there are more: one
+    /// that was found so far ahead makes the next guess go twice as far.
+    fn guess(&mut self, at: u64, segment: &[u8]) {
+        let Some(kind) = Kind::of(segment) else { return };
+        let before = self.run.filter(|run| run.kind == kind);
+        let came = before.and_then(|run| at.checked_sub(run.at));
+        let ahead = match (before, came) {
+            (Some(run), Some(came)) if came == kind.stride() * u64::from(run.ahead) => {
+                run.ahead.saturating_mul(2)
+            }
+            (Some(_), Some(came)) if came == kind.stride() => 2,
+            _ => 1,
+        };
+        self.run = Some(Run { kind, at, ahead });
+        if self.chain.is_none() && ahead > 1 {
+            self.chain = Chain::guessed(at, kind, ahead);
+        }
+    }
 }
 
-/// T.81 B.2.2: Lf, P, Y, X, Nf, all big-endian; `at` is where they lie.
-#[inline]
-fn frame_header(
+/// A frame header without its components' parameters.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
     at: u64,
-    frame: [u8; FRAME_LEN],
-    orientation: Option<Orientation>,
-) -> Result<Header, HeaderError> {
-    let [length_0, length_1, _precision, y_0, y_1, x_0, x_1, components] = frame;
-    let length = u16::from_be_bytes([length_0, length_1]);
-    let (height, width) = (u16::from_be_bytes([y_0, y_1]), u16::from_be_bytes([x_0, x_1]));
+    width: u16,
+    height: u16,
+    components: u8,
+}
 
-    if components == 0 {
-        return Err(corrupt(at.saturating_add(7), Problem::NoComponents));
+impl Frame {
+    /// T.81 B.2.2: Lf, P, Y, X, Nf, all big-endian; `at` is where they lie, `code` which SOF it is.
+    #[inline]
+    fn read(code: u8, at: u64, frame: [u8; FRAME_LEN]) -> Result<Self, HeaderError> {
+        let [length_0, length_1, precision, y_0, y_1, x_0, x_1, components] = frame;
+        let length = u16::from_be_bytes([length_0, length_1]);
+        let (height, width) = (u16::from_be_bytes([y_0, y_1]), u16::from_be_bytes([x_0, x_1]));
+
+        // T.81, table B.2: sample precision and number of components by process.
+        let (precisions, most): (&'static [u8], u8) = match code {
+            0xc0 => (&[8], u8::MAX),
+            0xc2 | 0xc6 | 0xca | 0xce => (&[8, 12], 4),
+            0xc1 | 0xc5 | 0xc9 | 0xcd => (&[8, 12], u8::MAX),
+            _ => (&[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16], u8::MAX),
+        };
+        if !precisions.contains(&precision) {
+            return Err(corrupt(at.saturating_add(2), Problem::Precision { found: precision }));
+        }
+        if components == 0 {
+            return Err(corrupt(at.saturating_add(7), Problem::NoComponents));
+        }
+        if components > most {
+            let problem = Problem::Components { most, found: components };
+            return Err(corrupt(at.saturating_add(7), problem));
+        }
+        let expected = u16::from(components).saturating_mul(3).saturating_add(8);
+        if length != expected {
+            return Err(corrupt(at, Problem::FrameLength { expected, found: length }));
+        }
+        if width == 0 {
+            let problem = Problem::Side { found: 0, max: u16::MAX.into() };
+            return Err(corrupt(at.saturating_add(5), problem));
+        }
+        Ok(Self { at, width, height, components })
     }
-    let expected = u16::from(components).saturating_mul(3).saturating_add(8);
-    if length != expected {
-        return Err(corrupt(at, Problem::FrameLength { expected, found: length }));
+
+    /// How many components' parameters are looked at: those of any image in use.
+    #[inline]
+    fn looked_at(self) -> usize {
+        usize::from(self.components.min(4))
     }
-    if width == 0 {
-        let problem = Problem::Side { found: 0, max: u16::MAX.into() };
-        return Err(corrupt(at.saturating_add(5), problem));
+
+    #[inline]
+    fn header(self, orientation: Option<Orientation>) -> Result<Header, HeaderError> {
+        if self.height == 0 {
+            return Err(HeaderError::SizeDeferred { at: self.at.saturating_add(3) });
+        }
+        Ok(Header::new(Format::Jpeg, self.width.into(), self.height.into(), orientation))
     }
-    if height == 0 {
-        return Err(HeaderError::SizeDeferred { at: at.saturating_add(3) });
+}
+
+/// T.81 B.2.2: Ci, Hi and Vi, Tqi.
+#[inline]
+fn component_holds(at: u64, [_, sampling, _]: [u8; COMPONENT_LEN]) -> Result<(), HeaderError> {
+    let holds = |factor: u8| (1..=4).contains(&factor);
+    match holds(sampling >> 4) && holds(sampling & 0x0f) {
+        true => Ok(()),
+        false => Err(corrupt(at.saturating_add(1), Problem::Sampling { found: sampling })),
     }
-    Ok(Header::new(Format::Jpeg, width.into(), height.into(), orientation))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -212,8 +305,10 @@ enum Part {
     Code,
     /// Behind the marker of a segment that is skipped.
     Length(u8),
-    /// Behind an SOF marker.
-    Frame,
+    /// Behind the marker of this SOF.
+    Frame(u8),
+    /// Behind a frame header's fixed part, or a component's parameters.
+    Component { frame: Frame, left: usize },
 }
 
 /// What follows a marker's second byte (T.81, table B.1).
@@ -255,8 +350,9 @@ fn corrupt(at: u64, problem: Problem) -> HeaderError {
 
 const SOI_LEN: usize = 2;
 const APP1: u8 = 0xe1;
-const APP2: u8 = 0xe2;
 const MARKER_LEN: usize = 2;
 const LENGTH_LEN: usize = 2;
 /// A frame header without its component parameters.
 const FRAME_LEN: usize = 8;
+/// A component's parameters in a frame header.
+const COMPONENT_LEN: usize = 3;

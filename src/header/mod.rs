@@ -40,7 +40,7 @@ pub enum Step {
     },
 }
 
-/// A jump over a chain of segments that announces its own end.
+/// A jump over a chain of segments, to the end it announces or to where another link is guessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shortcut {
@@ -48,6 +48,9 @@ pub struct Shortcut {
     pub at: u64,
     /// How many bytes tell whether the landing is good.
     pub len: usize,
+    /// Nothing announces it: segments of one kind and length follow each other, and this is where
+    /// another of them would begin.
+    pub is_guess: bool,
 }
 
 /// Reads a header from bytes fed in any split.
@@ -74,12 +77,16 @@ pub struct HeaderReader {
     /// The file's first bytes as far as they had to be kept.
     head: ArrayVec<u8, { sniff::WINDOW }>,
     state: State,
+    /// How long the file must be for its header to hold, and how long it is, where that is known.
+    least: u64,
+    total: Option<u64>,
 }
 
 impl HeaderReader {
     /// A reader that has seen nothing.
     pub const fn new() -> Self {
-        Self { head: ArrayVec::new_const(), state: State::Head { wanted: SIGNATURE_LEN } }
+        let state = State::Head { wanted: SIGNATURE_LEN };
+        Self { head: ArrayVec::new_const(), state, least: 0, total: None }
     }
 
     /// Where the reader stands, without feeding it.
@@ -93,14 +100,37 @@ impl HeaderReader {
                 len: wanted.saturating_sub(self.head.len()),
             },
             State::Jpeg(walker) => walker.need(),
-            State::End(end) => Step::Done(end.clone()?),
+            State::End(end) => {
+                let header = end.clone()?;
+                self.hold_against_total(header)?;
+                Step::Done(header)
+            }
         })
     }
 
+    /// Says how long the file is, where that is known: an uncompressed BMP must be as long as its
+    /// header says. Without it any length will do, for whoever has a file's first bytes only.
+    pub fn set_total(&mut self, total: u64) {
+        self.total = Some(total);
+    }
+
+    fn hold_against_total(&self, header: Header) -> Result<(), HeaderError> {
+        match self.total {
+            Some(found) if found < self.least => Err(HeaderError::Corrupt {
+                format: header.format,
+                at: found,
+                problem: Problem::FileLength { least: self.least, found },
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// A jump ahead of the [wish](Step::Need), for a caller that can seek: a JPEG's ICC profile of
-    /// many segments, or its extended XMP, says where its last segment must begin. Whoever takes
-    /// it reads `len` bytes at `at` and [lands](Self::land); whoever does not goes on with the
-    /// wish. Offered only where the chain's first bytes came in one feed.
+    /// many segments, its extended XMP, Content Credentials (JUMBF) or thermal data (FLIR) say where
+    /// their last segment must begin. Of others of one kind and length the next are guessed, further
+    /// ahead with each good landing. Whoever takes it reads `len` bytes at `at` and
+    /// [lands](Self::land); whoever does not goes on with the wish. Offered only where the segment's
+    /// first bytes came in one feed.
     ///
     /// What lies between is not looked at. A file made to mislead could hide another frame header
     /// there, and then shows other sides to whoever jumps than to whoever reads on.
@@ -112,8 +142,8 @@ impl HeaderReader {
         }
     }
 
-    /// Offers the bytes at a [shortcut](Self::shortcut)'s landing. True when they are the chain's
-    /// last segment: they have been [fed](Self::feed), and the wish goes on from there. False when
+    /// Offers the bytes at a [shortcut](Self::shortcut)'s landing. True when they are the segment
+    /// that must be there: they have been [fed](Self::feed), and the wish goes on from there. False when
     /// the announcement was wrong: nothing has changed, and the shortcut is not offered again.
     #[must_use]
     pub fn land(&mut self, at: u64, bytes: &[u8]) -> bool {
@@ -162,7 +192,11 @@ impl HeaderReader {
         let truncated = |format, at| HeaderError::Truncated { format, at, total };
         let seen = self.head.len() as u64;
         let error = match &self.state {
-            State::End(end) => return end.clone(),
+            State::End(end) => {
+                let header = end.clone()?;
+                self.hold_against_total(header)?;
+                return Ok(header);
+            }
             State::Jpeg(walker) => truncated(Some(Format::Jpeg), walker.at()),
             State::Head { wanted } if *wanted < sniff::WINDOW && !self.head.is_empty() => {
                 match format_of(&self.head) {
@@ -189,7 +223,12 @@ impl HeaderReader {
         }
         let head = if kept { self.head.as_slice() } else { fresh.bytes() };
         match look(head)? {
-            Look::Header(header) => Ok(Some(header)),
+            Look::Header(header) => {
+                if header.format == Format::Bmp {
+                    self.least = bmp::least_length(head, &header);
+                }
+                Ok(Some(header))
+            }
             Look::More(wanted) => {
                 if !kept {
                     keep(&mut self.head, fresh.bytes());
@@ -227,7 +266,7 @@ impl Default for HeaderReader {
 ///
 /// let error = header::from_slice(b"GIF89a\x01\0\x01\0\0\0\0;").unwrap_err();
 /// assert!(error.is_unsupported());
-/// assert_eq!(error.to_string(), "expected a JPEG, PNG, BMP or WebP image, found GIF");
+/// assert_eq!(error.to_string(), "file must be a JPEG, PNG, BMP or WebP image, found GIF");
 /// ```
 ///
 /// # Errors
@@ -247,9 +286,20 @@ pub fn from_slice(bytes: &[u8]) -> Result<Header, HeaderError> {
 ///
 /// # Errors
 /// [`ReadError::Io`] when reading or seeking fails, else [`ReadError::Header`].
-pub fn from_reader<R: Read + Seek>(mut source: R) -> Result<Header, ReadError> {
-    let base = source.stream_position()?;
+pub fn from_reader<R: Read + Seek>(source: R) -> Result<Header, ReadError> {
+    read_with(HeaderReader::new(), source)
+}
+
+/// The same for a whole file of `total` bytes, which must be as long as its header says.
+#[cfg(feature = "client")]
+pub(crate) fn from_file<R: Read + Seek>(source: R, total: u64) -> Result<Header, ReadError> {
     let mut reader = HeaderReader::new();
+    reader.set_total(total);
+    read_with(reader, source)
+}
+
+fn read_with<R: Read + Seek>(mut reader: HeaderReader, mut source: R) -> Result<Header, ReadError> {
+    let base = source.stream_position()?;
     let mut buffer = [0; READ_LEN];
     let mut position = 0_u64;
     loop {

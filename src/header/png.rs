@@ -24,6 +24,28 @@ pub(super) fn look(head: &[u8]) -> Result<Look, HeaderError> {
         return Err(corrupt(29, Problem::Checksum { expected, found }));
     }
     let [width, height] = [side(head, 16)?, side(head, 20)?];
+    let Some([depth, color, compression, filter, interlace]) = array(head, 24) else {
+        return Ok(Look::More(HEAD_LEN));
+    };
+    // PNG 11.2.1, table 11.1.
+    let depths: &'static [u8] = match color {
+        0 => &[1, 2, 4, 8, 16],
+        3 => &[1, 2, 4, 8],
+        2 | 4 | 6 => &[8, 16],
+        _ => return Err(corrupt(25, Problem::ColorType { found: color })),
+    };
+    if !depths.contains(&depth) {
+        return Err(corrupt(24, Problem::BitDepth { color, found: depth }));
+    }
+    for (at, name, most, found) in [
+        (26, "compression method", 0, compression),
+        (27, "filter method", 0, filter),
+        (28, "interlace method", 1, interlace),
+    ] {
+        if found > most {
+            return Err(corrupt(at, Problem::Method { name, most, found }));
+        }
+    }
     // eXIf may come in any later chunk.
     Ok(Look::Header(Header::new(Format::Png, width, height, None)))
 }

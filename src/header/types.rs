@@ -25,7 +25,7 @@ impl Format {
     /// All of them.
     pub const ALL: &'static [Self] = &[Self::Jpeg, Self::Png, Self::Bmp, Self::WebP];
 
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Jpeg => "JPEG",
             Self::Png => "PNG",

@@ -8,6 +8,10 @@ pub(super) fn look(head: &[u8]) -> Result<Look, HeaderError> {
     let (Some(kind), Some(length)) = (array::<4>(head, 12), le32(head, 16)) else {
         return Ok(Look::More(DATA_AT));
     };
+    // Behind the size come the form and at least a chunk's header (RFC 9649, 2.4).
+    if let Some(found) = le32(head, 4).filter(|size| *size < RIFF_LEAST) {
+        return Err(corrupt(4, Problem::ShortChunk { least: RIFF_LEAST, found }));
+    }
     let least = match &kind {
         b"VP8 " | b"VP8X" => 10,
         b"VP8L" => 5,
@@ -38,6 +42,10 @@ fn lossy(head: &[u8]) -> Result<Option<Header>, HeaderError> {
     };
     if tag & 1 != 0 {
         return Err(corrupt(20, Problem::Interframe));
+    }
+    // Bits 1 to 3: versions 0 to 3 are defined.
+    if let found @ 4.. = (tag >> 1) & 7 {
+        return Err(corrupt(20, Problem::LossyVersion { found }));
     }
     if found != [0x9d, 0x01, 0x2a] {
         return Err(corrupt(23, Problem::StartCode { found }));
@@ -94,4 +102,5 @@ fn corrupt(at: u64, problem: Problem) -> HeaderError {
 
 /// RIFF header and the first chunk's header.
 const DATA_AT: usize = 20;
+const RIFF_LEAST: u32 = 12;
 const EXIF_FLAG: u8 = 0x08;

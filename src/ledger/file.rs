@@ -9,7 +9,7 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 
-use super::sql;
+use super::{owner, schema, sql};
 use crate::error::LedgerError;
 
 /// The pools for reading and for writing.
@@ -46,8 +46,12 @@ pub(super) async fn open_read_only(path: &Path) -> Result<Option<SqlitePool>, Le
     refuse_network(path).map_err(cannot)?;
     let reader = connect(path, true, READERS).await.map_err(|e| cannot(said(&e)))?;
     let mut books = reader.acquire().await.map_err(|e| cannot(said(&e)))?;
-    check_version(&mut books, path).await?;
+    let found = check_version(&mut books, path).await?;
     drop(books);
+    if found < schema::VERSION {
+        // Only to read, but by its present names.
+        migrate(&connect(path, false, 1).await.map_err(|e| cannot(said(&e)))?, path).await?;
+    }
     Ok(Some(reader))
 }
 
@@ -100,40 +104,109 @@ async fn connect(
 }
 
 async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), LedgerError> {
-    let cannot =
-        |e: sqlx::Error| LedgerError::Open { path: path.display().to_string(), why: said(&e) };
+    let cannot = |e: sqlx::Error| cannot_open(path, said(&e));
     let mut books = pool.begin_with("BEGIN IMMEDIATE").await.map_err(cannot)?;
     let tables: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table'")
         .fetch_one(&mut *books)
         .await
         .map_err(cannot)?;
-    if tables > 0 {
-        return check_version(&mut books, path).await;
+    let found = match tables {
+        0 => None,
+        _ => Some(check_version(&mut books, path).await?),
+    };
+    let (before, after): (&[&str], &[&str]) = match found {
+        None => (&schema::TABLES, &[]),
+        Some(schema::VERSION) => return Ok(()),
+        Some(_) => {
+            refuse_while_in_use(path)?;
+            tracing::info!(path = %path.display(), "ledger_migrates");
+            (&schema::FROM_1, &schema::DROP_1)
+        }
+    };
+    for statement in before.iter().chain(after).chain(&schema::INDEXES_AND_TRIGGERS) {
+        sqlx::query(sqlx::AssertSqlSafe(*statement)).execute(&mut *books).await.map_err(cannot)?;
     }
-    for statement in sql::SCHEMA_1 {
-        sqlx::query(statement).execute(&mut *books).await.map_err(cannot)?;
+    if found.is_none() {
+        sqlx::query(sql::WRITE_SCHEMA_VERSION)
+            .bind(schema::VERSION)
+            .execute(&mut *books)
+            .await
+            .map_err(cannot)?;
     }
-    sqlx::query(sql::WRITE_SCHEMA_VERSION)
-        .bind(SCHEMA_VERSION)
-        .execute(&mut *books)
-        .await
-        .map_err(cannot)?;
     books.commit().await.map_err(cannot)
 }
 
-async fn check_version(books: &mut SqliteConnection, path: &Path) -> Result<(), LedgerError> {
-    let shown = path.display().to_string();
-    let found: i64 = match sqlx::query_scalar(sql::READ_SCHEMA_VERSION).fetch_one(books).await {
-        Ok(found) => found,
-        Err(error) => {
-            let why = format!("it is an SQLite file but no ledger: {}", said(&error));
-            return Err(LedgerError::Open { path: shown, why });
-        }
-    };
-    if found > SCHEMA_VERSION {
-        return Err(LedgerError::Newer { path: shown, found, known: SCHEMA_VERSION });
+/// A process of an older version would go on writing what it knows.
+fn refuse_while_in_use(path: &Path) -> Result<(), LedgerError> {
+    match owner::any_at_work(&owners_of(path)?) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(cannot_open(
+            path,
+            "it must not be in use while it is brought to this version, found a process of an \
+             older one at work: let that end first"
+                .to_owned(),
+        )),
+        Err(error) => Err(cannot_open(path, format!("owners' locks: {error}"))),
     }
-    Ok(())
+}
+
+/// The schema's version, if this program knows it.
+async fn check_version(books: &mut SqliteConnection, path: &Path) -> Result<i64, LedgerError> {
+    let found: i64 =
+        sqlx::query_scalar(sql::READ_SCHEMA_VERSION).fetch_one(books).await.map_err(|e| {
+            cannot_open(path, format!("it is an SQLite file but no ledger: {}", said(&e)))
+        })?;
+    if found > schema::VERSION {
+        let path = path.display().to_string();
+        return Err(LedgerError::Newer { path, found, known: schema::VERSION });
+    }
+    Ok(found)
+}
+
+/// Where the file of an open ledger is. Once it was removed, or another put in its place, what is
+/// written goes to a file that nobody will find again.
+pub(super) struct Place {
+    path: PathBuf,
+    #[cfg(unix)]
+    file: (u64, u64),
+}
+
+impl Place {
+    pub(super) fn of(path: &Path) -> Result<Self, LedgerError> {
+        // Links are followed once: where they lead later is no word on the open file.
+        let path = path.canonicalize().map_err(|e| cannot_open(path, e.to_string()))?;
+        #[cfg(unix)]
+        let file = file_at(&path).map_err(|e| cannot_open(&path, e.to_string()))?;
+        Ok(Self {
+            path,
+            #[cfg(unix)]
+            file,
+        })
+    }
+
+    /// Whether the open file is still the one at its path.
+    pub(super) fn check(&self) -> Result<(), LedgerError> {
+        #[cfg(unix)]
+        {
+            let found = match file_at(&self.path) {
+                Ok(file) if file == self.file => return Ok(()),
+                Ok(_) => "another file in its place".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let path = self.path.display();
+            let why = format!("{path} must stay where it is while it is in use, found {found}");
+            Err(LedgerError::Failed { action: "written", why })
+        }
+        #[cfg(not(unix))]
+        Ok(())
+    }
+}
+
+/// The device and the inode of the file at a path.
+#[cfg(unix)]
+fn file_at(path: &Path) -> std::io::Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
 /// Made before SQLite does, for its mode: SQLite's own files beside it take theirs from it.
@@ -181,8 +254,6 @@ pub(super) fn said(error: &sqlx::Error) -> String {
         other => other.to_string(),
     }
 }
-
-const SCHEMA_VERSION: i64 = 1;
 
 /// How long another process may hold the write lock.
 const BUSY: Duration = Duration::from_secs(10);

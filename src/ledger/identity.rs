@@ -6,8 +6,12 @@ use sha2::digest::Output;
 use sha2::{Digest as _, Sha256};
 
 use crate::bbox::AspectRatio;
+use crate::header::Header;
+use crate::probe::Version;
 use crate::source::Source;
-use crate::url_text::{starts_with_ignore_case, without_fragment};
+use crate::url_text::without_fragment;
+
+use super::signers::without_signature;
 
 /// A question's identity: endpoint, model, ratio, and the caller's `image_id` or the URL as given
 /// less its fragment and known signature parameters.
@@ -22,7 +26,7 @@ impl Identity {
         // An empty id would make one picture of all that have it.
         let (kind, picture) = match source.image_id.as_deref().filter(|id| !id.is_empty()) {
             Some(id) => ("id", id.to_owned()),
-            None => ("url", without_signature(without_fragment(&source.text))),
+            None => ("url", without_signature(&normalized(without_fragment(&source.text)))),
         };
         Self::digest(endpoint, model, source.ratio, kind, &picture)
     }
@@ -45,35 +49,86 @@ impl fmt::Display for Identity {
     }
 }
 
+/// What tells an image from all others under whatever URL: a sample of its bytes, its format and
+/// sides, and what it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Content([u8; 32]);
+
+impl Content {
+    /// `None` while too little of the image is known.
+    pub(crate) fn of(
+        header: &Header,
+        version: &Version,
+        endpoint: &str,
+        model: &str,
+        ratio: AspectRatio,
+    ) -> Option<Self> {
+        let mut hasher = Sha256::new();
+        for field in [endpoint, model, ratio.as_str(), header.format.name()] {
+            hasher.update(u64::try_from(field.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hasher.update(field);
+        }
+        for side in [header.width, header.height] {
+            hasher.update(side.to_be_bytes());
+        }
+        hasher.update(version.length?.to_be_bytes());
+        hasher.update(version.start);
+        hasher.update(version.end?);
+        Some(Self(hasher.finalize().into()))
+    }
+
+    #[cfg(feature = "ledger")]
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// A digest as books on disk keep it.
 pub(super) fn hex(digest: [u8; 32]) -> String {
     format!("{:x}", Output::<Sha256>::from(digest))
 }
 
-/// The URL less the query parameters that sign it; the rest stays as it is, byte for byte.
-fn without_signature(url: &str) -> String {
-    let Some((path, query)) = url.split_once('?') else { return url.to_owned() };
-    let kept: Vec<&str> = query.split('&').filter(|pair| !signs(pair)).collect();
-    if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
+/// The URL as RFC 3986, section 6.2.2, lets it be written without a change of meaning: scheme and
+/// host in lower case, no default port, no percent-encoding of unreserved characters, and upper
+/// case in that of others.
+fn normalized(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let scheme = scheme.to_ascii_lowercase();
+    let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (user, host) = match authority.rsplit_once('@') {
+        Some((user, host)) => (Some(user), host),
+        None => (None, authority),
+    };
+    let default = if scheme == "https" { ":443" } else { ":80" };
+    let host = host.strip_suffix(default).or_else(|| host.strip_suffix(':')).unwrap_or(host);
+    let mut text = format!("{scheme}://");
+    if let Some(user) = user {
+        push_normalized(&mut text, user);
+        text.push('@');
+    }
+    text.push_str(&host.to_ascii_lowercase());
+    push_normalized(&mut text, rest);
+    text
 }
 
-fn signs(pair: &str) -> bool {
-    let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-    let starts_with = |prefix: &str| starts_with_ignore_case(name, prefix);
-    let is_signature = SIGNATURE_NAMES.contains(&name)
-        || SIGNATURE_PREFIXES.iter().any(|prefix| starts_with(prefix));
-    is_signature && !MAKES_ANOTHER_PICTURE.iter().any(|process| starts_with(process))
+fn push_normalized(to: &mut String, text: &str) {
+    let mut pieces = text.split('%');
+    to.push_str(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        let byte = piece.get(..2).filter(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let byte = byte.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let Some(byte) = byte else {
+            to.push('%');
+            to.push_str(piece);
+            continue;
+        };
+        match char::from(byte) {
+            letter @ ('A'..='Z' | 'a'..='z' | '0'..='9' | '-' | '.' | '_' | '~') => to.push(letter),
+            _ => to.push_str(&format!("%{byte:02X}")),
+        }
+        to.push_str(piece.get(2..).unwrap_or_default());
+    }
 }
-
-/// Object Storage Service, signatures version 1 (also S3 version 2).
-const SIGNATURE_NAMES: [&str; 4] = ["Signature", "Expires", "OSSAccessKeyId", "AWSAccessKeyId"];
-
-/// Object Storage Service version 4 and its security token; S3 version 4.
-const SIGNATURE_PREFIXES: [&str; 2] = ["x-oss-", "x-amz-"];
-
-/// Object Storage Service's image processing: the same object, cropped or scaled, is another
-/// picture.
-const MAKES_ANOTHER_PICTURE: [&str; 2] = ["x-oss-process", "x-oss-async-process"];
 
 #[cfg(test)]
 mod tests {
@@ -91,18 +146,49 @@ mod tests {
             ("https://h/a.jpg#face", true),
             ("https://h/a.jpg?Expires=1&OSSAccessKeyId=k&Signature=s%3D", true),
             ("https://h/a.jpg?x-oss-signature=1&x-oss-date=2", true),
+            ("https://h/a.jpg?x%2Doss%2Dsignature=1", true),
             ("https://h/a.jpg?X-Amz-Signature=1#x", true),
+            ("HTTPS://H:443/%61.jpg", true),
+            ("https://H:/a%2Ejpg", true),
             ("https://h/a.jpg?v=2", false),
             ("https://h/a.jpg?x-oss-process=image/resize,w_500", false),
             ("https://h/a.jpg?X-OSS-Process=style/face&x-oss-signature=1", false),
-            ("https://h/a.jpg?x-oss-async-process=image/resize,w_500", false),
             ("https://h/a.jpg?signature=1", false),
+            ("https://h/a.jpg?", false),
+            ("https://h:80/a.jpg", false),
             ("https://h/A.jpg", false),
+            ("https://h/%2561.jpg", false),
             ("http://h/a.jpg", false),
         ] {
             assert_eq!(identity(url) == plain, same, "{url}");
         }
-        assert_eq!(identity("https://h/a?v=2&Expires=1"), identity("https://h/a?v=2"));
+    }
+
+    #[test]
+    fn spellings_of_one_url() {
+        for (url, normal) in [
+            ("HTTP://Host:80/a%7eb", "http://host/a~b"),
+            (
+                "http://User%3a@Host:8080/A%2fb?C=%c3%a9#",
+                "http://User%3A@host:8080/A%2Fb?C=%C3%A9#",
+            ),
+            ("https://[2001:DB8::1]:443/a", "https://[2001:db8::1]/a"),
+            ("https://h:80/", "https://h:80/"),
+            ("https://h?Q", "https://h?Q"),
+            ("https://h/100%/%4/%zz/%+1/é%é", "https://h/100%/%4/%zz/%+1/é%é"),
+            ("https://h/a/../b//c", "https://h/a/../b//c"),
+            ("portrait.jpg", "portrait.jpg"),
+        ] {
+            assert_eq!(normalized(url), normal);
+            assert_eq!(normalized(normal), normal, "once is enough");
+        }
+    }
+
+    /// Ledgers in use are looked up by it: it must stay what it was in schema 1.
+    #[test]
+    fn a_url_in_normal_form_keeps_its_identity() {
+        let identity = identity("https://example.org/portraits/a%20b.jpg?v=2").to_string();
+        assert_eq!(identity, "f29f68a36983c08b915692056a65385bec6ffd6ecc510d94d06eb85a47aa52d3");
     }
 
     #[test]

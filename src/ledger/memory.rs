@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 use super::quota::{Pace, micros};
 use super::{
-    Booked, Disposition, Elsewhere, Ending, Identity, Intent, Look, Moment, Question, Reuse,
-    Settlement, Terms, micros_of,
+    Booked, Content, Disposition, Elsewhere, Ending, Identity, Intent, Look, Moment, Question,
+    Reuse, Settlement, Terms, micros_of,
 };
-use crate::probe::Version;
+use crate::probe::{Sameness, Version};
 use crate::report::Certainty;
 
 pub(super) struct Memory {
@@ -23,34 +23,49 @@ pub(super) struct Memory {
 #[derive(Default)]
 struct Books {
     questions: HashMap<Identity, State>,
+    /// Which questions were asked about a content.
+    contents: HashMap<Content, Vec<Identity>>,
     attempts: i64,
     paces: HashMap<String, Pace>,
     caps: HashMap<String, Cap>,
 }
 
-/// Of a run's attempts: those that are being sent, and those that were billed or are unknown.
+/// Of a run's attempts: those in flight, and those that were billed or are unknown.
 #[derive(Default)]
 struct Cap {
     sending: u64,
     used: u64,
 }
 
-/// One question: what it came to last, and the attempt that is being sent, if one is.
+/// One question: what it came to last, the verdict before that where this is unknown, and the
+/// attempt in flight, if there is one.
 #[derive(Default)]
 struct State {
     known: Option<Known>,
+    standing: Option<Known>,
     asking: Option<Asking>,
 }
 
+/// A process's own attempts are never taken away from it, so that it needs no state for being sent.
+#[derive(Clone)]
 struct Asking {
     attempt: i64,
-    version: Option<Version>,
+    about: About,
     slot: Instant,
 }
 
+/// What was asked about.
+#[derive(Clone)]
+struct About {
+    source: String,
+    version: Option<Version>,
+    content: Option<Content>,
+}
+
+#[derive(Clone)]
 struct Known {
     settlement: Settlement,
-    version: Option<Version>,
+    about: About,
     since: Instant,
     attempt: i64,
     ended: i64,
@@ -74,6 +89,7 @@ impl Memory {
         match books.look(question, &terms.reuse) {
             Look::Known(settlement) => return Intent::Known(settlement),
             Look::Sending(elsewhere) => return Intent::Sending(elsewhere),
+            Look::NeedsEnd => return Intent::NeedsEnd,
             Look::Free => {}
         }
         let cap = books.caps.entry(terms.run.clone()).or_default();
@@ -88,15 +104,30 @@ impl Memory {
         let pace = books.paces.entry(terms.account.clone()).or_default();
         let slot = pace.book(self.now(), Duration::ZERO, terms.spacing);
         let slot = self.zero + Duration::from_micros(u64::try_from(slot).unwrap_or(0));
+        if let Some(content) = question.content {
+            books.contents.entry(content).or_default().push(question.identity);
+        }
         let state = books.questions.entry(question.identity).or_default();
-        let version = question.version.clone();
-        state.asking = Some(Asking { attempt: attempt.id, version, slot });
-        Intent::Send { attempt, slot }
+        let about = About {
+            source: question.source.clone(),
+            version: question.version.clone(),
+            content: question.content,
+        };
+        state.asking = Some(Asking { attempt: attempt.id, about, slot });
+        Intent::Send { attempt, mark: slot, slot }
+    }
+
+    pub(super) fn mark_sending(&self, attempt: &Booked) -> bool {
+        self.lock()
+            .questions
+            .get(&attempt.identity)
+            .and_then(|state| state.asking.as_ref())
+            .is_some_and(|asking| asking.attempt == attempt.id)
     }
 
     pub(super) fn end(&self, attempt: &Booked, ending: &Ending, terms: &Terms) {
         let mut books = self.lock();
-        let Books { questions, caps, paces, .. } = &mut *books;
+        let Books { questions, caps, paces, contents, .. } = &mut *books;
         let Some(state) = questions.get_mut(&attempt.identity) else { return };
         let Some(asking) = state.asking.take_if(|asking| asking.attempt == attempt.id) else {
             return;
@@ -109,18 +140,29 @@ impl Memory {
         if let Some(pause) = ending.push_back {
             paces.entry(terms.account.clone()).or_default().push_back(self.now(), pause);
         }
-        let leaves_it_as_it_was =
-            matches!(settlement.disposition, Disposition::Refused(_) | Disposition::NotSent);
-        if !leaves_it_as_it_was {
-            state.known = Some(Known {
-                settlement: Settlement { recalled: true, ..settlement.clone() },
-                version: asking.version,
-                since: Instant::now(),
-                attempt: attempt.id,
-                ended: micros_of(SystemTime::now()),
-            });
-        } else if state.known.is_none() {
-            questions.remove(&attempt.identity);
+        let known = Known {
+            settlement: Settlement { recalled: true, ..settlement.clone() },
+            about: asking.about,
+            since: Instant::now(),
+            attempt: attempt.id,
+            ended: micros_of(SystemTime::now()),
+        };
+        match settlement.disposition {
+            Disposition::Settled(_) => (state.known, state.standing) = (Some(known), None),
+            // It leaves its question as it was.
+            Disposition::Refused(_) | Disposition::NotSent => {
+                if let Some(content) = known.about.content {
+                    forget(contents, content, attempt.identity);
+                }
+                if state.known.is_none() {
+                    questions.remove(&attempt.identity);
+                }
+            }
+            _ => {
+                let before = state.known.replace(known);
+                let is_verdict = |known: &Known| known.is_settled();
+                state.standing = before.filter(is_verdict).or(state.standing.take());
+            }
         }
     }
 
@@ -138,24 +180,121 @@ impl Memory {
     }
 }
 
+/// Takes one mention of a question off those with a content.
+fn forget(contents: &mut HashMap<Content, Vec<Identity>>, content: Content, identity: Identity) {
+    if let Some(identities) = contents.get_mut(&content) {
+        if let Some(at) = identities.iter().position(|other| *other == identity) {
+            identities.swap_remove(at);
+        }
+        if identities.is_empty() {
+            contents.remove(&content);
+        }
+    }
+}
+
 impl Books {
     fn look(&self, question: &Question, reuse: &Reuse) -> Look {
-        let Some(state) = self.questions.get(&question.identity) else { return Look::Free };
-        if let Some(Asking { attempt: id, slot, .. }) = state.asking {
-            let attempt = Booked { identity: question.identity, id };
-            let owner = "this process".to_owned();
-            let leaves_in = slot.saturating_duration_since(Instant::now());
-            return Look::Sending(Elsewhere { attempt, owner, leaves_in });
+        let look = self
+            .questions
+            .get(&question.identity)
+            .map_or(Look::Free, |state| state.look(question, reuse));
+        let content = question.content.filter(|_| reuse.same_content);
+        match (look, content) {
+            (Look::Free, Some(content)) => self.look_by_content(content, question, reuse),
+            (look, _) => look,
         }
-        let Some(known) = &state.known else { return Look::Free };
-        let may_be_asked = match known.settlement.disposition {
-            Disposition::Settled(_) => {
-                Version::is_another(known.version.as_ref(), question.version.as_ref())
-                    || reuse.max_age.is_some_and(|most| known.since.elapsed() > most)
+    }
+
+    /// What is known of the same content under another URL: a verdict, else one in flight, else
+    /// one of unknown bill.
+    fn look_by_content(&self, content: Content, question: &Question, reuse: &Reuse) -> Look {
+        // That it is the same is known, and by more than ETags of two URLs could tell.
+        let question = Question { version: None, ..question.clone() };
+        let mut best = (3, Look::Free);
+        for identity in self.contents.get(&content).into_iter().flatten() {
+            let Some(state) = self.questions.get(identity) else { continue };
+            for (about, look) in state.all(&question, reuse) {
+                let rank = match &look {
+                    Look::Known(known) if matches!(known.disposition, Disposition::Settled(_)) => 0,
+                    Look::Sending(_) => 1,
+                    Look::Known(_) => 2,
+                    Look::Free | Look::NeedsEnd => continue,
+                };
+                if about.content == Some(content) && rank < best.0 {
+                    best = (
+                        rank,
+                        match look {
+                            Look::Known(known) => {
+                                let same_as = Some(about.source.as_str().into());
+                                Look::Known(Settlement { same_as, ..known })
+                            }
+                            look => look,
+                        },
+                    );
+                }
             }
-            _ => reuse.retry_unknown.is_some_and(|m| m.is_after(known.attempt, Some(known.ended))),
-        };
-        if may_be_asked { Look::Free } else { Look::Known(known.settlement.clone()) }
+        }
+        best.1
+    }
+}
+
+impl State {
+    fn look(&self, question: &Question, reuse: &Reuse) -> Look {
+        if let Some(asking) = &self.asking {
+            return asking.look();
+        }
+        let Some(known) = &self.known else { return Look::Free };
+        match known.look(question, reuse) {
+            Look::Known(lost) if !known.is_settled() => {
+                match self.standing.as_ref().map(|standing| standing.judge_verdict(question)) {
+                    Some(Look::Known(standing)) => Look::Known(standing.before_a_lost_call()),
+                    Some(Look::NeedsEnd) => Look::NeedsEnd,
+                    _ => Look::Known(lost),
+                }
+            }
+            look => look,
+        }
+    }
+
+    /// All that is known, each with what it is about.
+    fn all(&self, question: &Question, reuse: &Reuse) -> impl Iterator<Item = (&About, Look)> {
+        let asking = self.asking.iter().map(|asking| (&asking.about, asking.look()));
+        let known = self.known.iter().chain(&self.standing);
+        asking.chain(known.map(|known| (&known.about, known.look(question, reuse))))
+    }
+}
+
+impl Asking {
+    fn look(&self) -> Look {
+        let owner = "this process".to_owned();
+        let leaves_in = self.slot.saturating_duration_since(Instant::now());
+        Look::Sending(Elsewhere { attempt: self.attempt, owner, leaves_in })
+    }
+}
+
+impl Known {
+    fn is_settled(&self) -> bool {
+        matches!(self.settlement.disposition, Disposition::Settled(_))
+    }
+
+    fn look(&self, question: &Question, reuse: &Reuse) -> Look {
+        let is_old = || reuse.max_age.is_some_and(|most| self.since.elapsed() > most);
+        let may_be_asked_again =
+            || reuse.retry_unknown.is_some_and(|m| m.is_after(self.attempt, Some(self.ended)));
+        match self.is_settled() {
+            true if is_old() => Look::Free,
+            true => self.judge_verdict(question),
+            false if may_be_asked_again() => Look::Free,
+            false => Look::Known(self.settlement.clone()),
+        }
+    }
+
+    fn judge_verdict(&self, question: &Question) -> Look {
+        match Version::compare(self.about.version.as_ref(), question.version.as_ref()) {
+            Sameness::Same => Look::Known(self.settlement.clone()),
+            Sameness::NeedsEnd if !question.version_is_final => Look::NeedsEnd,
+            Sameness::NeedsEnd | Sameness::Another => Look::Free,
+        }
     }
 }
 
@@ -173,7 +312,7 @@ mod tests {
 
     fn ending(make: fn(Reason) -> Disposition, billing: Billing) -> Ending {
         let disposition = make(Reason::new(ReasonCode::BillingUnknown, "why"));
-        let settlement = Settlement { disposition, billing, request_id: None, recalled: false };
+        let settlement = Settlement { disposition, billing, ..Settlement::not_sent() };
         Ending { settlement, was_sent: true, ..Ending::not_sent() }
     }
 
@@ -244,7 +383,7 @@ mod tests {
         let second = sent(1);
         books.end(&first, &refused, &terms);
         let looked = books.look(&question(1), &terms.reuse);
-        assert!(matches!(looked, Look::Sending(now) if now.attempt.id == second.id));
+        assert!(matches!(looked, Look::Sending(now) if now.attempt == second.id));
         let unknown = ending(Disposition::Unknown, Billing::UNKNOWN);
         for _ in 0..3 {
             books.end(&second, &unknown, &terms);

@@ -1,18 +1,23 @@
 //! The books: which questions were asked and what came of them, so that none is paid for twice.
 //!
-//! A question is free, being sent, settled, or unknown. [`Ledger::intend`] is the compare-and-set
-//! that turns a free question into one being sent, books a slot of the quota and takes one call
-//! off the cap, all or nothing; without it nothing is sent. [`Ledger::end`] writes down what came;
-//! an attempt that came to nothing leaves its question as it was before.
+//! A question is free, booked, being sent, settled, or unknown. [`Ledger::intend`] is the
+//! compare-and-set that books a free question, a slot of the quota and one call of the cap, all or
+//! nothing. [`Ledger::mark_sending`] is the second, just before the request leaves: who does not hold
+//! the booking any more sends nothing. So what a dead process had booked is free again, and only what
+//! it had marked is unknown. [`Ledger::end`] writes down what came; an attempt that came to nothing
+//! leaves its question as it was before.
 //!
 //! Books are kept in memory, for one process, or (feature `ledger`) in an SQLite file that any
 //! number of processes on one machine share.
 
 mod identity;
 mod memory;
+#[cfg(test)]
+mod protocol_tests;
 mod quota;
 #[cfg(test)]
 mod samples;
+mod signers;
 
 #[cfg(feature = "ledger")]
 mod file;
@@ -20,6 +25,8 @@ mod file;
 mod owner;
 #[cfg(feature = "ledger")]
 mod rows;
+#[cfg(feature = "ledger")]
+mod schema;
 #[cfg(feature = "ledger")]
 mod spend;
 #[cfg(feature = "ledger")]
@@ -33,7 +40,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-pub(crate) use identity::Identity;
+pub(crate) use identity::{Content, Identity};
 pub(crate) use quota::{MOST_LATE, spacing};
 #[cfg(feature = "cli")]
 pub(crate) use spend::beijing_day;
@@ -172,6 +179,16 @@ impl Ledger {
         }
     }
 
+    /// Turns a booked attempt into one that is being sent: true when it was still this caller's, and
+    /// only then may its request leave. After an error nothing may.
+    pub(crate) async fn mark_sending(&self, attempt: &Booked) -> Result<bool, LedgerError> {
+        match &*self.0 {
+            Engine::Memory(engine) => Ok(engine.mark_sending(attempt)),
+            #[cfg(feature = "ledger")]
+            Engine::Sqlite(engine) => engine.mark_sending(attempt).await,
+        }
+    }
+
     /// Writes down what came of an attempt. May be dropped half-way and done again: ending twice is
     /// ending once.
     pub(crate) async fn end(
@@ -190,8 +207,8 @@ impl Ledger {
         }
     }
 
-    /// Whether the process that holds another's attempt still lives; if it does not, the attempt's
-    /// bill is written down as unknown.
+    /// Whether the process that holds another's attempt still lives; if it does not, the attempt is
+    /// taken away: what was booked is free again, what was being sent has an unknown bill.
     pub(crate) async fn is_held(&self, elsewhere: &Elsewhere) -> Result<bool, LedgerError> {
         match &*self.0 {
             Engine::Memory(engine) => Ok(engine.is_held(elsewhere)),
@@ -200,7 +217,7 @@ impl Ledger {
         }
     }
 
-    /// Writes down as unknown what processes hold that are gone.
+    /// Takes away what processes hold that are gone: see [`is_held`](Self::is_held).
     pub(crate) async fn abandon_the_dead(&self) -> Result<(), LedgerError> {
         match &*self.0 {
             Engine::Memory(_) => Ok(()),
@@ -226,13 +243,16 @@ pub(crate) struct Question {
     pub(crate) identity: Identity,
     /// The picture as the local stage found it.
     pub(crate) version: Option<Version>,
+    /// All is known of the version that can be known.
+    pub(crate) version_is_final: bool,
+    /// The same under every URL of the image; absent while too little of it is known.
+    pub(crate) content: Option<Content>,
     /// The source, safe to print.
     pub(crate) source: String,
     pub(crate) ratio: AspectRatio,
     /// Who reads its answer.
     #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for books on disk"))]
     pub(crate) detector: &'static Detector,
-    #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for books on disk"))]
     pub(crate) model: String,
 }
 
@@ -258,6 +278,8 @@ pub(crate) struct Reuse {
     pub(crate) max_age: Option<Duration>,
     /// What was unknown by then may be asked once more.
     pub(crate) retry_unknown: Option<Moment>,
+    /// What is known of the same content under another URL is given too.
+    pub(crate) same_content: bool,
 }
 
 /// A moment in the books' life, told by the time and by the last attempt: by the time alone, a clock
@@ -286,16 +308,21 @@ pub(crate) enum Look {
     Known(Settlement),
     /// Another gate or process is asking it.
     Sending(Elsewhere),
+    /// The image's last bytes must be known before anything can be said.
+    NeedsEnd,
 }
 
 /// What came of the wish to send a question.
 pub(crate) enum Intent {
-    /// It is booked: send it at `slot`, and end it whatever happens.
-    Send { attempt: Booked, slot: Instant },
+    /// It is booked: from `mark` on turn it into one being sent, send it at `slot`, and end it
+    /// whatever happens.
+    Send { attempt: Booked, mark: Instant, slot: Instant },
     /// It was asked: settled or unknown.
     Known(Settlement),
     /// Another gate or process is asking it.
     Sending(Elsewhere),
+    /// As [`Look::NeedsEnd`]: what is known has changed since it was looked at.
+    NeedsEnd,
     /// The cap is taken by calls some of which may yet turn out unbilled.
     CapTaken,
     /// The cap is used up for good.
@@ -312,7 +339,7 @@ pub(crate) struct Booked {
 /// An attempt of another gate or process.
 #[derive(Clone, Debug)]
 pub(crate) struct Elsewhere {
-    pub(crate) attempt: Booked,
+    pub(crate) attempt: i64,
     /// The process's name in the books.
     #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for books on disk"))]
     pub(crate) owner: String,
@@ -357,6 +384,10 @@ pub(crate) struct Settlement {
     pub(crate) request_id: Option<String>,
     /// Read from the books: nothing was paid for it now.
     pub(crate) recalled: bool,
+    /// The source that was asked about, where it is another with the same content.
+    pub(crate) same_as: Option<Box<str>>,
+    /// Said beside the verdict: a later call for the image was lost.
+    pub(crate) note: Option<Box<Reason>>,
 }
 
 /// What came of a question, by what may happen to it next.
@@ -384,6 +415,8 @@ impl Settlement {
             billing: Billing::NONE,
             request_id: None,
             recalled: false,
+            same_as: None,
+            note: None,
         }
     }
 
@@ -398,7 +431,19 @@ impl Settlement {
             billing: Billing::UNKNOWN,
             request_id: None,
             recalled: true,
+            same_as: None,
+            note: None,
         }
+    }
+
+    /// As it is given where a later call for the same image was lost.
+    pub(crate) fn before_a_lost_call(self) -> Self {
+        let note = Reason::new(
+            ReasonCode::BillingUnknown,
+            "this is an earlier verdict: a later call for this image may have been billed and its \
+             answer is not known; it is not repeated unless asked for (retry unknown)",
+        );
+        Self { note: Some(Box::new(note)), ..self }
     }
 
     /// Why, where there is anything to say.

@@ -61,6 +61,21 @@ pub(super) fn is_gone(folder: &Path, name: &str) -> io::Result<bool> {
     }
 }
 
+/// Whether any process is at work.
+pub(super) fn any_at_work(folder: &Path) -> io::Result<bool> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        entries => entries?,
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        if !is_gone(folder, &name.to_string_lossy())? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Removes the files of processes that are gone.
 pub(super) fn clear(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {

@@ -6,18 +6,18 @@ use std::time::{Duration, SystemTime};
 use sqlx::{ColumnIndex, Decode, FromRow, Type};
 
 use super::quota::micros;
-use super::{Booked, Disposition, Elsewhere, Ending, Look, Question, Reuse, Settlement};
-use crate::detect::{Answer, End, Outcome, Repeats, RetryState, decide};
-use crate::probe::Version;
+use super::{Disposition, Elsewhere, Ending, Look, Question, Reuse, Settlement};
+use crate::detect::{Answer, Detector, End, Outcome, Repeats, RetryState, decide};
+use crate::probe::{Sameness, Version};
 use crate::report::{Billing, Certainty};
 
 /// A question's row with its deciding attempt's, by the names in `sql::READ_QUESTION`.
 pub(super) struct Row {
     state: String,
-    picture_length: Option<i64>,
-    picture_start: Option<String>,
-    picture_etag: Option<String>,
+    standing: Option<i64>,
     attempt: i64,
+    source: String,
+    version: Option<Version>,
     owner: String,
     slot: i64,
     ended: Option<i64>,
@@ -36,12 +36,23 @@ where
     Vec<u8>: Decode<'r, R::Database> + Type<R::Database>,
 {
     fn from_row(row: &'r R) -> sqlx::Result<Self> {
+        let digest = |name: &'static str| -> sqlx::Result<Option<[u8; 32]>> {
+            let bytes: Option<Vec<u8>> = row.try_get(name)?;
+            Ok(bytes.and_then(|bytes| bytes.try_into().ok()))
+        };
+        let length: Option<i64> = row.try_get("image_length")?;
+        let (end, etag) = (digest("image_end")?, row.try_get("image_etag")?);
         Ok(Self {
             state: row.try_get("state")?,
-            picture_length: row.try_get("picture_length")?,
-            picture_start: row.try_get("picture_start")?,
-            picture_etag: row.try_get("picture_etag")?,
+            standing: row.try_get("standing")?,
             attempt: row.try_get("attempt")?,
+            source: row.try_get("source")?,
+            version: digest("image_start")?.map(|start| Version {
+                length: length.and_then(|length| u64::try_from(length).ok()),
+                start,
+                end,
+                etag,
+            }),
             owner: row.try_get("owner")?,
             slot: row.try_get("slot_us")?,
             ended: row.try_get("ended_us")?,
@@ -54,45 +65,64 @@ where
     }
 }
 
-/// What a question's row says, now.
-pub(super) fn judge(row: Row, question: &Question, reuse: &Reuse, now: i64) -> Look {
-    let Row { attempt, ended, .. } = row;
-    let recalled = || {
-        let answer = row.answer.as_deref();
-        let answer = answer.and_then(|answer| Answer::parse(answer, question.detector));
-        let certainty = row.certainty.as_deref();
-        recall(row.status, row.request_id.clone(), row.images, certainty, answer)
-    };
-    // However whole its answer looks: what was lost on the way is not believed later.
-    let unknown = |settlement: Settlement| match settlement.disposition {
-        Disposition::Unknown(_) => settlement,
-        _ => Settlement { disposition: Settlement::lost().disposition, ..settlement },
-    };
-    match row.state.as_str() {
-        "sending" => {
-            let attempt = Booked { identity: question.identity, id: attempt };
-            let leaves_in = u64::try_from(row.slot.saturating_sub(now)).unwrap_or(0);
-            let leaves_in = Duration::from_micros(leaves_in);
-            Look::Sending(Elsewhere { attempt, owner: row.owner, leaves_in })
+impl Row {
+    /// The attempt whose verdict still stands, where the one that decides is unknown.
+    pub(super) fn standing(&self) -> Option<i64> {
+        self.standing.filter(|_| self.state == "unknown")
+    }
+
+    /// What it says of its question, now.
+    pub(super) fn judge(self, question: &Question, reuse: &Reuse, now: i64) -> Look {
+        match self.state.as_str() {
+            "booked" | "sending" => {
+                let leaves_in = u64::try_from(self.slot.saturating_sub(now)).unwrap_or(0);
+                let leaves_in = Duration::from_micros(leaves_in);
+                Look::Sending(Elsewhere { attempt: self.attempt, owner: self.owner, leaves_in })
+            }
+            "settled" => match reuse.max_age {
+                Some(most) if now.saturating_sub(self.ended.unwrap_or(now)) > micros(most) => {
+                    Look::Free
+                }
+                _ => self.judge_verdict(question),
+            },
+            "unknown" => match reuse.retry_unknown {
+                Some(moment) if moment.is_after(self.attempt, self.ended) => Look::Free,
+                // However whole its answer looks: what was lost on the way is not believed later.
+                _ => Look::Known(match self.recall(question.detector) {
+                    known @ Settlement { disposition: Disposition::Unknown(_), .. } => known,
+                    known => Settlement { disposition: Settlement::lost().disposition, ..known },
+                }),
+            },
+            // A free question has no row to judge. Nobody writes anything else; if somebody did,
+            // it may have been paid for.
+            _ => Look::Known(Settlement::lost()),
         }
-        "settled" => {
-            let asked = row.picture_start.as_deref().and_then(unhex).map(|start| Version {
-                length: row.picture_length.and_then(|length| u64::try_from(length).ok()),
-                start,
-                etag: row.picture_etag.clone(),
-            });
-            let age = now.saturating_sub(ended.unwrap_or(now));
-            let stale = Version::is_another(asked.as_ref(), question.version.as_ref())
-                || reuse.max_age.is_some_and(|most| age > micros(most));
-            if stale { Look::Free } else { Look::Known(recalled()) }
+    }
+
+    /// As [`judge`](Self::judge), of a verdict of any age.
+    pub(super) fn judge_verdict(self, question: &Question) -> Look {
+        match Version::compare(self.version.as_ref(), question.version.as_ref()) {
+            Sameness::Same => Look::Known(self.recall(question.detector)),
+            Sameness::NeedsEnd if !question.version_is_final => Look::NeedsEnd,
+            Sameness::NeedsEnd | Sameness::Another => Look::Free,
         }
-        "unknown" => match reuse.retry_unknown {
-            Some(moment) if moment.is_after(attempt, ended) => Look::Free,
-            _ => Look::Known(unknown(recalled())),
-        },
-        // A free question has no row to judge. Nobody writes anything else; if somebody did, it may
-        // have been paid for.
-        _ => Look::Known(Settlement::lost()),
+    }
+
+    /// What it says of a question about the same content under another URL, now.
+    pub(super) fn judge_content(self, question: &Question, reuse: &Reuse, now: i64) -> Look {
+        let source = self.source.as_str().into();
+        // That it is the same is known already, and by more than ETags of two URLs could tell.
+        let question = Question { version: None, ..question.clone() };
+        match self.judge(&question, reuse, now) {
+            Look::Known(known) => Look::Known(Settlement { same_as: Some(source), ..known }),
+            look => look,
+        }
+    }
+
+    fn recall(self, detector: &'static Detector) -> Settlement {
+        let answer = self.answer.as_deref();
+        let answer = answer.and_then(|answer| Answer::parse(answer, detector));
+        recall(self.status, self.request_id, self.images, self.certainty.as_deref(), answer)
     }
 }
 
@@ -125,7 +155,7 @@ fn recall(
         End::Unknown(reason) => Disposition::Unknown(reason),
         End::Refused(reason) | End::Repeat { reason, .. } => Disposition::Refused(reason),
     };
-    Settlement { disposition, billing, request_id, recalled: true }
+    Settlement { disposition, billing, request_id, ..Settlement::lost() }
 }
 
 /// The state that an attempt ends in.
@@ -149,12 +179,4 @@ pub(super) fn name_of(certainty: Certainty) -> &'static str {
         Certainty::Certain => "certain",
         Certainty::Unknown => "unknown",
     }
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let bytes: Option<Vec<u8>> = (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
-        .collect();
-    bytes?.try_into().ok()
 }

@@ -12,6 +12,8 @@ pub(super) fn question(number: usize) -> Question {
     Question {
         identity: Identity::of(&source, "endpoint", "model"),
         version: None,
+        version_is_final: true,
+        content: None,
         source: source.text,
         ratio: AspectRatio::Square,
         detector: &EMO_DETECT,

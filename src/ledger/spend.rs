@@ -76,10 +76,9 @@ impl Sqlite {
         until: Option<i64>,
     ) -> Result<Spend, LedgerError> {
         type Row = (i64, String, Option<String>, i64, i64, i64);
-        let begins = |day: i64| day.saturating_mul(DAY_US).saturating_sub(BEIJING_US);
         let rows: Vec<Row> = sqlx::query_as(sql::READ_SPEND)
-            .bind(since.map_or(i64::MIN, begins))
-            .bind(until.map_or(i64::MAX, |day| begins(day.saturating_add(1))))
+            .bind(since.unwrap_or(i64::MIN))
+            .bind(until.unwrap_or(i64::MAX))
             .fetch_all(&self.reader)
             .await
             .map_err(unread)?;
@@ -151,7 +150,9 @@ pub(crate) fn beijing_day(time_us: i64) -> i64 {
     time_us.saturating_add(BEIJING_US).div_euclid(DAY_US)
 }
 
+#[cfg(feature = "cli")]
 const DAY_US: i64 = 86_400_000_000;
 
 /// Beijing is eight hours ahead of UTC all year.
+#[cfg(feature = "cli")]
 const BEIJING_US: i64 = 28_800_000_000;

@@ -14,13 +14,13 @@ use sqlx::Transaction;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use tokio::time::Instant;
 
-use super::file::{self, Pools, said};
-use super::identity::hex;
+use super::file::{self, Place, Pools, said};
 use super::owner::{self, Owner};
 use super::quota::{Pace, micros};
 use super::rows::{self, Row};
 use super::{
-    Booked, Elsewhere, Ending, Intent, Look, Moment, Question, Reuse, Terms, micros_of, sql,
+    Booked, Content, Elsewhere, Ending, Intent, Look, Moment, Question, Reuse, Terms, micros_of,
+    sql,
 };
 use crate::error::LedgerError;
 
@@ -30,10 +30,30 @@ pub(super) struct Sqlite {
     /// Absent when the books are only read.
     owner: Option<Owner>,
     owners: PathBuf,
+    place: Place,
     clock: fn() -> i64,
-    /// How long the last booking took to reach the disk, in microseconds.
-    booking_us: AtomicU64,
+    /// How long the last of each of the two writes before a call took to reach the disk.
+    booking: CommitTime,
+    marking: CommitTime,
     counted: Mutex<HashMap<String, Counted>>,
+}
+
+/// How long the last write of a kind took to reach the disk, in microseconds.
+#[derive(Default)]
+struct CommitTime(AtomicU64);
+
+impl CommitTime {
+    fn note(&self, begun: Instant) {
+        let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.0.store(took, Ordering::Relaxed);
+    }
+
+    /// How long the next one is given. On a disk on which 50 ms are not enough, every call would
+    /// come too late for its slot, and none would ever leave.
+    fn allow(&self) -> Duration {
+        let took = Duration::from_micros(self.0.load(Ordering::Relaxed));
+        took.saturating_mul(2).clamp(AHEAD, MOST_AHEAD)
+    }
 }
 
 /// How many places under its cap a run had taken when the last attempt was this one.
@@ -49,17 +69,34 @@ impl Sqlite {
         let owners = file::owners_of(path)?;
         let owner = Owner::take(&owners)
             .map_err(|e| file::cannot_open(path, format!("{}: {e}", owners.display())))?;
-        let (owner, booking_us, counted) = (Some(owner), AtomicU64::new(0), Mutex::default());
-        let books = Self { reader, writer, owner, owners, clock, booking_us, counted };
+        let books = Self { owner: Some(owner), ..Self::of(reader, writer, path, clock)? };
         books.abandon_the_dead().await?;
         Ok(books)
     }
 
     pub(super) async fn open_read_only(path: &Path) -> Result<Option<Self>, LedgerError> {
         let Some(reader) = file::open_read_only(path).await? else { return Ok(None) };
-        let (writer, owners) = (reader.clone(), file::owners_of(path)?);
-        let (clock, booking_us, counted) = (wall_clock, AtomicU64::new(0), Mutex::default());
-        Ok(Some(Self { reader, writer, owner: None, owners, clock, booking_us, counted }))
+        Ok(Some(Self::of(reader.clone(), reader, path, wall_clock)?))
+    }
+
+    /// One that nobody writes to.
+    fn of(
+        reader: SqlitePool,
+        writer: SqlitePool,
+        path: &Path,
+        clock: fn() -> i64,
+    ) -> Result<Self, LedgerError> {
+        Ok(Self {
+            reader,
+            writer,
+            owner: None,
+            owners: file::owners_of(path)?,
+            place: Place::of(path)?,
+            clock,
+            booking: CommitTime::default(),
+            marking: CommitTime::default(),
+            counted: Mutex::default(),
+        })
     }
 
     fn now(&self) -> i64 {
@@ -83,6 +120,7 @@ impl Sqlite {
         question: &Question,
         reuse: &Reuse,
     ) -> Result<Look, LedgerError> {
+        self.place.check()?;
         let mut connection = self.reader.acquire().await.map_err(unread)?;
         self.look_on(&mut connection, question, reuse).await
     }
@@ -93,12 +131,39 @@ impl Sqlite {
         question: &Question,
         reuse: &Reuse,
     ) -> Result<Look, LedgerError> {
+        let now = self.now();
+        let mut look = Look::Free;
         let row: Option<Row> = sqlx::query_as(sql::READ_QUESTION)
             .bind(question.identity.to_string())
-            .fetch_optional(connection)
+            .fetch_optional(&mut *connection)
             .await
             .map_err(unread)?;
-        Ok(row.map_or(Look::Free, |row| rows::judge(row, question, reuse, self.now())))
+        if let Some(row) = row {
+            let standing = row.standing();
+            look = row.judge(question, reuse, now);
+            if let (Look::Known(_), Some(attempt)) = (&look, standing) {
+                let row: Option<Row> = sqlx::query_as(sql::READ_ATTEMPT)
+                    .bind(attempt)
+                    .fetch_optional(&mut *connection)
+                    .await
+                    .map_err(unread)?;
+                match row.map(|row| row.judge_verdict(question)) {
+                    Some(Look::Known(known)) => look = Look::Known(known.before_a_lost_call()),
+                    Some(Look::NeedsEnd) => look = Look::NeedsEnd,
+                    _ => {}
+                }
+            }
+        }
+        let content = question.content.filter(|_| reuse.same_content);
+        if let (Look::Free, Some(content)) = (&look, content) {
+            let row: Option<Row> = sqlx::query_as(sql::READ_CONTENT)
+                .bind(content.as_bytes())
+                .fetch_optional(connection)
+                .await
+                .map_err(unread)?;
+            look = row.map_or(Look::Free, |row| row.judge_content(question, reuse, now));
+        }
+        Ok(look)
     }
 
     pub(super) async fn intend(
@@ -110,6 +175,7 @@ impl Sqlite {
         match self.look_on(&mut books, question, &terms.reuse).await? {
             Look::Known(settlement) => return Ok(Intent::Known(settlement)),
             Look::Sending(elsewhere) => return Ok(Intent::Sending(elsewhere)),
+            Look::NeedsEnd => return Ok(Intent::NeedsEnd),
             Look::Free => {}
         }
         let last: i64 = sqlx::query_scalar(sql::READ_LAST_ATTEMPT)
@@ -126,11 +192,15 @@ impl Sqlite {
         if last > now.saturating_add(micros(CLOCKS_AGREE)) {
             pace.forget_the_far(now, terms.spacing);
         }
-        let slot = pace.book(now, self.ahead(), terms.spacing);
+        // Two commits lie before it: this one, and that of the mark.
+        let marking = self.marking.allow();
+        let ahead = self.booking.allow().saturating_add(marking);
+        let slot = pace.book(now, ahead, terms.spacing);
         write_pace(&mut books, terms, pace).await?;
         // About the time of booking, and always a new one, whatever the clock does.
         let id = now.max(last.saturating_add(1));
         let identity = question.identity.to_string();
+        let version = question.version.as_ref();
         sqlx::query(sql::WRITE_ATTEMPT)
             .bind(id)
             .bind(&identity)
@@ -141,26 +211,41 @@ impl Sqlite {
             .bind(question.ratio.as_str())
             .bind(&question.model)
             .bind(slot)
+            .bind(version.and_then(|v| v.length).and_then(|length| i64::try_from(length).ok()))
+            .bind(version.map(|v| v.start.as_slice()))
+            .bind(version.and_then(|v| v.end.as_ref()).map(<[u8; 32]>::as_slice))
+            .bind(version.and_then(|v| v.etag.as_deref()))
+            .bind(question.content.as_ref().map(Content::as_bytes))
             .execute(&mut *books)
             .await
             .map_err(unwritten)?;
-        let version = question.version.as_ref();
         sqlx::query(sql::WRITE_QUESTION)
             .bind(&identity)
             .bind(id)
-            .bind(version.and_then(|v| v.length).and_then(|length| i64::try_from(length).ok()))
-            .bind(version.map(|v| hex(v.start)))
-            .bind(version.and_then(|v| v.etag.clone()))
             .execute(&mut *books)
             .await
             .map_err(unwritten)?;
         books.commit().await.map_err(unwritten)?;
-        let took = u64::try_from(here.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.booking_us.store(took, Ordering::Relaxed);
+        self.booking.note(here);
         // From here on the monotonic clock counts, whatever happens to the other.
         let wait = Duration::from_micros(u64::try_from(slot.saturating_sub(now)).unwrap_or(0));
+        let slot = here + wait;
         let attempt = Booked { identity: question.identity, id };
-        Ok(Intent::Send { attempt, slot: here + wait })
+        Ok(Intent::Send { attempt, mark: slot.checked_sub(marking).unwrap_or(here), slot })
+    }
+
+    pub(super) async fn mark_sending(&self, attempt: &Booked) -> Result<bool, LedgerError> {
+        let here = Instant::now();
+        let mut books = self.begin().await?;
+        let changed = sqlx::query(sql::MARK_SENDING)
+            .bind(attempt.id)
+            .execute(&mut *books)
+            .await
+            .map_err(unwritten)?
+            .rows_affected();
+        books.commit().await.map_err(unwritten)?;
+        self.marking.note(here);
+        Ok(changed == 1)
     }
 
     /// Why the cap leaves no place for another call; `None` when it does. `last` is the last attempt.
@@ -246,9 +331,7 @@ impl Sqlite {
         if !self.is_gone(&elsewhere.owner)? {
             return Ok(true);
         }
-        let mut books = self.begin().await?;
-        self.abandon(&mut books, elsewhere.attempt.id).await?;
-        books.commit().await.map_err(unwritten)?;
+        self.take_away(elsewhere.attempt).await?;
         Ok(false)
     }
 
@@ -257,15 +340,13 @@ impl Sqlite {
             .map_err(|e| LedgerError::Failed { action: "read", why: format!("owner's lock: {e}") })
     }
 
-    /// What processes left behind that ended without a word has an unknown bill.
+    /// What processes left behind that ended without a word: see [`take_away`](Self::take_away).
     pub(super) async fn abandon_the_dead(&self) -> Result<(), LedgerError> {
-        let sending: Vec<(i64, String)> =
-            sqlx::query_as(sql::READ_SENDING).fetch_all(&self.reader).await.map_err(unread)?;
-        for (attempt, owner) in sending {
+        let in_flight: Vec<(i64, String)> =
+            sqlx::query_as(sql::READ_IN_FLIGHT).fetch_all(&self.reader).await.map_err(unread)?;
+        for (attempt, owner) in in_flight {
             if self.is_gone(&owner)? {
-                let mut books = self.begin().await?;
-                self.abandon(&mut books, attempt).await?;
-                books.commit().await.map_err(unwritten)?;
+                self.take_away(attempt).await?;
             }
         }
         // Only now: who looks for an owner's file and finds none takes that owner for gone.
@@ -273,30 +354,40 @@ impl Sqlite {
             .map_err(|e| LedgerError::Failed { action: "written", why: e.to_string() })
     }
 
-    async fn abandon(&self, books: &mut SqliteConnection, attempt: i64) -> Result<(), LedgerError> {
-        sqlx::query(sql::ABANDON_ATTEMPT)
+    /// Takes an attempt away from an owner that is gone: a booked one was not sent, and its question
+    /// is as it was before; one that was being sent has an unknown bill.
+    async fn take_away(&self, attempt: i64) -> Result<(), LedgerError> {
+        let mut books = self.begin().await?;
+        let booked = sqlx::query(sql::ABANDON_BOOKED)
             .bind(attempt)
             .bind(self.now())
-            .execute(books)
+            .execute(&mut *books)
             .await
-            .map(|_| ())
-            .map_err(unwritten)
+            .map_err(unwritten)?
+            .rows_affected();
+        let statement = if booked == 1 {
+            sqlx::query(sql::RELEASE_QUESTION)
+                .bind(identity_of(&mut books, attempt).await?)
+                .bind(attempt)
+        } else {
+            sqlx::query(sql::ABANDON_SENDING).bind(attempt).bind(self.now())
+        };
+        statement.execute(&mut *books).await.map_err(unwritten)?;
+        books.commit().await.map_err(unwritten)
     }
 
     async fn begin(&self) -> Result<Transaction<'static, sqlx::Sqlite>, LedgerError> {
+        self.place.check()?;
         self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(unwritten)
-    }
-
-    /// How far ahead the next slot is to lie at least. On a disk on which 50 ms are not enough,
-    /// every call would come too late for its slot, and none would ever leave.
-    fn ahead(&self) -> Duration {
-        let took = Duration::from_micros(self.booking_us.load(Ordering::Relaxed));
-        took.saturating_mul(2).clamp(AHEAD, MOST_AHEAD)
     }
 
     fn owner_name(&self) -> &str {
         self.owner.as_ref().map_or("nobody", Owner::name)
     }
+}
+
+async fn identity_of(books: &mut SqliteConnection, attempt: i64) -> Result<String, LedgerError> {
+    sqlx::query_scalar(sql::READ_IDENTITY).bind(attempt).fetch_one(books).await.map_err(unread)
 }
 
 async fn read_pace(books: &mut SqliteConnection, terms: &Terms) -> Result<Pace, LedgerError> {
@@ -335,10 +426,10 @@ fn unwritten(error: sqlx::Error) -> LedgerError {
     LedgerError::Failed { action: "written", why: said(&error) }
 }
 
-/// A slot lies at least so far ahead that its commit reaches the disk before it.
+/// What a write before a call is given to reach the disk, at least.
 const AHEAD: Duration = Duration::from_millis(50);
 
-/// However long a booking took: the process may have been stopped meanwhile.
+/// However long a write took: the process may have been stopped meanwhile.
 const MOST_AHEAD: Duration = Duration::from_secs(10);
 
 /// Processes of one machine read one clock; what was booked later than this from now was booked on

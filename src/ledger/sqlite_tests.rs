@@ -51,7 +51,7 @@ fn ending(how: How) -> Ending {
     };
     let pass = br#"{"output":{"check_pass":true,"face_bbox":[1,2,3,4],"ext_bbox":[1,2,3,4]}}"#;
     Ending {
-        settlement: Settlement { disposition, billing, request_id: None, recalled: false },
+        settlement: Settlement { disposition, billing, ..Settlement::not_sent() },
         was_sent: true,
         status: Some(200),
         verdict: "accepted",
@@ -67,7 +67,9 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 /// How far from now on the test's clock the next slot is booked, however long the booking takes.
 async fn next_slot(books: &Sqlite, number: usize, terms: &Terms) -> Duration {
     // What a slow disk changes is another test's.
-    books.booking_us.store(0, Ordering::Relaxed);
+    for time in [&books.booking, &books.marking] {
+        time.0.store(0, Ordering::Relaxed);
+    }
     let Ok(Intent::Send { slot, .. }) = books.intend(&question(number), terms).await else {
         panic!("sent");
     };
@@ -94,7 +96,7 @@ fn a_clock_set_back_freezes_nothing_and_one_set_forward_lets_nothing_burst() {
                 number += 1;
                 // The clock stands still, so the slots show the spacing.
                 let slot = next_slot(&books, number, &terms()).await;
-                assert_eq!(slot, AHEAD + terms().spacing * n, "{jump}, {n}");
+                assert_eq!(slot, AHEAD * 2 + terms().spacing * n, "{jump}, {n}");
             }
         }
     });
@@ -106,7 +108,7 @@ fn a_pace_of_minutes_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
         let slow = Terms { spacing: spacing(0.01), ..terms() };
-        for (number, expected) in [(1, AHEAD), (2, slow.spacing), (3, slow.spacing)] {
+        for (number, expected) in [(1, AHEAD * 2), (2, slow.spacing), (3, slow.spacing)] {
             let slot = next_slot(&books, number, &slow).await;
             assert_eq!(slot, expected, "{number}");
             advance(i64::try_from(slot.as_micros()).unwrap());
@@ -177,21 +179,30 @@ fn a_wrong_guess_about_an_owner_takes_nothing_away() {
             let reuse = Reuse {
                 max_age: Some(Duration::ZERO),
                 retry_unknown: Some(sleeper.moment().await.unwrap()),
+                same_content: false,
             };
             let anew = Terms { reuse, ..terms() };
             let Ok(Intent::Send { attempt, .. }) = sleeper.intend(&question(1), &anew).await else {
                 panic!("sent");
             };
+            assert!(sleeper.mark_sending(&attempt).await.unwrap());
             let lock = file::owners_of(&path).unwrap().join(sleeper.owner_name());
             std::fs::remove_file(lock).unwrap();
             let other = Sqlite::open(&path, test_clock).await.unwrap();
-            let is_settled = async || match other.look(&question(1), &Reuse::default()).await {
-                Ok(Look::Known(known)) => matches!(known.disposition, Disposition::Settled(_)),
+            let known = async || match other.look(&question(1), &Reuse::default()).await {
+                Ok(Look::Known(known)) => known,
                 _ => panic!("known"),
             };
-            assert!(!is_settled().await, "{before:?}: given up");
+            let is_settled =
+                |known: &Settlement| matches!(known.disposition, Disposition::Settled(_));
+            // Given up: the verdict before it is given, and what happened since is said.
+            let given_up = known().await;
+            assert_eq!(is_settled(&given_up), before == How::Settled, "{before:?}");
+            assert_eq!(given_up.note.is_some(), before == How::Settled, "{before:?}");
             sleeper.end(&attempt, &Ending::not_sent(), &terms()).await.unwrap();
-            assert_eq!(is_settled().await, before == How::Settled, "{before:?}");
+            let after = known().await;
+            assert_eq!(is_settled(&after), before == How::Settled, "{before:?}");
+            assert_eq!(after.note, None, "{before:?}");
         }
     });
 }
@@ -314,8 +325,10 @@ fn what_cannot_be_given_up_is_not_taken_over() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.db");
         let dead = Sqlite::open(&path, test_clock).await.unwrap();
-        let intent = dead.intend(&question(1), &terms()).await;
-        assert!(matches!(intent, Ok(Intent::Send { .. })));
+        let Ok(Intent::Send { attempt, .. }) = dead.intend(&question(1), &terms()).await else {
+            panic!("sent");
+        };
+        assert!(dead.mark_sending(&attempt).await.unwrap());
         let other = Sqlite::open(&path, test_clock).await.unwrap();
         let name = dead.owner_name().to_owned();
         drop(dead);
@@ -350,7 +363,7 @@ fn a_long_queue_is_not_taken_for_a_clock_set_back() {
         let slow = Terms { spacing: Duration::from_secs(10), ..terms() };
         for number in 0_u32..12 {
             let slot = next_slot(&books, number as usize, &slow).await;
-            assert_eq!(slot, AHEAD + slow.spacing * number, "{number}");
+            assert_eq!(slot, AHEAD * 2 + slow.spacing * number, "{number}");
         }
     });
 }
@@ -362,7 +375,8 @@ fn what_was_written_is_read_as_it_was() {
         let path = folder.path().join("ledger.db");
         let books = Sqlite::open(&path, test_clock).await.unwrap();
         let start: [u8; 32] = std::array::from_fn(|i| i as u8 * 8 + 1);
-        let version = Version { length: Some(90_000), start, etag: Some("\"a\"".to_owned()) };
+        let version =
+            Version { length: Some(90_000), start, end: None, etag: Some("\"a\"".to_owned()) };
         let rejected = br#"{"output":{"check_pass":false},"usage":{"image_count":0}}"#;
         let refused = Judgement::Rejected(Reason::new(
             ReasonCode::CheckPassFalse,
@@ -371,9 +385,7 @@ fn what_was_written_is_read_as_it_was() {
         let free = Ending {
             settlement: Settlement {
                 disposition: Disposition::Settled(refused),
-                billing: Billing::NONE,
-                request_id: None,
-                recalled: false,
+                ..Settlement::not_sent()
             },
             raw: Some(rejected.as_slice().into()),
             ..ending(How::Settled)
@@ -442,8 +454,9 @@ fn the_cap_counts_what_is_being_sent_and_what_was_billed() {
         let capped = Terms { max_calls: Some(2), ..terms() };
         let intend = async |number| books.intend(&question(number), &capped).await.unwrap();
         let before = Instant::now();
-        let Intent::Send { attempt: first, slot } = intend(1).await else { panic!("sent") };
-        assert!(slot >= before + AHEAD, "the commit reaches the disk before the slot");
+        let Intent::Send { attempt: first, mark, slot } = intend(1).await else { panic!("sent") };
+        assert!(mark >= before + AHEAD, "the booking reaches the disk before the mark");
+        assert!(slot >= mark + AHEAD, "the mark reaches the disk before the slot");
         let Intent::Send { attempt: second, .. } = intend(2).await else { panic!("sent") };
         assert!(matches!(intend(3).await, Intent::CapTaken));
         books.end(&first, &ending(How::Refused), &capped).await.unwrap();

@@ -5,16 +5,18 @@ use hyper::Response;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_RANGE, ETAG, HeaderMap};
 
+use super::body::drain;
 use super::fetch::{Hop, Transfer};
-use super::head::{excerpt, identity_only, text_of};
+use super::head::{coding, excerpt, packed_wrong, text_of};
 use super::range::{ByteRange, ContentRange};
 use super::trouble::{Trouble, cut_short, unusable};
 use crate::header::Shortcut;
+use crate::inflate::{Coding, Inflater};
 
 impl Transfer<'_> {
     /// A 200: the file from its first byte, whatever was asked.
     pub(super) async fn whole(&mut self, response: Response<Incoming>) -> Result<Hop, Trouble> {
-        identity_only(response.headers())?;
+        let coding = coding(response.headers())?;
         if self.walk.version.has_bytes() {
             // Either the file changed (If-Range) or this origin forgot its ranges: begin anew.
             self.restart()?;
@@ -22,10 +24,13 @@ impl Transfer<'_> {
         self.ranges = false;
         // What was said with a body that never came is no word on this one.
         self.walk.begin_anew();
-        // Nothing is known yet that it could contradict.
-        let length = response.body().size_hint().exact();
+        // Nothing is known yet that it could contradict. Of a compressed body the length is its own.
+        let length = response.body().size_hint().exact().filter(|_| coding.is_none());
         let _ = self.walk.version.note(text_of(response.headers(), ETAG), length);
-        self.read(response, 0, None).await
+        match coding {
+            None => self.read(response, 0, None).await,
+            Some(coding) => self.unpack(response, coding).await,
+        }
     }
 
     /// A 206: exactly the part asked for, of the file met before.
@@ -35,7 +40,13 @@ impl Transfer<'_> {
         asked: ByteRange,
         jump: Option<Shortcut>,
     ) -> Result<Hop, Trouble> {
-        identity_only(response.headers())?;
+        if coding(response.headers())?.is_some() {
+            // A part of what is compressed cannot be unpacked: take it whole.
+            drain(response.into_body()).await;
+            self.restart()?;
+            self.ranges = false;
+            return Ok(Hop::Again);
+        }
         let claimed = text_of(response.headers(), CONTENT_RANGE);
         let range = claimed.as_deref().and_then(ContentRange::parse);
         let Some((range, part)) = range.and_then(|r| r.answers(asked).map(|part| (r, part))) else {
@@ -45,7 +56,8 @@ impl Transfer<'_> {
             );
             return Err(unusable(&format!("206 with {claimed} where {asked} was asked for")).into());
         };
-        if !self.walk.version.note(text_of(response.headers(), ETAG), range.total) {
+        let etag = text_of(response.headers(), ETAG).filter(|_| !self.walk.wants_end());
+        if !self.walk.version.note(etag, range.total) {
             self.restart()?;
             return Ok(Hop::Again);
         }
@@ -135,6 +147,42 @@ impl Transfer<'_> {
             return Ok(Hop::Known(self.walk.end(at)));
         }
         Ok(self.walk.answer().map_or(Hop::Again, Hop::Known))
+    }
+
+    /// Feeds a compressed body to the reader. Both what arrives and what comes of it is bounded.
+    async fn unpack(
+        &mut self,
+        response: Response<Incoming>,
+        coding: Coding,
+    ) -> Result<Hop, Trouble> {
+        let mut body = self.body(response);
+        let mut inflater = Inflater::new(coding);
+        let mut at = 0_u64;
+        loop {
+            let arrived = body.next().await?;
+            if let Some(bytes) = &arrived {
+                self.spent.bytes = self.spent.bytes.saturating_add(length(bytes));
+                inflater.push(bytes);
+            }
+            loop {
+                let part = match (&arrived, inflater.next().map_err(|e| packed_wrong(&e))?) {
+                    (_, Some(part)) => part,
+                    (Some(_), None) => break,
+                    (None, None) => {
+                        let rest = inflater.finish().map_err(|e| packed_wrong(&e))?;
+                        self.walk.feed(at, &rest);
+                        at = at.saturating_add(length(&rest));
+                        return Ok(Hop::Known(self.walk.end(at)));
+                    }
+                };
+                self.walk.feed(at, &part);
+                at = at.saturating_add(length(&part));
+                if let Some(answer) = self.walk.answer() {
+                    return Ok(Hop::Known(answer));
+                }
+                self.refuse_if_longer_than(at)?;
+            }
+        }
     }
 
     pub(super) fn beyond_the_end(

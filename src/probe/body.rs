@@ -95,9 +95,28 @@ pub(super) async fn drain(mut incoming: Incoming) {
     }
 }
 
+/// The first bytes of an error's body, which may say why. Nobody waits long for it, and the rest of a
+/// short one is read, so that its connection can serve again.
+pub(super) async fn error_body(mut incoming: Incoming) -> Vec<u8> {
+    let mut start = Vec::new();
+    let is_short = incoming.size_hint().exact().is_some_and(|length| length <= WORTH_DRAINING);
+    let rest = async {
+        while let Ok(Some(bytes)) = data(&mut incoming).await {
+            let room = ERROR_BODY.saturating_sub(start.len());
+            start.extend_from_slice(bytes.get(..room).unwrap_or(&bytes));
+            if start.len() >= ERROR_BODY && !is_short {
+                break;
+            }
+        }
+    };
+    let _ = timeout(WORTH_WAITING, rest).await;
+    start
+}
+
 /// Even a slow line brings as much in a second.
 const LEAST_IN_A_SPAN: usize = 1_024;
 
+const ERROR_BODY: usize = 4 * 1_024;
 const WORTH_DRAINING: u64 = 16 * 1_024;
 const WORTH_WAITING: Duration = Duration::from_millis(200);
 

@@ -13,9 +13,9 @@ use hyper::{Response, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
-use super::body::{Body, drain};
+use super::body::{Body, drain, error_body};
 use super::guard::PrivateAddress;
-use super::head::{excerpt, retry_after};
+use super::head::{error_words, excerpt, retry_after};
 use super::http::{Connections, Target};
 use super::redirect::{is_redirect, location, target};
 use super::trouble::{
@@ -34,6 +34,8 @@ use crate::url_text::printable;
 pub(crate) struct Fetched {
     pub(crate) header: Header,
     pub(crate) version: VersionBuilder,
+    /// Where it lay, redirects followed, if parts of it can be asked for there.
+    pub(crate) origin: Option<Url>,
 }
 
 /// Reads the header of the picture at `url`. What was taken from the network is counted whatever
@@ -41,17 +43,38 @@ pub(crate) struct Fetched {
 pub(super) async fn fetch(shared: &Shared, mut url: Url) -> (Result<Fetched, Refusal>, Fetch) {
     // It is not sent, and would count for a URL too long to be sent.
     url.set_fragment(None);
+    transfer(shared, url, Walk::new(), Fetch::default()).await
+}
+
+/// Reads the last bytes of an image whose header is known, with one small range more. Where the file
+/// has changed meanwhile its header is read anew. `spent` is what was taken so far, which this adds
+/// to.
+pub(super) async fn fetch_end(
+    shared: &Shared,
+    origin: Url,
+    found: (Header, VersionBuilder),
+    spent: Fetch,
+) -> (Result<Fetched, Refusal>, Fetch) {
+    transfer(shared, origin, Walk::to_the_end(found.0, found.1), spent).await
+}
+
+async fn transfer(
+    shared: &Shared,
+    url: Url,
+    walk: Walk,
+    before: Fetch,
+) -> (Result<Fetched, Refusal>, Fetch) {
     let Some(target) = Target::of(&url) else {
         let refusal = Refusal::rejected(Reason::new(ReasonCode::NotHttpUrl, UNSENDABLE));
-        return (Err(refusal), Fetch::default());
+        return (Err(refusal), before);
     };
     let mut transfer = Transfer {
         shared,
         url,
         target,
-        taken: Duration::ZERO,
+        taken: Duration::from_millis(before.elapsed_ms),
         end: None,
-        walk: Walk::new(),
+        walk,
         ranges: true,
         restarts: 0,
         over: Connections::Kept,
@@ -59,8 +82,13 @@ pub(super) async fn fetch(shared: &Shared, mut url: Url) -> (Result<Fetched, Ref
         spent: Fetch::default(),
     };
     let outcome = transfer.run().await;
-    transfer.spent.elapsed_ms = u64::try_from(transfer.taken.as_millis()).unwrap_or(u64::MAX);
-    (outcome, transfer.spent)
+    let spent = Fetch {
+        bytes: before.bytes.saturating_add(transfer.spent.bytes),
+        requests: before.requests.saturating_add(transfer.spent.requests),
+        redirects: before.redirects.saturating_add(transfer.spent.redirects),
+        elapsed_ms: u64::try_from(transfer.taken.as_millis()).unwrap_or(u64::MAX),
+    };
+    (outcome, spent)
 }
 
 /// One picture's way through requests, redirects and repeats.
@@ -122,6 +150,16 @@ impl Transfer<'_> {
                 }
                 Err(Trouble::Final(refusal)) => return Err(refusal),
                 Err(Trouble::OutOfTime) => return self.out_of_time(),
+                Err(Trouble::NoDescriptor(refusal)) => {
+                    // Nothing was sent: that counts as no repeat.
+                    drop(place);
+                    self.spent.requests = self.spent.requests.saturating_sub(1);
+                    if NO_DESCRIPTOR >= self.left() {
+                        return Err(refusal);
+                    }
+                    tokio::time::sleep(NO_DESCRIPTOR).await;
+                    self.taken += NO_DESCRIPTOR;
+                }
                 Err(Trouble::Passing { refusal, wait }) => {
                     if let Some(wait) = wait {
                         // Before the place is free: whoever gets it next is to know.
@@ -160,7 +198,7 @@ impl Transfer<'_> {
             return self.conclude(answer);
         }
         let (limit, bytes) = (self.shared.options.timeout, self.spent.bytes);
-        let message = format!("header arrives within {limit:?}, found {bytes} bytes by then");
+        let message = format!("header must arrive within {limit:?}, found {bytes} bytes by then");
         Err(undetermined(ReasonCode::Timeout, message))
     }
 
@@ -178,7 +216,8 @@ impl Transfer<'_> {
         }
         self.refuse_if_too_long()?;
         // A file that changes between two hops must not be read as one.
-        let etag = self.walk.version.etag().filter(|_| asked.is_some());
+        let is_one = asked.is_some() && !self.walk.wants_end();
+        let etag = self.walk.version.etag().filter(|_| is_one);
         let request = self.shared.http.get(&self.target, asked, etag, self.over);
         self.spent.requests += 1;
         let span = self.shared.options.progress_timeout;
@@ -202,27 +241,36 @@ impl Transfer<'_> {
             }
             status => {
                 let wait = retry_after(response.headers());
-                drain(response.into_body()).await;
-                Err(refused_by_status(status, wait))
+                let body = error_body(response.into_body()).await;
+                Err(refused_by_status(status, wait, error_words(&body).as_deref()))
             }
         }
     }
 
     fn conclude(&mut self, answer: Result<Header, HeaderError>) -> Result<Fetched, Refusal> {
         match answer {
-            Ok(header) => Ok(Fetched { header, version: std::mem::take(&mut self.walk.version) }),
+            Ok(header) => Ok(Fetched {
+                header,
+                version: std::mem::take(&mut self.walk.version),
+                origin: self.ranges.then(|| self.url.clone()),
+            }),
             Err(error) => Err(Refusal::of_header(&error)),
         }
     }
 
     pub(super) fn refuse_if_too_long(&self) -> Result<(), Refusal> {
+        self.refuse_if_longer_than(self.spent.bytes)
+    }
+
+    /// Refuses a header of which `found` bytes were read without an end.
+    pub(super) fn refuse_if_longer_than(&self, found: u64) -> Result<(), Refusal> {
         let most = self.shared.options.max_header_bytes;
-        if self.spent.bytes < most {
+        if found < most {
             return Ok(());
         }
         Err(undetermined(
             ReasonCode::HeaderTooLong,
-            format!("header ends within {most} bytes, found {} without an end", self.spent.bytes),
+            format!("header must end within {most} bytes, found {found} without an end"),
         ))
     }
 
@@ -232,7 +280,7 @@ impl Transfer<'_> {
             return Err(undetermined(
                 ReasonCode::TooManyRedirects,
                 format!(
-                    "at most {MOST_REDIRECTS} redirects, found one more to {}",
+                    "there must be at most {MOST_REDIRECTS} redirects, found one more to {}",
                     excerpt(&printable(&to))
                 ),
             )
@@ -296,7 +344,10 @@ fn host_of(url: &Url) -> &str {
     url.host_str().unwrap_or_default()
 }
 
-const UNSENDABLE: &str = "an http or https URL can be asked for, found one that HTTP cannot carry";
+const UNSENDABLE: &str = "URL must be one that HTTP can carry, found one that it cannot";
+
+/// How long is waited for a file descriptor, each time.
+const NO_DESCRIPTOR: Duration = Duration::from_millis(50);
 
 const MOST_REDIRECTS: u32 = 5;
 const MOST_RESTARTS: u32 = 1;

@@ -17,15 +17,17 @@ fn read(path: &str) -> Result<Header, Refusal> {
     let refuse = |e: io::Error| match e.kind() {
         io::ErrorKind::NotFound => Refusal::rejected(Reason::new(
             ReasonCode::NotFound,
-            format!("source is an http or https URL or an existing file: {e}"),
+            format!("source must be an http or https URL or an existing file: {e}"),
         )),
         _ => unreadable(&e.to_string()),
     };
     // Asked before it is opened: opening a named pipe would wait for its writer.
-    if !std::fs::metadata(path).map_err(refuse)?.is_file() {
+    let metadata = std::fs::metadata(path).map_err(refuse)?;
+    if !metadata.is_file() {
         return Err(unreadable("it is no regular file"));
     }
-    header::from_reader(File::open(path).map_err(refuse)?).map_err(|error| match error {
+    let file = File::open(path).map_err(refuse)?;
+    header::from_file(file, metadata.len()).map_err(|error| match error {
         ReadError::Header(error) => Refusal::of_header(&error),
         ReadError::Io(error) => unreadable(&error.to_string()),
     })
@@ -34,6 +36,6 @@ fn read(path: &str) -> Result<Header, Refusal> {
 fn unreadable(why: &str) -> Refusal {
     Refusal::undetermined(Reason::new(
         ReasonCode::UnreadableFile,
-        format!("source is a readable file: {why}"),
+        format!("source must be a readable file: {why}"),
     ))
 }

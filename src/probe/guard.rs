@@ -91,7 +91,7 @@ impl AddressPolicy {
 
 /// A connection that the policy does not allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("address is public, found {address} ({kind})")]
+#[error("address must be public, found {address} ({kind})")]
 pub(crate) struct PrivateAddress {
     address: IpAddr,
     kind: &'static str,

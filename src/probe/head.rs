@@ -6,25 +6,38 @@ use std::time::Duration;
 use hyper::header::{CONTENT_ENCODING, HeaderMap, HeaderName, RETRY_AFTER, TRANSFER_ENCODING};
 
 use super::Refusal;
+use crate::inflate::Coding;
 use crate::reason::{Reason, ReasonCode};
 
-/// Refuses a body that is not sent as it is, though that was asked for. Chunks are no coding of
-/// the picture where they come last; before another coding nobody undoes them (RFC 9112, section
-/// 6.1).
-pub(super) fn identity_only(headers: &HeaderMap) -> Result<(), Refusal> {
+/// How a body is compressed although identity was asked for; an error where it cannot be unpacked.
+/// Chunks are no coding of the image where they come last; before another coding nobody undoes them
+/// (RFC 9112, section 6.1).
+pub(super) fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Refusal> {
     let mut content = codings(headers, CONTENT_ENCODING);
     // Some say it here; nothing is meant by it.
     content.retain(|coding| !is_chunked(coding));
     let mut transfer = codings(headers, TRANSFER_ENCODING);
     transfer.pop_if(|last| is_chunked(last));
-    let mut codings = content.iter().chain(&transfer);
-    let Some(coding) = codings.find(|coding| !coding.eq_ignore_ascii_case("identity")) else {
-        return Ok(());
-    };
+    let codings = content.iter().chain(&transfer);
+    let codings: Vec<&String> =
+        codings.filter(|coding| !coding.eq_ignore_ascii_case("identity")).collect();
+    let Some(coding) = codings.first() else { return Ok(None) };
+    if let ([coding], true) = (&*codings, transfer.is_empty())
+        && let Some(known) = Coding::named(coding)
+    {
+        return Ok(Some(known));
+    }
     let coding = excerpt(coding);
-    let message = format!("body is sent as it is, found it encoded as \"{coding}\"");
+    let message =
+        format!("body must come as it is, or as gzip or deflate, found it encoded as \"{coding}\"");
     let reason = Reason::new(ReasonCode::EncodedBody, message);
     Err(Refusal::undetermined(reason.found(coding).required("identity")))
+}
+
+/// A body that does not unpack.
+pub(super) fn packed_wrong(error: &std::io::Error) -> Refusal {
+    let message = format!("compressed body must unpack, found: {error}");
+    Refusal::undetermined(Reason::new(ReasonCode::EncodedBody, message))
 }
 
 fn codings(headers: &HeaderMap, name: HeaderName) -> Vec<String> {
@@ -43,6 +56,24 @@ fn is_chunked(coding: &str) -> bool {
 /// Retry-After in seconds or as a date (RFC 9110, section 10.2.3).
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     crate::retry_after::parse(&text_of(headers, RETRY_AFTER)?, std::time::SystemTime::now())
+}
+
+/// Code and message of an object store's error, as OSS and S3 write them: XML with an `Error` of a
+/// `Code` and a `Message` of plain text. Nothing else of it is shown: it may repeat what was signed.
+pub(super) fn error_words(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body)
+        .or_else(|error| std::str::from_utf8(body.get(..error.valid_up_to()).unwrap_or_default()));
+    let (_, error) = text.ok()?.split_once("<Error>")?;
+    let between = |name: &str| {
+        let (_, rest) = error.split_once(&format!("<{name}>"))?;
+        let (inner, _) = rest.split_once(&format!("</{name}>"))?;
+        // A URL in it would have a query, and that its signature.
+        (!inner.contains(['<', '?', '=', '\n'])).then(|| excerpt(inner.trim()))
+    };
+    match (between("Code"), between("Message")) {
+        (Some(code), Some(message)) => Some(format!("{code}: {message}")),
+        (code, message) => code.or(message),
+    }
 }
 
 /// What a report shows of a text that the origin chose: not all of it, and nothing that steers a

@@ -120,7 +120,7 @@ pub(super) enum Connections {
 fn user_agent(text: &str) -> Result<HeaderValue, ConfigError> {
     let value = HeaderValue::from_str(text).ok().filter(|value| value.to_str().is_ok());
     value.ok_or_else(|| {
-        ConfigError::Option(format!("the User-Agent is printable ASCII, found {text:?}"))
+        ConfigError::Option(format!("the User-Agent must be printable ASCII, found {text:?}"))
     })
 }
 

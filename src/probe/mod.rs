@@ -20,11 +20,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::Stream;
+use url::Url;
 
 pub use guard::AddressPolicy;
 #[cfg(fuzzing)]
 pub(crate) use range::{ByteRange, ContentRange};
-pub(crate) use version::{Version, VersionBuilder};
+pub(crate) use version::{Sameness, Version, VersionBuilder};
 
 use crate::error::ConfigError;
 use crate::header::{Header, HeaderError};
@@ -50,7 +51,7 @@ pub struct ProbeOptions {
     /// body arrive, or all that is left of it. Default 10 s.
     pub progress_timeout: Duration,
     /// Body bytes taken of one picture before the answer is `undetermined`. At least 1,024.
-    /// Default 1 MiB.
+    /// Default 4 MiB.
     pub max_header_bytes: u64,
     /// Requests under way to one host at a time, at least 1. Default 16.
     pub per_host: usize,
@@ -73,7 +74,7 @@ impl Default for ProbeOptions {
             limits: Limits::default(),
             timeout: Duration::from_secs(20),
             progress_timeout: Duration::from_secs(10),
-            max_header_bytes: 1_024 * 1_024,
+            max_header_bytes: 4 * 1_024 * 1_024,
             per_host: 16,
             addresses: AddressPolicy::default(),
             extra_roots: Vec::new(),
@@ -162,9 +163,34 @@ impl Probe {
             return self.judge(header, None, None);
         }
         match fetch::fetch(&self.0, url).await {
-            (Ok(found), spent) => self.judge(found.header, Some(found.version), Some(spent)),
+            (Ok(found), spent) => {
+                let sight = self.judge(found.header, Some(found.version), Some(spent));
+                Sight { origin: found.origin, ..sight }
+            }
             (Err(refusal), spent) => Sight { fetch: Some(spent), ..refusal.into() },
         }
+    }
+
+    /// Reads the last bytes of an image that is about to be paid for, so that its version is told
+    /// by more than its start. What cannot be had is left out. An image that changed since its
+    /// header was read is inspected anew.
+    pub(crate) async fn complete_version(&self, sight: &mut Sight) {
+        let (Some(header), Some(version)) = (sight.header, sight.version.take()) else { return };
+        let origin = sight.origin.take().filter(|_| version.end_from().is_some());
+        let (Some(origin), Some(spent)) = (origin, sight.fetch) else {
+            sight.version = Some(version);
+            return;
+        };
+        let before = version.clone();
+        let (outcome, spent) = fetch::fetch_end(&self.0, origin, (header, version), spent).await;
+        *sight = match outcome {
+            Ok(found) => self.judge(found.header, Some(found.version), Some(spent)),
+            Err(refusal) if refusal.verdict == Verdict::RejectedLocal => {
+                Sight { fetch: Some(spent), ..refusal.into() }
+            }
+            // Nothing was learned.
+            Err(_) => self.judge(header, Some(before), Some(spent)),
+        };
     }
 
     fn judge(
@@ -178,7 +204,7 @@ impl Probe {
             verdict: Verdict::RejectedLocal,
             reasons: broken.iter().map(Reason::from).collect(),
         });
-        Sight { header: Some(header), version, fetch, refusal }
+        Sight { header: Some(header), version, origin: None, fetch, refusal }
     }
 }
 
@@ -186,12 +212,19 @@ impl Probe {
 pub(crate) struct Sight {
     pub(crate) header: Option<Header>,
     pub(crate) version: Option<VersionBuilder>,
+    /// Where the image lay, redirects followed, if parts of it can be asked for there.
+    origin: Option<Url>,
     pub(crate) fetch: Option<Fetch>,
     /// Why no call is worth its money; absent when one is.
     pub(crate) refusal: Option<Refusal>,
 }
 
 impl Sight {
+    /// Of a source that nothing was looked at for.
+    pub(crate) fn none() -> Self {
+        Self { header: None, version: None, origin: None, fetch: None, refusal: None }
+    }
+
     /// A report of what was found, with `verdict`.
     pub(crate) fn report(self, source: Source, verdict: Verdict) -> Report {
         Report {
@@ -208,7 +241,7 @@ impl Sight {
 
 impl From<Refusal> for Sight {
     fn from(refusal: Refusal) -> Self {
-        Self { header: None, version: None, fetch: None, refusal: Some(refusal) }
+        Self { header: None, version: None, origin: None, fetch: None, refusal: Some(refusal) }
     }
 }
 
@@ -252,15 +285,18 @@ impl Shared {
         let required = |holds: bool, what: &str| {
             if holds { Ok(()) } else { Err(ConfigError::Option(what.to_owned())) }
         };
-        required(options.per_host > 0, "requests per host are at least 1, found 0")?;
-        required(!options.timeout.is_zero(), "the local stage's time-out is above 0 s, found 0")?;
+        required(options.per_host > 0, "requests per host must be at least 1, found 0")?;
+        required(
+            !options.timeout.is_zero(),
+            "the local stage's time-out must be above 0 s, found 0",
+        )?;
         required(
             !options.progress_timeout.is_zero(),
-            "the time-out on an origin's progress is above 0 s, found 0",
+            "the time-out on an origin's progress must be above 0 s, found 0",
         )?;
         required(
             options.max_header_bytes >= version::START as u64,
-            "header bytes allowed are at least 1024, which the picture's version needs",
+            "header bytes allowed must be at least 1024, which the picture's version needs",
         )?;
         let http = http::Http::new(&options, names)?;
         let hosts = hosts::Hosts::new(options.per_host);

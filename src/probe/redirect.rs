@@ -28,7 +28,7 @@ pub(super) fn location(value: &HeaderValue) -> String {
 pub(super) fn target(from: &Url, location: Option<&str>) -> Result<Url, Refusal> {
     let bad = |message: String| undetermined(ReasonCode::BadRedirect, message);
     let location =
-        location.ok_or_else(|| bad("a redirect has a Location, found none".to_owned()))?;
+        location.ok_or_else(|| bad("a redirect must have a Location, found none".to_owned()))?;
     let mut to = from.join(location).map_err(|e| bad(format!("a redirect leads to a URL: {e}")))?;
     // User and password are for the place that the caller named. These fail only for URLs that
     // cannot have them.
@@ -38,7 +38,7 @@ pub(super) fn target(from: &Url, location: Option<&str>) -> Result<Url, Refusal>
     match (from.scheme(), to.scheme()) {
         (_, "https") | ("http", "http") => Ok(to),
         (from, to) => {
-            Err(bad(format!("a redirect from {from} leads to {from}, found {}", excerpt(to))))
+            Err(bad(format!("a redirect from {from} must lead to {from}, found {}", excerpt(to))))
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use super::Refusal;
 use super::guard::PrivateAddress;
 use super::head::excerpt;
-use crate::http_error::{causes, describe};
+use crate::http_error::{causes, describe, lacks_descriptor};
 use crate::reason::{Reason, ReasonCode};
 
 /// Why one request failed.
@@ -19,6 +19,8 @@ pub(super) enum Trouble {
     Passing { refusal: Refusal, wait: Option<Duration> },
     /// It will not.
     Final(Refusal),
+    /// This process has no file descriptor left: another fetch will give one back.
+    NoDescriptor(Refusal),
     /// The time that the picture had as a whole is over.
     OutOfTime,
 }
@@ -42,15 +44,30 @@ impl From<Refusal> for Trouble {
     }
 }
 
-/// A status that brings no picture.
-pub(super) fn refused_by_status(status: StatusCode, wait: Option<Duration>) -> Trouble {
+/// A status that brings no picture; `said` is what an object store's error body gives for a reason.
+pub(super) fn refused_by_status(
+    status: StatusCode,
+    wait: Option<Duration>,
+    said: Option<&str>,
+) -> Trouble {
+    let said = said.map(|said| format!(": {said}")).unwrap_or_default();
     if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
-        let reason =
-            Reason::new(ReasonCode::NotFound, format!("origin has the picture, found {status}"));
+        let reason = Reason::new(
+            ReasonCode::NotFound,
+            format!("server must have the image, found {status}{said}"),
+        );
         return Trouble::Final(Refusal::rejected(reason.found(status.as_u16())));
     }
-    let reason =
-        Reason::new(ReasonCode::HttpStatus, format!("origin answers 200 or 206, found {status}"));
+    let hint = match status {
+        StatusCode::FORBIDDEN if said.is_empty() => {
+            "; some hosts refuse unknown clients: try --user-agent"
+        }
+        _ => "",
+    };
+    let reason = Reason::new(
+        ReasonCode::HttpStatus,
+        format!("server must answer 200 or 206, found {status}{said}{hint}"),
+    );
     let refusal = Refusal::undetermined(reason.found(status.as_u16()));
     // A server that ends an idle connection may say 408 just when a request is on its way
     // (RFC 9110, section 15.5.9); 421 and 425 ask for another connection, and for a while.
@@ -74,38 +91,46 @@ pub(super) fn busy(patience: Duration, asked: Duration) -> Refusal {
     undetermined(
         ReasonCode::HttpStatus,
         format!(
-            "origin may be asked within {patience:?}, found that its Retry-After was {asked} s"
+            "server must be free to ask within {patience:?}, found that its Retry-After was {asked} s"
         ),
     )
 }
 
 /// A connection that failed or broke off.
 pub(super) fn broken(error: &(dyn Error + 'static)) -> Trouble {
+    if lacks_descriptor(error) {
+        let message = format!(
+            "this process must have a free file descriptor, found: {}; raise its limit (ulimit -n) \
+             or take fewer sources at a time (--concurrency)",
+            describe(error)
+        );
+        return Trouble::NoDescriptor(undetermined(ReasonCode::Network, message));
+    }
     if let Some(why) = certificate(error) {
         // It will be no better within a second.
         let why = excerpt(&why.to_string());
-        let message = format!("origin's certificate holds, found: {why}");
+        let message = format!("server's certificate must hold, found: {why}");
         return Trouble::Final(undetermined(ReasonCode::Network, message));
     }
-    let message = format!("origin answers, found: {}", describe(error));
+    let message = format!("server must answer, found: {}", describe(error));
     Trouble::Passing { refusal: undetermined(ReasonCode::Network, message), wait: None }
 }
 
 /// A body that ended before its time.
 pub(super) fn cut_short(expected: u64, found: u64) -> Trouble {
-    let message = format!("transfer of {expected} bytes is complete, found {found}");
+    let message = format!("transfer of {expected} bytes must be complete, found {found}");
     Trouble::Passing { refusal: undetermined(ReasonCode::Network, message), wait: None }
 }
 
 /// A request whose answer did not even begin.
 pub(super) fn unanswered(span: Duration) -> Refusal {
-    undetermined(ReasonCode::Timeout, format!("answer begins within {span:?}, found nothing"))
+    undetermined(ReasonCode::Timeout, format!("answer must begin within {span:?}, found nothing"))
 }
 
 /// A body that comes too slowly. It is not repeated: the origin is there, and dawdles.
 pub(super) fn stalled(least: usize, span: Duration, found: usize) -> Trouble {
     let message =
-        format!("at least {least} bytes or the rest arrive within {span:?}, found {found}");
+        format!("at least {least} bytes or the rest must arrive within {span:?}, found {found}");
     let reason = Reason::new(ReasonCode::Timeout, message);
     Trouble::Final(Refusal::undetermined(reason.found(found).required(least)))
 }
@@ -117,7 +142,10 @@ pub(super) fn private(refused: &PrivateAddress) -> Refusal {
 
 /// An answer that does not fit what was asked.
 pub(super) fn unusable(what: &str) -> Refusal {
-    undetermined(ReasonCode::HttpStatus, format!("origin's answer fits the request, found {what}"))
+    undetermined(
+        ReasonCode::HttpStatus,
+        format!("server's answer must fit the request, found {what}"),
+    )
 }
 
 /// Nothing can be said of the picture.

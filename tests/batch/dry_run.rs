@@ -61,6 +61,8 @@ fn what_the_books_know_costs_nothing_and_they_stay_as_they_are() {
 
     // An unknown one would be asked again if that were wished, and every one that is too old.
     run(&mut desk.dry_run(["--retry-unknown"])).says("would make at most 3 calls for");
+    run(&mut desk.dry_run(["--retry-unknown", "--max-calls", "2"]))
+        .says("would make at most 2 calls of 3 (--max-calls) for at most 0.008 CNY");
     run(&mut desk.dry_run(["--ledger-max-age", "1h"])).says("would make at most 2 calls for");
     run(&mut desk.dry_run(["--ledger-max-age", "0s"])).says("would make at most 4 calls for");
 

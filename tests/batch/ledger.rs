@@ -56,7 +56,7 @@ fn books_that_cannot_be_opened_end_it_before_any_call() {
     for (ledger, why) in [
         (folder.as_str(), "is a directory"),
         (&garbage, "file is not a database"),
-        (&desk.at("newer.db"), "schema version 99, this program knows up to 1: update it"),
+        (&desk.at("newer.db"), "schema version 99, this program knows up to 2: update it"),
         (&other, "it is an SQLite file but no ledger"),
         ("/dev/null/books.db", "folder"),
     ] {

@@ -6,7 +6,7 @@ use emo_preflight::emulator::{Fate, Picture};
 use serde_json::Value;
 
 use crate::desk::{Desk, INPUT, RESULTS, line, lines, screen};
-use crate::rig::{fixture, on_a_terminal, program_with, run};
+use crate::rig::{fixture, on_a_terminal, on_a_terminal_of, program_with, run};
 
 #[test]
 fn json_says_how_it_goes_and_how_it_ended() {
@@ -43,7 +43,8 @@ fn json_says_how_it_goes_and_how_it_ended() {
                 "quota_idle_s",
                 "throttled",
                 "total",
-                "verdicts"
+                "verdicts",
+                "waiting"
             ]
         );
         assert_eq!((&object["progress"], &object["total"]), (&1.into(), &5.into()));
@@ -72,6 +73,47 @@ fn json_says_how_it_goes_and_how_it_ended() {
     assert!(others[2].starts_with("5 pictures: 3 accepted, 1 failed, 1 rejected_local"));
     assert_eq!(desk.rig.emu.calls_for(&small), 0);
     desk.rig.emu.finish();
+}
+
+#[test]
+fn what_needs_a_call_is_expected_at_the_quotas_pace() {
+    let desk = Desk::new();
+    let small = desk.rig.emu.serve("/small.png", Picture::png(399, 400));
+    let mut list = vec![small; 300];
+    list.extend(desk.pictures(30));
+    desk.list(&list);
+    let mut command = program_with(["check", "--allow-private-network", "--progress", "json"]);
+    command.args(["--base-url", &desk.rig.emu.base_url(), "--ledger", "none", "--rps", "2"]);
+    command.args(["--input", &desk.at(INPUT), "--output", &desk.at(RESULTS)]);
+    command.env("DASHSCOPE_API_KEY", crate::rig::KEY);
+    let done = run(&mut command);
+    let during: Value =
+        done.stderr.lines().find(|line| line.starts_with('{')).unwrap().parse().unwrap();
+    // Some 320 of 330 in 10 s, and yet not half a second more: 10 calls at 2 a second.
+    let [left, eta] = ["waiting", "eta_s"].map(|key| during[key].as_f64().unwrap());
+    assert!((5.0..=15.0).contains(&left), "{during}");
+    assert!((left / 2.0 - 1.0..=left / 2.0 + 1.0).contains(&eta), "{during}");
+}
+
+#[test]
+fn a_narrow_terminal_cuts_no_word_and_never_the_money() {
+    for (columns, shown) in
+        [(200, "0.004 CNY, 1 accepted, 1 rejected_local"), (60, "0.004 CNY, 1 accepted")]
+    {
+        let desk = Desk::new();
+        let small = desk.rig.emu.serve("/small.png", Picture::png(399, 400));
+        let pictures = desk.pictures(2);
+        desk.rig.emu.script(&pictures[1], [Fate::judge().late(Duration::from_millis(900))]);
+        desk.list(&[small, pictures[0].clone(), pictures[1].clone()]);
+        let Some(done) = on_a_terminal_of(columns, &desk.batch(["--concurrency", "3"])) else {
+            return;
+        };
+        let written = &done.assert_status(1).stdout;
+        let mut drawn = written.split(['\r', '\n']).filter(|line| line.contains(" 2/3 "));
+        assert!(drawn.any(|line| line.contains(shown)), "{columns}: {written:?}");
+        let widest = screen(written).iter().map(|line| line.chars().count()).max();
+        assert!(widest.is_some(), "{columns}");
+    }
 }
 
 #[test]
@@ -142,10 +184,12 @@ fn rows_and_a_bar_share_a_terminal() {
     let screen = screen(written);
     let shown: Vec<&String> = screen.iter().filter(|line| !line.is_empty()).collect();
     assert_eq!(shown.len(), 1 + 1 + 6 + 2, "{screen:#?}");
-    assert!(shown[1].starts_with("VERDICT"), "{shown:#?}");
+    assert!(shown[1].starts_with("NUMBER  VERDICT"), "{shown:#?}");
     for row in &shown[2..8] {
-        let picture = pictures.iter().find(|picture| row.ends_with(picture.url())).unwrap();
-        let whole = format!("accepted         PNG 400×400      0.004 CNY  {}", picture.url());
+        let index = pictures.iter().position(|picture| row.ends_with(picture.url())).unwrap();
+        let number = index + 1;
+        let url = pictures[index].url();
+        let whole = format!("{number:>6}  accepted         PNG 400×400      0.004 CNY  {url}");
         assert_eq!(**row, whole);
     }
     assert_eq!(shown[8], "6 pictures: 6 accepted");

@@ -66,9 +66,12 @@ fn results_of_another_input_are_refused_and_lose_no_line() {
         line
     };
     for (wrong, why) in [
-        (changed("source", pictures[1].url().into()), "another source or ratio at index 2"),
+        (
+            changed("source", pictures[1].url().into()),
+            "another source, ratio or image_id at index 2",
+        ),
         (changed("source", format!("{}?", pictures[2].url()).into()), "at index 2"),
-        (changed("ratio", "3:4".into()), "another source or ratio at index 2"),
+        (changed("ratio", "3:4".into()), "another source, ratio or image_id at index 2"),
         (changed("index", 3.into()), "has the index 3 and the input only 3 sources"),
         (changed("index", 900_000_000.into()), "has the index 900000000"),
         (changed("index", u64::MAX.into()), "has the index 18446744073709551615"),
@@ -86,7 +89,7 @@ fn results_of_another_input_are_refused_and_lose_no_line() {
     }
     // The command line's ratio is the input's where a line has none.
     desk.put(RESULTS, lines(&[kept(0)]));
-    run(&mut desk.resume(["--ratio", "3:4"])).assert_status(2).says("ratio at index 0");
+    run(&mut desk.resume(["--ratio", "3:4"])).assert_status(2).says("image_id at index 0");
     assert_eq!((desk.rig.emu.calls(), desk.fetches(&pictures)), (0, 0));
     assert!(!desk.path(BOOKS).exists());
     // A longer input than before is the same input, gone on with.
@@ -101,7 +104,7 @@ fn settings_that_are_refused_late_lose_no_line_either() {
     let content = lines(&[line(0, pictures[0].url(), "undetermined", "none")]);
     desk.put(RESULTS, &content);
     for (arguments, status, why) in [
-        (["--rps", "100000"], 2, "calls per second are from 0.0001 to 1000"),
+        (["--rps", "100000"], 2, "calls per second must be from 0.0001 to 1000"),
         (["--ledger", env!("CARGO_TARGET_TMPDIR")], 4, "cannot open the ledger"),
     ] {
         // By hand: the rig has a pace of its own.

@@ -52,7 +52,9 @@ fn a_price_is_exact() {
     assert_eq!(spend["total"]["cny_certain"], "0.001665");
     assert_eq!(spend["total"]["cny_at_most"], "0.002331");
     for wrong in ["-1", "free", "0,004", "1e-3"] {
-        run(&mut desk.spend([&*format!("--price={wrong}")])).assert_status(2).says("a price is");
+        run(&mut desk.spend([&*format!("--price={wrong}")]))
+            .assert_status(2)
+            .says("a price must be");
     }
 }
 
@@ -122,7 +124,10 @@ fn wrong_days_are_usage_errors() {
     for (arguments, why) in [
         (vec!["--since", "2026-02-30"], "a day is like 2026-01-31"),
         (vec!["--until", "yesterday"], "a day is like 2026-01-31"),
-        (vec!["--since", "2026-02-02", "--until", "2026-02-01"], "--since is not after --until"),
+        (
+            vec!["--since", "2026-02-02", "--until", "2026-02-01"],
+            "--since must not be after --until",
+        ),
     ] {
         run(&mut desk.spend(arguments)).assert_status(2).says(why);
     }

@@ -1,5 +1,7 @@
 //! What origins answer.
 
+use std::io::Write as _;
+
 use super::{Request, Step};
 
 /// A head of these lines, without the body's length.
@@ -64,4 +66,18 @@ pub(crate) fn chunked(status: &str, headers: &[&str], body: &[u8], length: usize
     }
     bytes.extend_from_slice(b"0\r\n\r\n");
     vec![Step::Bytes(bytes)]
+}
+
+/// The bytes as gzip (RFC 1952).
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// The bytes as zlib (RFC 1950), which HTTP calls deflate.
+pub(crate) fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }

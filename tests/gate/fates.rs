@@ -5,7 +5,19 @@ use std::time::Duration;
 use emo_preflight::emulator::Fate;
 use emo_preflight::{AspectRatio, Certainty, Source};
 
+use super::common::{gzip, zlib};
 use super::scene::{Expected, first_code, gate_on, one_portrait};
+
+const PASSED: &str = r#"{"output":{"check_pass":true,"face_bbox":[140,100,260,220],
+"ext_bbox":[50,0,350,300]},"usage":{"image_count":1},"request_id":"r"}"#;
+
+fn passed(pack: fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    pack(PASSED.as_bytes())
+}
+
+fn packed(coding: &str, body: &[u8]) -> Fate {
+    Fate::raw(200, "application/json", body).with_header("content-encoding", coding).billed(true)
+}
 
 #[tokio::test]
 async fn each_fate_has_its_verdict_reason_bill_and_number_of_calls() {
@@ -27,6 +39,67 @@ async fn each_fate_has_its_verdict_reason_bill_and_number_of_calls() {
             square,
             vec![Fate::judge().late(Duration::from_millis(300))],
             ("accepted", None, 1, Certain, 1),
+        ),
+        // A company's proxy compresses what nobody asked it to.
+        (
+            "gzip",
+            square,
+            vec![packed("gzip", &passed(gzip))],
+            ("accepted", None, 1, Certain, 1),
+        ),
+        (
+            "zlib",
+            square,
+            vec![packed("Deflate", &passed(zlib))],
+            ("accepted", None, 1, Certain, 1),
+        ),
+        (
+            "deflate without its envelope",
+            square,
+            vec![packed("deflate", &passed(zlib)[2..])],
+            ("accepted", None, 1, Certain, 1),
+        ),
+        (
+            "gzip, cut short",
+            square,
+            vec![packed("gzip", &passed(gzip)[..60])],
+            ("failed", Some("billing_unknown"), 0, Unknown, 1),
+        ),
+        (
+            "gzip, all but its checksum",
+            square,
+            vec![packed("gzip", &passed(gzip)[..passed(gzip).len() - 4])],
+            ("failed", Some("billing_unknown"), 0, Unknown, 1),
+        ),
+        (
+            "gzip that is none",
+            square,
+            vec![packed("gzip", PASSED.as_bytes())],
+            ("failed", Some("billing_unknown"), 0, Unknown, 1),
+        ),
+        (
+            "a bomb",
+            square,
+            vec![packed("gzip", &gzip(&vec![b' '; 20_000_000]))],
+            ("failed", Some("billing_unknown"), 0, Unknown, 1),
+        ),
+        (
+            "another coding",
+            square,
+            vec![packed("br", PASSED.as_bytes())],
+            ("failed", Some("billing_unknown"), 0, Unknown, 1),
+        ),
+        (
+            "a bill and no output",
+            square,
+            vec![lost(200, br#"{"output":null,"usage":{"image_count":1}}"#.to_vec()).billed(true)],
+            ("failed", Some("malformed_answer"), 1, Certain, 1),
+        ),
+        (
+            "a bill and two verdicts",
+            square,
+            vec![lost(200, br#"{"output":{"check_pass":true,"check_pass":false},"usage":{"image_count":1}}"#.to_vec()).billed(true)],
+            ("failed", Some("malformed_answer"), 1, Certain, 1),
         ),
         ("no usage", square, vec![Fate::without_usage()], ("accepted", None, 0, Unknown, 1)),
         (

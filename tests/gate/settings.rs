@@ -17,7 +17,7 @@ async fn settings_out_of_range_are_refused_with_what_was_found() {
         (gate().base_url("http://dashscope.aliyuncs.com/api/v1"), "https"),
         (gate().base_url("http://127.0.0.1.example.org/"), "https"),
         (gate().base_url("ftp://h/"), "ftp"),
-        (gate().base_url("dashscope"), "is a URL"),
+        (gate().base_url("dashscope"), "must be a URL"),
         (gate().base_url("https://user:secret@h/"), "no userinfo"),
         (gate().base_url("https://:secret@h/"), "no userinfo"),
         (gate().base_url("https://h/api/v1?key=1"), "query"),

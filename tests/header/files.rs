@@ -67,6 +67,9 @@ pub(super) fn bmp(size: u32, width: i32, height: i32) -> Vec<u8> {
         file.extend(height.to_le_bytes());
     }
     file.extend([1, 0, 24, 0]);
+    if size >= 20 {
+        file.extend([0; 4]);
+    }
     file
 }
 

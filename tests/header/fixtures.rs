@@ -17,7 +17,9 @@ fn fixtures() {
     }
     let files = std::fs::read_dir(folder()).unwrap().map(|file| file.unwrap().path());
     let pictures = files.filter(|path| {
-        !path.extension().is_some_and(|extension| extension == "md" || extension == "py")
+        !path
+            .extension()
+            .is_some_and(|extension| ["md", "py", "db"].iter().any(|other| extension == *other))
     });
     assert_eq!(pictures.count(), FIXTURES.len());
 }

@@ -66,6 +66,11 @@ fn corrupt() {
         change(&mut frame);
         frame
     };
+    let coded = |code, precision| {
+        let mut frame = sof(code, 640, 480);
+        frame[4] = precision;
+        frame
+    };
     let side = |found, max| Problem::Side { found, max };
     for (name, part, at, problem) in [
         ("length 0", b"\xff\xe0\x00\x00".to_vec(), 4, Problem::SegmentLength { found: 0 }),
@@ -93,6 +98,22 @@ fn corrupt() {
             Problem::FrameLength { expected: 17, found: 0 },
         ),
         ("no components", frame(&|sof| (sof[3], sof[9]) = (8, 0)), 11, Problem::NoComponents),
+        // A frame of another kind: code, precision, components.
+        ("7 bits", coded(0xc0, 7), 6, Problem::Precision { found: 7 }),
+        ("12 bits in a baseline", coded(0xc0, 12), 6, Problem::Precision { found: 12 }),
+        ("16 bits extended", coded(0xc1, 16), 6, Problem::Precision { found: 16 }),
+        ("9 bits progressive", coded(0xc2, 9), 6, Problem::Precision { found: 9 }),
+        ("1 bit lossless", coded(0xc3, 1), 6, Problem::Precision { found: 1 }),
+        ("17 bits lossless", coded(0xc3, 17), 6, Problem::Precision { found: 17 }),
+        (
+            "5 components progressive",
+            [&[0xff, 0xc2, 0, 23, 8, 1, 0xe0, 2, 0x80, 5][..], &[1, 0x11, 0].repeat(5)].concat(),
+            11,
+            Problem::Components { most: 4, found: 5 },
+        ),
+        ("sampling 0x10", frame(&|sof| sof[11] = 0x10), 13, Problem::Sampling { found: 0x10 }),
+        ("sampling 0x01", frame(&|sof| sof[14] = 0x01), 16, Problem::Sampling { found: 0x01 }),
+        ("sampling 0x51", frame(&|sof| sof[17] = 0x51), 19, Problem::Sampling { found: 0x51 }),
         ("width 0", sof(0xc0, 0, 480), 9, side(0, 65535)),
         ("both 0", sof(0xc0, 0, 0), 9, side(0, 65535)),
     ] {

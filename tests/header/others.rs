@@ -94,7 +94,7 @@ fn what_has_no_name_is_shown() {
     ] {
         let error = every_way(found, file).unwrap_err();
         assert!(error.is_not_an_image());
-        let expected = format!("expected a JPEG, PNG, BMP or WebP image, found {found}");
+        let expected = format!("file must be a JPEG, PNG, BMP or WebP image, found {found}");
         assert_eq!(error.to_string(), expected);
     }
     let error = header::from_slice(b"\x01\x02").unwrap_err();

@@ -13,6 +13,11 @@ fn corrupt() {
         let sides = [width.to_be_bytes(), height.to_be_bytes()].concat();
         chunk(b"IHDR", &[&sides[..], &[8, 2, 0, 0, 0]].concat())
     };
+    let coded = |coding: [u8; 5]| {
+        let sides = [640_u32.to_be_bytes(), 480_u32.to_be_bytes()].concat();
+        file(chunk(b"IHDR", &[&sides[..], &coding].concat()))
+    };
+    let method = |name, most, found| Problem::Method { name, most, found };
     let side = |found| Problem::Side { found, max: 0x7fff_ffff };
     let mut wrong_crc = ihdr(640, 480);
     let right = u32::from_be_bytes(wrong_crc[21..].try_into().unwrap());
@@ -39,6 +44,15 @@ fn corrupt() {
             8,
             Problem::ChunkLength { expected: 13, found: 12 },
         ),
+        ("color type 1", coded([8, 1, 0, 0, 0]), 25, Problem::ColorType { found: 1 }),
+        ("color type 7", coded([8, 7, 0, 0, 0]), 25, Problem::ColorType { found: 7 }),
+        ("3 bits of gray", coded([3, 0, 0, 0, 0]), 24, Problem::BitDepth { color: 0, found: 3 }),
+        ("4 bits of RGB", coded([4, 2, 0, 0, 0]), 24, Problem::BitDepth { color: 2, found: 4 }),
+        ("16-bit palette", coded([16, 3, 0, 0, 0]), 24, Problem::BitDepth { color: 3, found: 16 }),
+        ("4 bits of RGBA", coded([4, 6, 0, 0, 0]), 24, Problem::BitDepth { color: 6, found: 4 }),
+        ("compression 1", coded([8, 2, 1, 0, 0]), 26, method("compression method", 0, 1)),
+        ("filter 1", coded([8, 2, 0, 1, 0]), 27, method("filter method", 0, 1)),
+        ("interlace 2", coded([8, 2, 0, 0, 2]), 28, method("interlace method", 1, 2)),
         (
             "wrong checksum",
             file(wrong_crc),
@@ -48,6 +62,25 @@ fn corrupt() {
     ] {
         let corrupt = HeaderError::Corrupt { format: Png, at, problem };
         assert_eq!(every_way(name, &file), Err(corrupt), "{name}");
+    }
+}
+
+#[test]
+fn every_coding_that_png_knows() {
+    for (color, depths) in [
+        (0, &[1, 2, 4, 8, 16][..]),
+        (2, &[8, 16]),
+        (3, &[1, 2, 4, 8]),
+        (4, &[8, 16]),
+        (6, &[8, 16]),
+    ] {
+        for (&depth, interlace) in depths.iter().flat_map(|depth| [(depth, 0), (depth, 1)]) {
+            let sides = [640_u32.to_be_bytes(), 480_u32.to_be_bytes()].concat();
+            let ihdr = chunk(b"IHDR", &[&sides[..], &[depth, color, 0, 0, interlace]].concat());
+            let file = [b"\x89PNG\r\n\x1a\n", &ihdr[..]].concat();
+            let expected = Ok(Header::new(Png, 640, 480, None));
+            assert_eq!(header::from_slice(&file), expected, "{color} {depth} {interlace}");
+        }
     }
 }
 

@@ -148,40 +148,37 @@ fn messages() {
     for (file, expected) in [
         (
             jpeg(&[b"\xff\xe0\0\x01", &[0; 9]]),
-            "corrupt JPEG header at byte 4: expected a segment length of at least 2, found 1",
+            "corrupt JPEG header at byte 4: segment length must be at least 2, found 1",
         ),
         (
             jpeg(&[b"\xff\xda\0\x08", &[0; 9]]),
-            "corrupt JPEG header at byte 2: expected a frame header (SOF), found SOS",
+            "corrupt JPEG header at byte 2: a frame header (SOF) must come first, found SOS",
         ),
         (
             jpeg(&[&sof(0xc0, 0, 480)]),
-            "corrupt JPEG header at byte 9: expected a side of 1 to 65535 px, found 0",
+            "corrupt JPEG header at byte 9: side must be 1 to 65535 px, found 0",
         ),
-        (
-            jpeg(&[&sof(0xc0, 640, 0)]),
-            "expected the height at byte 7, found 0: a DNL marker holds it",
-        ),
+        (jpeg(&[&sof(0xc0, 640, 0)]), "height must be at byte 7, found 0: a DNL marker holds it"),
         (
             jpeg(&[&segment(0xe0, &[0; 9])]),
-            "truncated JPEG header: expected more at byte 15, found the end after 15 bytes",
+            "truncated JPEG header: it must go on at byte 15, found the end after 15 bytes",
         ),
         (
             b"\x89PN".to_vec(),
-            "truncated image header: expected more at byte 3, found the end after 3 bytes",
+            "truncated image header: it must go on at byte 3, found the end after 3 bytes",
         ),
         (
             webp(b"VP8 ", &[0; 10]),
-            "corrupt WebP header at byte 23: expected start code 9d012a, found 000000",
+            "corrupt WebP header at byte 23: start code must be 9d012a, found 000000",
         ),
         (
             webp(b"\0\0\0\0", &[0; 10]),
-            "corrupt WebP header at byte 12: expected a first chunk \"VP8 \", \"VP8L\" or \"VP8X\", \
+            "corrupt WebP header at byte 12: first chunk must be \"VP8 \", \"VP8L\" or \"VP8X\", \
              found \"\\x00\\x00\\x00\\x00\"",
         ),
         (
             bmp(40, -5, 480),
-            "corrupt BMP header at byte 18: expected a side of 1 to 2147483647 px, found -5",
+            "corrupt BMP header at byte 18: side must be 1 to 2147483647 px, found -5",
         ),
     ] {
         assert_eq!(message(&file), expected);

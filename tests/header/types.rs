@@ -16,7 +16,7 @@ fn a_header_as_json() {
         assert_eq!(serde_json::from_str::<Header>(json).unwrap(), header);
     }
     let error = serde_json::from_str::<Orientation>("9").unwrap_err();
-    assert_eq!(error.to_string(), "expected an EXIF orientation of 1 to 8, found 9");
+    assert_eq!(error.to_string(), "EXIF orientation must be 1 to 8, found 9");
     let names = Format::ALL.iter().map(ToString::to_string);
     assert_eq!(names.collect::<Vec<_>>(), ["JPEG", "PNG", "BMP", "WebP"]);
 }

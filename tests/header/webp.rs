@@ -37,6 +37,20 @@ fn corrupt() {
     for (name, kind, data, at, problem) in [
         ("interframe", b"VP8 ", change(vp8(640, 480), 0, 0x11), 20, Problem::Interframe),
         (
+            "version 4",
+            b"VP8 ",
+            change(vp8(640, 480), 0, 0x08),
+            20,
+            Problem::LossyVersion { found: 4 },
+        ),
+        (
+            "version 7",
+            b"VP8 ",
+            change(vp8(640, 480), 0, 0x0e),
+            20,
+            Problem::LossyVersion { found: 7 },
+        ),
+        (
             "no start code",
             b"VP8 ",
             change(vp8(640, 480), 5, 0x2b),
@@ -79,6 +93,22 @@ fn corrupt() {
     ] {
         let corrupt = HeaderError::Corrupt { format: WebP, at, problem };
         assert_eq!(every_way(name, &webp(kind, &data)), Err(corrupt), "{name}");
+    }
+}
+
+#[test]
+fn a_riff_must_hold_its_first_chunk() {
+    let mut file = webp(b"VP8 ", &vp8(640, 480));
+    for (size, holds) in [(0_u32, false), (11, false), (12, true), (u32::MAX, true)] {
+        file[4..8].copy_from_slice(&size.to_le_bytes());
+        let problem = Problem::ShortChunk { least: 12, found: size };
+        let corrupt = HeaderError::Corrupt { format: WebP, at: 4, problem };
+        let right = if holds { Ok(Header::new(WebP, 640, 480, None)) } else { Err(corrupt) };
+        assert_eq!(
+            every_way("RIFF", &file).map(|h| (h.width, h.height)),
+            right.map(|h| (h.width, h.height)),
+            "{size}"
+        );
     }
 }
 

@@ -155,7 +155,7 @@ async fn what_makes_a_new_question() {
         scene
             .gate()
             .await
-            .check(Source::url(format!("{url}?Signature=x")))
+            .check(Source::url(format!("{url}?Signature=x&OSSAccessKeyId=k&Expires=1")))
             .await
             .unwrap()
             .from_ledger

@@ -80,6 +80,53 @@ async fn no_call_leaves_on_a_failed_intent() {
     }
 }
 
+/// A fault at the write that says a call is about to leave, its commit included: it does not, and
+/// nothing is unknown.
+#[tokio::test]
+async fn no_call_leaves_that_could_not_be_marked_as_sending() {
+    let on_mark =
+        |fault: String| fault.replace("ON attempt", "ON attempt WHEN NEW.state = 'sending'");
+    for fault in [fail_on("UPDATE", "attempt"), fail_commit_on("UPDATE", "attempt")].map(on_mark) {
+        let scene = Scene::new().await;
+        let picture = &scene.portraits(1)[0];
+        let gate = scene.gate().await;
+        scene.sql(&fault).await;
+        match gate.check(Source::url(picture.url())).await {
+            Err(error @ GateError::Ledger(_)) => assert!(!error.may_have_been_billed()),
+            other => panic!("{fault}: {other:?}"),
+        }
+        assert_eq!(scene.emulator.calls(), 0, "{fault}");
+        scene.sql("DROP TRIGGER fault").await;
+        let report = check(&gate, picture).await;
+        assert_eq!((report.verdict.as_str(), report.from_ledger), ("accepted", false), "{fault}");
+        assert_eq!(scene.emulator.calls(), 1, "{fault}");
+    }
+}
+
+/// A disk that is full between the booking and the sending: the booked attempt is known not to
+/// have left, also to the next process.
+#[tokio::test]
+async fn a_full_disk_leaves_nothing_unknown() {
+    let scene = Scene::new().await;
+    let pictures = scene.portraits(3);
+    let gate = scene.gate().await;
+    scene.sql(&fail_on("UPDATE", "attempt")).await;
+    let reports: Vec<Report> = gate.run(sources(&pictures), RunOptions::default()).collect().await;
+    assert_eq!(reports.len(), 3);
+    for report in &reports {
+        assert_eq!(code(report), Some("ledger_error"), "{report:?}");
+        assert_eq!(report.billing.certainty, Certainty::None, "{report:?}");
+    }
+    assert_eq!(scene.emulator.calls(), 0);
+    drop(gate);
+    scene.sql("DROP TRIGGER fault").await;
+    let gate = scene.gate().await;
+    for picture in &pictures {
+        assert_eq!(check(&gate, picture).await.verdict.as_str(), "accepted");
+    }
+    assert_eq!(scene.emulator.calls(), 3);
+}
+
 /// Books that cannot be read any more end a run like books that cannot be written.
 #[tokio::test]
 async fn no_call_leaves_when_the_books_cannot_be_read() {

@@ -73,11 +73,17 @@ fn a_bad_line_costs_that_line_and_no_other() {
     let object = json!({"image_url": good, "n": 1}).to_string();
     let lines: Vec<(Vec<u8>, Option<&str>)> = vec![
         (good.clone().into(), None),
-        (r#"{"image_url": "https://h/a.jpg""#.into(), Some("is a JSON object: EOF while parsing")),
+        (
+            r#"{"image_url": "https://h/a.jpg""#.into(),
+            Some("must be a JSON object: EOF while parsing"),
+        ),
         (object.clone().into(), None),
-        (r#"{"image": "https://h/a.jpg"}"#.into(), Some("an object has image_url, found none")),
-        (r#"{"image_url": ["https://h/a.jpg"]}"#.into(), Some("is a string, found an array")),
-        (r#"{"image_url": null}"#.into(), Some("image_url is a string, found null")),
+        (
+            r#"{"image": "https://h/a.jpg"}"#.into(),
+            Some("an object must have image_url, found none"),
+        ),
+        (r#"{"image_url": ["https://h/a.jpg"]}"#.into(), Some("must be a string, found an array")),
+        (r#"{"image_url": null}"#.into(), Some("image_url must be a string, found null")),
         (r#"{"image_url": "https://h/a", "ratio": 1}"#.into(), Some("\"3:4\", found a number")),
         (
             r#"{"image_url": "https://h/a", "ratio": "16:9"}"#.into(),
@@ -92,23 +98,25 @@ fn a_bad_line_costs_that_line_and_no_other() {
         ),
         (
             r#"{"image_url": "https://h/a", "image_id": ""}"#.into(),
-            Some("image_id is not empty, found an empty text"),
+            Some("image_id must not be empty, found an empty text"),
         ),
         // Valid JSON by its grammar, and no value all the same.
         (r#"{"image_url": "\ud800"}"#.into(), Some("found what cannot be read: ")),
         (r#"{"image_url": "https://h/a", "ratio": 1e999}"#.into(), Some("number out of range")),
         (
             format!(r#"{{"image_url": "https://h/a", "image_id": {}}}"#, nested(200)).into(),
-            Some("image_id is a string or a whole number of 64 bits, found what cannot be read"),
+            Some(
+                "image_id must be a string or a whole number of 64 bits, found what cannot be read",
+            ),
         ),
         (
             r#"{"image_url": 1, "ratio": 2}"#.into(),
-            Some("image_url is a string, found a number; ratio is"),
+            Some("image_url must be a string, found a number; ratio must be"),
         ),
         (object.clone().into(), None),
         (r#"{"image_url": "https://h/a"} {}"#.into(), Some("trailing characters")),
-        (b"https://h/\xff\xfe.jpg".to_vec(), Some("a line is UTF-8")),
-        (b"{\"image_url\": \"\xff\"}".to_vec(), Some("a line is UTF-8")),
+        (b"https://h/\xff\xfe.jpg".to_vec(), Some("a line must be UTF-8")),
+        (b"{\"image_url\": \"\xff\"}".to_vec(), Some("a line must be UTF-8")),
         (long.clone().into(), Some("at most 1048576 bytes")),
         (json!({"image_url": good, "long": long}).to_string().into(), Some("at most 1048576")),
         (good.clone().into(), None),
@@ -177,5 +185,60 @@ fn a_source_is_shown_as_it_was_given() {
     for source in ["HTTP://127.0.0.1/a%2fb?x=1&y=%20#f", "no/such/ü file.png", "ftp://h/a.jpg"] {
         let done = run(&mut program_with(["probe", "--json", source]));
         assert_eq!(done.rows()[0]["source"], source);
+    }
+}
+
+/// A first line with the URL's column makes a table of it: other columns come back as texts.
+#[test]
+fn csv_is_read_by_its_columns() {
+    let rig = rig();
+    let good = rig.emu.serve("/a,b.png", Picture::png(400, 400));
+    let url = good.url();
+    for (option, column) in [(None, "image_url"), (Some("photo"), "photo")] {
+        let csv = format!(
+            "\u{FEFF}id,{column},ratio,image_id,note\r\n\
+             007,\"{url}\",3:4,x1,\"two\r\nlines, \"\"quoted\"\"\"\r\n\
+             8,\"{url}\",,,\r\n\
+             9,short\r\n\
+             10,\"{url}\",4:3,,\r\n"
+        );
+        let mut command = program_with(["probe", "--json", "--allow-private-network"]);
+        if let Some(name) = option {
+            command.args(["--url-column", name]);
+        }
+        let rows = by_index(run_fed(command.args(["--input", "-"]), csv.as_bytes()).rows());
+        assert_eq!(rows.len(), 4, "{rows:?}");
+        assert_eq!(rows[0]["source"], url);
+        assert_eq!(rows[0]["input"], json!({"id": "007", "note": "two\r\nlines, \"quoted\""}));
+        assert_eq!((&rows[0]["ratio"], &rows[0]["image_id"]), (&json!("3:4"), &json!("x1")));
+        assert_eq!((&rows[1]["ratio"], &rows[1]["verdict"]), (&json!("1:1"), &json!("eligible")));
+        for (row, says) in [
+            (&rows[2], "row 4: a row must have 5 cells as the first line has, found 2"),
+            (&rows[3], "row 5: aspect ratio must be 1:1 or 3:4"),
+        ] {
+            assert_eq!(gist(row), "rejected_local bad_input");
+            let message = row["reasons"][0]["message"].as_str().unwrap();
+            assert!(message.contains(says), "{message}");
+        }
+        assert_eq!(rows[3]["input"]["id"], "10");
+    }
+}
+
+/// What people do wrong, and what the message tells them to do.
+#[test]
+fn common_mistakes_have_a_hint() {
+    let utf_16: Vec<u8> =
+        "\u{FEFF}https://h/a.jpg".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (input, says) in [
+        (b"example.com/a.jpg".to_vec(), "perhaps https://example.com/a.jpg is meant"),
+        (b"\"https://example.com/a.jpg\"".to_vec(), "give it without them"),
+        (b"[{\"image_url\":\"https://h/a.jpg\"}]".to_vec(), "jq -c '.[]'"),
+        (b"{\"url\":\"https://h/a.jpg\"}".to_vec(), "found url; rename it"),
+        (utf_16, "iconv -f UTF-16"),
+    ] {
+        let mut command = program_with(["check", "--dry-run", "--json", "--ledger", "none"]);
+        let done = run_fed(command.args(["--input", "-"]), &input);
+        let message = done.rows()[0]["reasons"][0]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(says) && message.contains("must"), "{message}");
     }
 }

@@ -18,7 +18,7 @@ fn a_path_is_nothing_the_service_could_fetch() {
     assert_eq!(gists(&rows), ["rejected_local not_http_url"]);
     let message = &rows[0]["reasons"][0]["message"];
     let expected =
-        "source is an http or https URL, found a local path: the service takes URLs only";
+        "source must be an http or https URL, found a local path: the service takes URLs only";
     assert_eq!(message, expected);
     assert_eq!(rig.emu.calls(), 0);
 
@@ -79,7 +79,7 @@ fn what_is_no_results_file_is_said_with_its_line() {
     for (text, says) in [
         (format!("{good}\ngarbage\n"), "line 2 is no result of check: expected value, at column 1"),
         (format!("{good}\n\n{{}}\n"), "line 3 is no result of check: missing field"),
-        (good.replace("\"v\":1", "\"v\":2"), "result version is 1, found 2"),
+        (good.replace("\"v\":1", "\"v\":2"), "result version must be 1, found 2"),
         (good.replace("eligible", "fine"), "unknown verdict"),
     ] {
         let mut command = program_with(["emo-body", "-", "--audio-url", "https://h/u"]);

@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use emo_preflight::emulator::{Fate, Picture};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::rig::{KEY, by_index, file, fixture, gist, on_a_terminal, program_with, rig, run};
+use crate::rig::{
+    KEY, by_index, file, fixture, gist, on_a_terminal, program_with, rig, run, run_fed,
+};
 
 #[test]
 fn the_summary_counts_what_was_free_called_spent_and_saved() {
@@ -87,17 +89,19 @@ fn a_terminal_gets_a_table() {
     done.assert_status(3);
     // The first line, on stderr, says where the books are.
     let lines: Vec<&str> = done.stdout.lines().skip(1).collect();
-    assert_eq!(lines[0], "VERDICT          SIZE                 MONEY  SOURCE and reasons");
+    assert_eq!(lines[0], "NUMBER  VERDICT          SIZE                 MONEY  SOURCE and reasons");
     for (at, start, source) in [
-        (1, "accepted         PNG 400×400      0.004 CNY  ", good.url()),
-        (2, "box_mismatch     PNG 400×400      0.004 CNY  ", boxes.url()),
-        (5, "failed           PNG 400×400        unknown  ", lost.url()),
-        (7, "rejected_local   -                     free  ", "a\\u{202e}.jpg"),
+        (1, "     1  accepted         PNG 400×400      0.004 CNY  ", good.url()),
+        (2, "     2  box_mismatch     PNG 400×400      0.004 CNY  ", boxes.url()),
+        (5, "     3  failed           PNG 400×400        unknown  ", lost.url()),
+        (7, "     4  rejected_local   -                     free  ", "a\\u{202e}.jpg"),
     ] {
         assert_eq!(lines[at], format!("{start}{source}"), "{}", done.stdout);
     }
-    assert!(lines[3].starts_with("                ratio_mismatch: ext_bbox is 1:1 within"));
-    assert!(lines[4].starts_with("                box_out_of_image: "), "{}", done.stdout);
+    assert!(
+        lines[3].starts_with("                        ratio_mismatch: ext_bbox must be 1:1 within")
+    );
+    assert!(lines[4].starts_with("                        box_out_of_image: "), "{}", done.stdout);
     assert!(done.stdout.contains("\n4 pictures: 1 accepted, 1 box_mismatch, 1 failed, 1 rej"));
 
     // Told to, it is JSON there too, and nothing but.
@@ -122,4 +126,24 @@ fn rows_come_as_they_are_done() {
     let seen = Instant::now();
     assert_eq!(running.finish().assert_status(0).rows().len(), 2);
     assert!(seen.elapsed() > Duration::from_millis(500), "{:?}", seen.elapsed());
+}
+
+/// Too few file descriptors are this process's trouble: fetches wait for each other.
+#[cfg(unix)]
+#[test]
+fn few_file_descriptors_cost_time_and_no_verdict() {
+    let rig = rig();
+    let picture = Picture::png(400, 400);
+    let urls: Vec<String> = (0..300)
+        .map(|n| rig.emu.serve(&format!("/{n}.png"), picture.clone()).url().to_owned())
+        .collect();
+    let program = program_with(["probe", "--json", "--allow-private-network"]);
+    let mut limited = std::process::Command::new("sh");
+    limited.arg("-c").arg("ulimit -n 64; exec \"$@\"").arg("sh").arg(program.get_program());
+    limited.args(program.get_args()).args(["--concurrency", "512", "--per-host", "512"]);
+    let done = run_fed(limited.args(["--input", "-"]), urls.join("\n").as_bytes());
+    let rows = by_index(done.rows());
+    assert_eq!(rows.len(), 300);
+    let odd: Vec<&Value> = rows.iter().filter(|row| row["verdict"] != "eligible").collect();
+    assert_eq!(odd, [&json!(null); 0], "{odd:?}");
 }

@@ -93,7 +93,7 @@ fn a_key_that_does_not_work_stops_the_run_with_4() {
         assert_eq!(gists(&rows), ["failed InvalidApiKey", skipped, skipped]);
         assert_eq!(by_index(rows).len(), 3);
         assert_eq!(rig.emu.calls(), 1);
-        assert_eq!(served.map(|picture| rig.emu.fetches_of(&picture)), [1, 0, 0]);
+        assert_eq!(served.map(|picture| rig.emu.fetches_of(&picture)), [2, 0, 0]);
         done.says("3 pictures: 1 failed, 2 skipped");
         rig.emu.finish();
     }
@@ -130,7 +130,7 @@ fn wrong_usage_is_2_and_says_what_would_be_right() {
         (vec!["probe", "--bogus", "a.jpg"], "--bogus"),
         (vec!["probe"], "--input"),
         (vec!["check"], "--input"),
-        (vec!["probe", "--ratio", "16:9", "a"], "aspect ratio is 1:1 or 3:4, found \"16:9\""),
+        (vec!["probe", "--ratio", "16:9", "a"], "aspect ratio must be 1:1 or 3:4, found \"16:9\""),
         (vec!["probe", "--concurrency", "0", "a"], "from 1 to 10000, found \"0\""),
         (vec!["probe", "--per-host", "0", "a"], "from 1 to 10000, found \"0\""),
         (vec!["probe", "--timeout", "-1", "a"], "above 0 and at most 86400, found \"-1\""),
@@ -148,8 +148,8 @@ fn wrong_usage_is_2_and_says_what_would_be_right() {
         (vec!["check", "--rps", "nan", "a"], "above 0"),
         (vec!["check", "--rps", "0", "--dry-run", "a"], "above 0"),
         (vec!["check", "--rps", "1001", "a"], "to 1000"),
-        (vec!["check", "--model", "", "a"], "the model has a name"),
-        (vec!["check", "--base-url", "", "a"], "the base URL is not empty"),
+        (vec!["check", "--model", "", "a"], "the model must have a name"),
+        (vec!["check", "--base-url", "", "a"], "the base URL must not be empty"),
         (vec!["check", "--base-url", "ftp://h/", "a"], "https, found the scheme \"ftp\""),
         (vec!["check", "--base-url", "http://192.0.2.1/api/v1", "a"], "http on loopback only"),
         (vec!["check", "--base-url", "http://example.com/api/v1", "a"], "http on loopback only"),

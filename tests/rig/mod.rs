@@ -133,12 +133,16 @@ pub(crate) fn run(command: &mut Command) -> Done {
 /// as one there, with all that steers the terminal. `None` where there is no `script` to make a
 /// terminal with.
 pub(crate) fn on_a_terminal(command: &Command) -> Option<Done> {
+    on_a_terminal_of(200, command)
+}
+
+pub(crate) fn on_a_terminal_of(columns: u16, command: &Command) -> Option<Done> {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     let words: Vec<String> = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| quoted(word.to_str().unwrap()))
         .collect();
-    let line = format!("stty cols 200 rows 50; exec {}", words.join(" "));
+    let line = format!("stty cols {columns} rows 50; exec {}", words.join(" "));
     let mut script = Command::new("script");
     for (name, value) in program().get_envs().chain(command.get_envs()) {
         match value {
