@@ -58,23 +58,25 @@ fn memory_does_not_grow_with_the_number_of_local_files() {
         return;
     }
     let full = std::env::var("EMO_PREFLIGHT_MEMORY").is_ok_and(|size| size == "full");
-    let many = if full { 1_000_000 } else { 200_000 };
+    let many = if full { 1_000_000 } else { 400_000 };
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let [small, large] = [40_000, many].map(|count| {
         let input = folder.path().join(format!("{count}.txt"));
         let line = format!("{}\n", rig::fixture("plain.png"));
         std::fs::write(&input, line.repeat(count)).unwrap();
         let mut command = rig::program_with(["probe", "--exit-zero", "--json", "--input"]);
+        // One arena: what is measured is the program, not how the allocator shares out its threads.
+        command.env("MALLOC_ARENA_MAX", "1");
         let (status, peak, stderr) = watch(command.arg(&input));
         assert_eq!(status, Some(0), "{stderr}");
         assert!(stderr.contains(&format!("{count} pictures: ")), "all were read: {stderr}");
         println!("{count} local files: peak {:.1} MiB", peak as f64 / MIB as f64);
         peak
     });
-    assert!(
-        large <= small + small * 15 / 100,
-        "{large} bytes with {many} files, {small} with 40,000"
-    );
+    // How an allocator places what many threads free differs by some MiB from run to run. What kept
+    // each path would hold some 100 bytes a file: 34 MiB more here.
+    assert!(large <= small + 8 * MIB, "{large} bytes with {many} files, {small} with 40,000");
+    assert!(large < 64 * MIB, "{large} bytes");
 }
 
 /// One list of sources and its results.
