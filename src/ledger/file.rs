@@ -1,7 +1,7 @@
 //! An SQLite file as books are kept in: private, on a local disk, of a known schema.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::Connection as _;
 use sqlx::sqlite::{
@@ -29,9 +29,9 @@ pub(super) async fn open(path: &Path) -> Result<Pools, LedgerError> {
     }
     make_private_file(path).map_err(|e| cannot(e.to_string()))?;
     refuse_network(path).map_err(cannot)?;
-    let writer = connect(path, false, 1).await.map_err(|e| cannot(said(&e)))?;
+    let writer = connect_in_turn(path, 1).await?;
     migrate(&writer, path).await?;
-    let reader = connect(path, false, READERS).await.map_err(|e| cannot(said(&e)))?;
+    let reader = connect_in_turn(path, READERS).await?;
     Ok(Pools { reader, writer })
 }
 
@@ -50,7 +50,7 @@ pub(super) async fn open_read_only(path: &Path) -> Result<Option<SqlitePool>, Le
     drop(books);
     if found < schema::VERSION {
         // Only to read, but by its present names.
-        migrate(&connect(path, false, 1).await.map_err(|e| cannot(said(&e)))?, path).await?;
+        migrate(&connect_in_turn(path, 1).await?, path).await?;
     }
     Ok(Some(reader))
 }
@@ -66,6 +66,27 @@ pub(super) fn owners_of(path: &Path) -> Result<PathBuf, LedgerError> {
 
 pub(super) fn cannot_open(path: &Path, why: String) -> LedgerError {
     LedgerError::Open { path: path.display().to_string(), why }
+}
+
+/// Connects for writing. Of processes that turn a new file to WAL at once, SQLite tells all but one
+/// that it is locked, and at once: its busy timeout does not hold there.
+async fn connect_in_turn(path: &Path, connections: u32) -> Result<SqlitePool, LedgerError> {
+    let until = Instant::now() + BUSY;
+    loop {
+        match connect(path, false, connections).await {
+            Err(error) if is_busy(&error) && Instant::now() < until => {
+                tokio::time::sleep(CONNECT_AGAIN).await;
+            }
+            connected => return connected.map_err(|e| cannot_open(path, said(&e))),
+        }
+    }
+}
+
+/// Whether another connection's lock was in the way. SQLite's primary result code is the low byte
+/// of the extended one (<https://sqlite.org/rescode.html>).
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xFF == SQLITE_BUSY)
 }
 
 async fn connect(
@@ -257,6 +278,11 @@ pub(super) fn said(error: &sqlx::Error) -> String {
 
 /// How long another process may hold the write lock.
 const BUSY: Duration = Duration::from_secs(10);
+
+/// How soon a connection that was refused for another's lock is tried again.
+const CONNECT_AGAIN: Duration = Duration::from_millis(20);
+
+const SQLITE_BUSY: u32 = 5;
 
 /// How long one of this process waits for the others.
 const TURN: Duration = Duration::from_secs(30);
