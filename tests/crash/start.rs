@@ -8,7 +8,7 @@ use crate::scene::{Luck, Process, Scene, share_the_machine};
 #[test]
 fn processes_that_start_at_once_make_one_ledger() {
     let _machine = share_the_machine();
-    for _ in 0..3 {
+    for _ in 0..10 {
         let scene = Scene::new();
         let pictures = scene.portraits(6);
         let input = scene.input("pictures.txt", &pictures);
