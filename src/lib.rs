@@ -30,23 +30,19 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The public interface is:
-pub use bbox::{AspectRatio, BBox, BoxProblem, UnknownRatio, check_boxes};
-pub use emo::{EmoInput, EmoParameters, EmoRequest, HandOffError, Mismatch, StyleLevel};
-pub use fields::Fields;
-pub use limits::{Limits, Violation};
-pub use reason::{Reason, ReasonCode};
-pub use report::{Billing, Certainty, Fetch, Report, Verdict};
+pub use report::{
+    Billing, Certainty, EmoInput, EmoParameters, EmoRequest, Fetch, Fields, HandOffError, Mismatch,
+    Reason, ReasonCode, Report, StyleLevel, Verdict,
+};
+pub use rules::{AspectRatio, BBox, BoxProblem, Limits, UnknownRatio, Violation, check_boxes};
 #[cfg(feature = "client")]
 pub use {
-    error::{ConfigError, GateError, LedgerError},
-    gate::{Preflight, PreflightBuilder},
-    key::{ApiKey, KeyError},
-    ledger::Ledger,
+    detect::{ApiKey, KeyError},
+    gate::{Activity, GateError, Preflight, PreflightBuilder, Spent},
+    ledger::{Ledger, LedgerAction, LedgerError},
+    net::{ConfigError, tls::RootCertificate},
     probe::{AddressPolicy, Probe, ProbeOptions},
-    run::{Run, RunOptions, Stopper},
-    source::Source,
-    tally::{Activity, Spent},
-    tls::RootCertificate,
+    run::{Run, RunOptions, Source, Stopper},
 };
 
 #[cfg(feature = "ledger")]
@@ -56,49 +52,24 @@ pub use ledger::{DaySpend, Spend, UnknownCall};
 pub mod emulator;
 pub mod header;
 
-// Internal modules, each with one job:
-mod bbox;
-mod emo;
-mod fields;
-mod limits;
-mod reason;
-mod report;
-mod url_text;
-
-#[cfg(feature = "client")]
-mod call;
+// The rooms, from the lowest up; each may use those above it in this list:
 #[cfg(feature = "client")]
 mod detect;
 #[cfg(feature = "client")]
-mod error;
-#[cfg(feature = "client")]
-mod flights;
-#[cfg(feature = "client")]
 mod gate;
 #[cfg(feature = "client")]
-mod http_error;
-#[cfg(feature = "client")]
-mod inflate;
-#[cfg(feature = "client")]
-mod key;
-#[cfg(feature = "client")]
 mod ledger;
+mod net;
 #[cfg(feature = "client")]
 mod probe;
-#[cfg(feature = "client")]
-mod retry_after;
+mod report;
+mod rules;
 #[cfg(feature = "client")]
 mod run;
-#[cfg(feature = "client")]
-mod source;
-#[cfg(feature = "client")]
-mod tally;
-#[cfg(feature = "client")]
-mod tls;
 
 /// Long runs: how long they take, what survives a crash, and how to hold them against the bill.
 #[cfg(feature = "ledger")]
-#[doc = include_str!("../OPERATING.md")]
+#[doc = include_str!("../docs/operating.md")]
 pub mod operating {}
 
 /// The program's entry; not part of the library's interface.

@@ -267,7 +267,7 @@ impl ValueEnum for StyleLevel {
 }
 
 fn ratio(text: &str) -> Result<AspectRatio, String> {
-    text.parse().map_err(|error: crate::bbox::UnknownRatio| error.to_string())
+    text.parse().map_err(|error: crate::rules::UnknownRatio| error.to_string())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -7,10 +7,9 @@ use crate::cli::counts::Earlier;
 use crate::cli::gallery::{self, Exhibit};
 use crate::cli::output::{Layout, Printer};
 use crate::cli::progress::{Progress, Shown};
-use crate::cli::signals;
 use crate::cli::status::Status;
 use crate::cli::summary::{self, Calls};
-use crate::cli::text;
+use crate::cli::{signals, text};
 use crate::emulator::Emulator;
 use crate::{AddressPolicy, ApiKey, Preflight, ProbeOptions, Report, RunOptions, Source};
 

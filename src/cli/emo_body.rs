@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use crate::cli::args::EmoBodyArguments;
 use crate::cli::status::Status;
 use crate::cli::text;
-use crate::source::http_url;
+use crate::run::http_url;
 use crate::{EmoRequest, HandOffError, Mismatch, Report};
 
 pub(super) fn run(arguments: &EmoBodyArguments) -> anyhow::Result<Status> {

@@ -18,9 +18,9 @@ use crate::{AspectRatio, Fields, Source};
 /// Why an input ended before its end, where it did. What could be read of it is not all there is,
 /// and a run of that must not look like a run of all.
 #[derive(Clone, Default)]
-pub(super) struct Trouble(Arc<OnceLock<String>>);
+pub(super) struct InputError(Arc<OnceLock<String>>);
 
-impl Trouble {
+impl InputError {
     pub(super) fn met(&self) -> Option<&str> {
         self.0.get().map(String::as_str)
     }
@@ -30,18 +30,18 @@ impl SourceArguments {
     /// The sources, those of the command line first, and what went wrong once they have ended.
     pub(super) fn open(
         &self,
-    ) -> anyhow::Result<(impl Stream<Item = Source> + Send + use<>, Trouble)> {
+    ) -> anyhow::Result<(impl Stream<Item = Source> + Send + use<>, InputError)> {
         let ratio = self.ratio;
-        let trouble = Trouble::default();
+        let input_error = InputError::default();
         let named: Vec<Source> =
             self.sources.iter().map(|text| Source::url(text).ratio(ratio)).collect();
         let lines = match &self.input {
             Some(path) => {
-                read(path, ratio, self.url_column.clone(), trouble.clone())?.left_stream()
+                read(path, ratio, self.url_column.clone(), input_error.clone())?.left_stream()
             }
             None => stream::empty().right_stream(),
         };
-        Ok((stream::iter(named).chain(lines), trouble))
+        Ok((stream::iter(named).chain(lines), input_error))
     }
 
     /// How many sources there are; none where that cannot be told without using them up.
@@ -70,7 +70,7 @@ fn read(
     path: &Path,
     ratio: AspectRatio,
     url_column: String,
-    trouble: Trouble,
+    input_error: InputError,
 ) -> anyhow::Result<impl Stream<Item = Source> + Send + use<>> {
     let reader: Box<dyn Read + Send> = if path == Path::new("-") {
         Box::new(std::io::stdin())
@@ -86,7 +86,7 @@ fn read(
     // A thread of its own: reading a terminal or a pipe may never end, and nothing waits for it.
     std::thread::Builder::new()
         .name("input".to_owned())
-        .spawn(move || forward(BufReader::new(reader), ratio, &url_column, &sender, &trouble))
+        .spawn(move || forward(BufReader::new(reader), ratio, &url_column, &sender, &input_error))
         .context("cannot start reading the input")?;
     let batches = stream::unfold(receiver, async |mut receiver| {
         Some((stream::iter(receiver.recv().await?), receiver))
@@ -100,12 +100,12 @@ fn forward(
     ratio: AspectRatio,
     url_column: &str,
     to: &mpsc::Sender<Vec<Source>>,
-    trouble: &Trouble,
+    input_error: &InputError,
 ) {
     let mut batch = Vec::new();
     // Set before the channel closes, which is when it is asked for.
     let broken = |what: &str, number: u64, error: &std::io::Error| {
-        let _ = trouble
+        let _ = input_error
             .0
             .set(format!("{what} {number} of the input and all after it cannot be read: {error}"));
     };
@@ -242,7 +242,7 @@ fn object(
     let ratio = match fields.take("ratio") {
         None | Some(Ok(Value::Null)) => Ok(default),
         Some(Ok(Value::String(text))) => {
-            text.parse().map_err(|e: crate::bbox::UnknownRatio| e.to_string())
+            text.parse().map_err(|e: crate::rules::UnknownRatio| e.to_string())
         }
         Some(other) => Err(format!("ratio must be \"1:1\" or \"3:4\", found {}", kind(&other))),
     };

@@ -8,7 +8,7 @@ use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 
 use crate::cli::args::{OutputArguments, SourceArguments};
 use crate::cli::counts::Earlier;
-use crate::cli::input::Trouble;
+use crate::cli::input::InputError;
 use crate::cli::output::{Layout, Printer};
 use crate::cli::progress::{Progress, Shown};
 use crate::cli::resume::{Redo, Results};
@@ -20,7 +20,7 @@ use crate::{Preflight, Run, Source};
 /// What is to be done, with everything opened and nothing changed or spent.
 pub(super) struct Job {
     sources: BoxStream<'static, Source>,
-    trouble: Trouble,
+    input_error: InputError,
     out: Out,
     layout: Layout,
     shown: Shown,
@@ -48,11 +48,11 @@ impl Job {
     ) -> anyhow::Result<Self> {
         // Before it is opened, which a named pipe may answer with a wait.
         let count = if output.resume { Some(count_regular_file(sources)?) } else { None };
-        let (all, trouble) = sources.open()?;
+        let (all, input_error) = sources.open()?;
         let rows_on_terminal = output.output.is_none() && std::io::stdout().is_terminal();
         let mut job = Self {
             sources: all.boxed(),
-            trouble,
+            input_error,
             out: Out::Stdout,
             layout: output.layout(),
             shown: output.progress.shown(rows_on_terminal),
@@ -89,9 +89,9 @@ impl Job {
         count: u64,
     ) -> anyhow::Result<()> {
         let kept = &results.kept;
-        let (all, trouble) = sources.open()?;
+        let (all, input_error) = sources.open()?;
         let found = kept.verify(all).await?;
-        if let Some(problem) = trouble.met() {
+        if let Some(problem) = input_error.met() {
             bail!("{problem}");
         }
         if found != count {
@@ -156,7 +156,7 @@ impl Job {
 
     /// Says so when the input ended before its end.
     fn tell_if_short(&self, done: u64) -> bool {
-        if let Some(problem) = self.trouble.met() {
+        if let Some(problem) = self.input_error.met() {
             text::tell(format_args!("error: {problem}"));
             return true;
         }

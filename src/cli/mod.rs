@@ -1,17 +1,16 @@
 //! The program: arguments in, tables or JSON Lines out, an exit status.
 //!
 //! What costs money is the library's; nothing here knows HTTP. What is the program's own: which lines
-//! of an earlier run are asked again (`resume`), and the gate that stops before its call (`dry_run`).
+//! of an earlier run are asked again (`resume`).
 
 mod args;
-mod books;
 mod counts;
 mod demo;
-mod dry_run;
 mod emo_body;
 mod gallery;
 mod input;
 mod job;
+mod ledger;
 mod money;
 mod output;
 mod progress;
@@ -31,12 +30,12 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::cli::args::{Arguments, CheckArguments, Command, ProbeArguments};
-use crate::cli::books::Place;
-use crate::cli::dry_run::DryRun;
 use crate::cli::job::Job;
+use crate::cli::ledger::Place;
 use crate::cli::resume::Redo;
 use crate::cli::status::Status;
 use crate::cli::summary::Calls;
+use crate::gate::DryRun;
 use crate::{ApiKey, GateError, Ledger, LedgerError, Preflight, PreflightBuilder, Probe};
 
 /// Runs the program with the process's own arguments.

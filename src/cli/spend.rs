@@ -7,7 +7,7 @@ use jiff::{Timestamp, ToSpan as _, Unit};
 use serde_json::{Value, json};
 
 use crate::cli::args::SpendArguments;
-use crate::cli::books::Place;
+use crate::cli::ledger::Place;
 use crate::cli::money::Price;
 use crate::cli::status::Status;
 use crate::cli::text;

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use crate::cli::money::Price;
 use crate::cli::screen;
 use crate::header::Header;
-use crate::url_text::printable_text;
+use crate::net::url_text::printable_text;
 use crate::{Billing, Certainty};
 
 /// A line on stderr. That nobody listens there is no reason to fail, let alone to panic as

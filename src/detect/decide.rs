@@ -10,9 +10,8 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 
 use super::detector::Finding;
 use super::wire::{Answer, Count};
-use crate::bbox::BBox;
-use crate::reason::{Reason, ReasonCode};
-use crate::report::{Billing, Certainty};
+use crate::report::{Billing, Certainty, Reason, ReasonCode};
+use crate::rules::BBox;
 
 /// How one request ended.
 #[derive(Clone, Debug)]
@@ -138,7 +137,7 @@ pub(crate) fn decide(outcome: &Outcome, attempt: RetryState, now: SystemTime) ->
         }
         Outcome::Lost { status, what } => unknown(*status, what, Billing::UNKNOWN),
         Outcome::Answered { status, retry_after, answer } => {
-            let wait = retry_after.as_deref().and_then(|v| crate::retry_after::parse(v, now));
+            let wait = retry_after.as_deref().and_then(|v| crate::net::retry_after::parse(v, now));
             answered(*status, wait, answer, attempt)
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::bbox::{AspectRatio, BBox};
+use crate::rules::{AspectRatio, BBox};
 
 /// One of the service's detectors: how it is asked, and how its answers are read.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::detector::{Ask, Detector, Finding};
 use super::wire::{bounding_box, read};
-use crate::bbox::AspectRatio;
+use crate::rules::AspectRatio;
 
 pub(crate) static EMO_DETECT: Detector = Detector {
     model: "emo-detect-v1",

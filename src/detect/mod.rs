@@ -8,6 +8,7 @@ mod body;
 mod decide;
 mod detector;
 mod emo_detect;
+mod key;
 mod service;
 mod wire;
 
@@ -22,17 +23,16 @@ use reqwest::header::{
 pub(crate) use decide::{End, Judgement, Outcome, Repeats, RetryState, decide};
 pub(crate) use detector::Detector;
 pub(crate) use emo_detect::EMO_DETECT;
+pub use key::{ApiKey, KeyError};
 pub(crate) use service::{DEFAULT_BASE_URL, Service};
 pub(crate) use wire::Answer;
 
 use detector::Ask;
 
-use crate::bbox::AspectRatio;
-use crate::error::ConfigError;
-use crate::http_error::describe;
-use crate::inflate::{Coding, Inflater};
-use crate::key::ApiKey;
-use crate::tls;
+use crate::net::http_error::describe;
+use crate::net::inflate::{Coding, Inflater};
+use crate::net::{ConfigError, tls};
+use crate::rules::AspectRatio;
 
 /// Where and how to call.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 use url::{Host, Url};
 
 use super::detector::Detector;
-use crate::error::ConfigError;
-use crate::url_text::printable;
+use crate::net::ConfigError;
+use crate::net::url_text::printable;
 
 /// Who is asked.
 #[derive(Clone, Debug)]

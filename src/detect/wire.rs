@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::detector::{Detector, Finding};
-use crate::bbox::BBox;
+use crate::rules::BBox;
 
 /// What an answer says, whichever shape it says it in. Unknown fields are passed over.
 #[derive(Clone, Debug, Default, PartialEq)]

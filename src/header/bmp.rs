@@ -2,12 +2,12 @@
 //! BITMAPV5HEADER; OS/2 2.x, BITMAPINFOHEADER2).
 
 use super::cursor::{le16, le32};
-use super::{Format, Header, HeaderError, Look, Orientation, Problem};
+use super::{Format, Header, HeaderError, Orientation, Problem, Start};
 
 #[inline(always)]
-pub(super) fn look(head: &[u8]) -> Result<Look, HeaderError> {
+pub(super) fn start_of(head: &[u8]) -> Result<Start, HeaderError> {
     let Some(size) = le32(head, 14) else {
-        return Ok(Look::More(18));
+        return Ok(Start::More(18));
     };
     let sides = match size {
         CORE_LEN => le16(head, 18).zip(le16(head, 20)).map(|(width, height)| {
@@ -20,19 +20,19 @@ pub(super) fn look(head: &[u8]) -> Result<Look, HeaderError> {
             [width, height.abs()].map(|side| (side, i32::MAX.cast_unsigned()))
         }),
         // "BM" alone is too little to go by: text begins so too.
-        _ => return Ok(Look::Other),
+        _ => return Ok(Start::Other),
     };
     let Some([width, height]) = sides else {
-        return Ok(Look::More(wanted(size)));
+        return Ok(Start::More(wanted(size)));
     };
     let Some(coding) = Coding::read(head, size) else {
-        return Ok(Look::More(wanted(size)));
+        return Ok(Start::More(wanted(size)));
     };
     let height_at = if size == CORE_LEN { 20 } else { 22 };
     let (width, height) = (side(18, width)?, side(height_at, height)?);
     coding.hold(size)?;
     // BMP has no EXIF.
-    Ok(Look::Header(Header::new(Format::Bmp, width, height, Some(Orientation::NORMAL))))
+    Ok(Start::Header(Header::new(Format::Bmp, width, height, Some(Orientation::NORMAL))))
 }
 
 /// How the pixels are stored.

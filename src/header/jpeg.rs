@@ -3,14 +3,14 @@
 use super::chain::{Chain, Kind};
 use super::cursor::{Carry, Cursor};
 use super::exif::Exif;
-use super::{Format, Header, HeaderError, Look, Orientation, Problem, Shortcut, Step};
+use super::{Format, Header, HeaderError, Orientation, Problem, Shortcut, Start, Step};
 
 /// Most files: whole segments without anything odd between them, up to the frame header. Reads
 /// them where they lie, in a third of the walker's time, and leaves all others, the wrong ones
 /// among them, to it.
 #[inline]
-pub(super) fn look(head: &[u8]) -> Look {
-    plain(head).map_or(Look::Jpeg, Look::Header)
+pub(super) fn start_of(head: &[u8]) -> Start {
+    plain(head).map_or(Start::Jpeg, Start::Header)
 }
 
 #[inline]

@@ -222,21 +222,21 @@ impl HeaderReader {
             keep(&mut self.head, fresh.bytes());
         }
         let head = if kept { self.head.as_slice() } else { fresh.bytes() };
-        match look(head)? {
-            Look::Header(header) => {
+        match start_of(head)? {
+            Start::Header(header) => {
                 if header.format == Format::Bmp {
                     self.least = bmp::least_length(head, &header);
                 }
                 Ok(Some(header))
             }
-            Look::More(wanted) => {
+            Start::More(wanted) => {
                 if !kept {
                     keep(&mut self.head, fresh.bytes());
                 }
                 self.state = State::Head { wanted };
                 Ok(None)
             }
-            Look::Jpeg => {
+            Start::Jpeg => {
                 let mut walker = jpeg::Walker::new();
                 let mut found = None;
                 if kept {
@@ -248,7 +248,7 @@ impl HeaderReader {
                 self.state = State::Jpeg(walker);
                 Ok(found)
             }
-            Look::Other => Err(sniff::name(head)),
+            Start::Other => Err(sniff::name(head)),
         }
     }
 }
@@ -272,8 +272,8 @@ impl Default for HeaderReader {
 /// # Errors
 /// Any [`HeaderError`].
 pub fn from_slice(bytes: &[u8]) -> Result<Header, HeaderError> {
-    match look(bytes) {
-        Ok(Look::Header(header)) => Ok(header),
+    match start_of(bytes) {
+        Ok(Start::Header(header)) => Ok(header),
         _ => step_by_step(bytes),
     }
 }
@@ -345,7 +345,7 @@ enum State {
 }
 
 /// What a file's first bytes tell. Never taken back when more of them are known.
-enum Look {
+enum Start {
     Header(Header),
     /// So many bytes, counted from the file's start, are needed to tell.
     More(usize),
@@ -356,20 +356,20 @@ enum Look {
 }
 
 #[inline(always)]
-fn look(head: &[u8]) -> Result<Look, HeaderError> {
+fn start_of(head: &[u8]) -> Result<Start, HeaderError> {
     if head.len() < SIGNATURE_LEN {
-        return Ok(Look::More(SIGNATURE_LEN));
+        return Ok(Start::More(SIGNATURE_LEN));
     }
     let look = match format_of(head) {
-        Some(Format::Jpeg) => jpeg::look(head),
-        Some(Format::Png) => png::look(head)?,
-        Some(Format::Bmp) => bmp::look(head)?,
-        Some(Format::WebP) => webp::look(head)?,
-        None => Look::Other,
+        Some(Format::Jpeg) => jpeg::start_of(head),
+        Some(Format::Png) => png::start_of(head)?,
+        Some(Format::Bmp) => bmp::start_of(head)?,
+        Some(Format::WebP) => webp::start_of(head)?,
+        None => Start::Other,
     };
     Ok(match look {
         // A name must not depend on how many bytes came at once.
-        Look::Other if head.len() < sniff::WINDOW => Look::More(sniff::WINDOW),
+        Start::Other if head.len() < sniff::WINDOW => Start::More(sniff::WINDOW),
         look => look,
     })
 }

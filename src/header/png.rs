@@ -1,14 +1,14 @@
 //! PNG: the IHDR chunk (PNG, Third Edition, 5.3 and 11.2.1).
 
 use super::cursor::{array, be32};
-use super::{Format, Header, HeaderError, Look, Problem};
+use super::{Format, Header, HeaderError, Problem, Start};
 
 #[inline(always)]
-pub(super) fn look(head: &[u8]) -> Result<Look, HeaderError> {
+pub(super) fn start_of(head: &[u8]) -> Result<Start, HeaderError> {
     let (Some(length), Some(kind), Some(covered), Some(found)) =
         (be32(head, 8), array::<4>(head, 12), head.get(12..29), be32(head, 29))
     else {
-        return Ok(Look::More(HEAD_LEN));
+        return Ok(Start::More(HEAD_LEN));
     };
     if &kind == b"CgBI" {
         return Err(HeaderError::Unsupported { found: "CgBI PNG (Apple's private variant)" });
@@ -25,7 +25,7 @@ pub(super) fn look(head: &[u8]) -> Result<Look, HeaderError> {
     }
     let [width, height] = [side(head, 16)?, side(head, 20)?];
     let Some([depth, color, compression, filter, interlace]) = array(head, 24) else {
-        return Ok(Look::More(HEAD_LEN));
+        return Ok(Start::More(HEAD_LEN));
     };
     // PNG 11.2.1, table 11.1.
     let depths: &'static [u8] = match color {
@@ -47,7 +47,7 @@ pub(super) fn look(head: &[u8]) -> Result<Look, HeaderError> {
         }
     }
     // eXIf may come in any later chunk.
-    Ok(Look::Header(Header::new(Format::Png, width, height, None)))
+    Ok(Start::Header(Header::new(Format::Png, width, height, None)))
 }
 
 fn side(head: &[u8], at: usize) -> Result<u32, HeaderError> {

@@ -1,12 +1,12 @@
 //! WebP: the first chunk of the RIFF container (RFC 9649, 2.5 to 2.7 and 3.4; RFC 6386, 9.1).
 
 use super::cursor::{array, le16, le32};
-use super::{Format, Header, HeaderError, Look, Orientation, Problem};
+use super::{Format, Header, HeaderError, Orientation, Problem, Start};
 
 #[inline(always)]
-pub(super) fn look(head: &[u8]) -> Result<Look, HeaderError> {
+pub(super) fn start_of(head: &[u8]) -> Result<Start, HeaderError> {
     let (Some(kind), Some(length)) = (array::<4>(head, 12), le32(head, 16)) else {
-        return Ok(Look::More(DATA_AT));
+        return Ok(Start::More(DATA_AT));
     };
     // Behind the size come the form and at least a chunk's header (RFC 9649, 2.4).
     if let Some(found) = le32(head, 4).filter(|size| *size < RIFF_LEAST) {
@@ -29,7 +29,7 @@ pub(super) fn look(head: &[u8]) -> Result<Look, HeaderError> {
         _ => extended(head)?,
     };
     let wanted = DATA_AT.saturating_add(least as usize);
-    Ok(header.map_or(Look::More(wanted), Look::Header))
+    Ok(header.map_or(Start::More(wanted), Start::Header))
 }
 
 /// RFC 6386 9.1: frame tag, start code, and sides of 14 bits below two bits of scaling each.

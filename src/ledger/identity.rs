@@ -5,11 +5,11 @@ use std::fmt;
 use sha2::digest::Output;
 use sha2::{Digest as _, Sha256};
 
-use crate::bbox::AspectRatio;
 use crate::header::Header;
+use crate::net::url_text::without_fragment;
 use crate::probe::Version;
-use crate::source::Source;
-use crate::url_text::without_fragment;
+use crate::rules::AspectRatio;
+use crate::run::Source;
 
 use super::signers::without_signature;
 

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::quota::{Pace, micros};
 use super::{
-    Booked, Content, Disposition, Elsewhere, Ending, Identity, Intent, Look, Moment, Question,
-    Reuse, Settlement, Terms, micros_of,
+    AttemptOutcome, CallEnd, CallRecord, Content, Identity, Lookup, Moment, OtherAttempt, Question,
+    Reservation, ReserveResult, Reuse, Terms, micros_of,
 };
 use crate::probe::{Sameness, Version};
 use crate::report::Certainty;
@@ -64,7 +64,7 @@ struct About {
 
 #[derive(Clone)]
 struct Known {
-    settlement: Settlement,
+    record: CallRecord,
     about: About,
     since: Instant,
     attempt: i64,
@@ -80,27 +80,27 @@ impl Memory {
         Moment { time: micros_of(SystemTime::now()), attempt: self.lock().attempts }
     }
 
-    pub(super) fn look(&self, question: &Question, reuse: &Reuse) -> Look {
-        self.lock().look(question, reuse)
+    pub(super) fn lookup(&self, question: &Question, reuse: &Reuse) -> Lookup {
+        self.lock().lookup(question, reuse)
     }
 
-    pub(super) fn intend(&self, question: &Question, terms: &Terms) -> Intent {
+    pub(super) fn reserve(&self, question: &Question, terms: &Terms) -> ReserveResult {
         let mut books = self.lock();
-        match books.look(question, &terms.reuse) {
-            Look::Known(settlement) => return Intent::Known(settlement),
-            Look::Sending(elsewhere) => return Intent::Sending(elsewhere),
-            Look::NeedsEnd => return Intent::NeedsEnd,
-            Look::Free => {}
+        match books.lookup(question, &terms.reuse) {
+            Lookup::Known(record) => return ReserveResult::Known(record),
+            Lookup::InFlight(other) => return ReserveResult::InFlight(other),
+            Lookup::NeedsLastBytes => return ReserveResult::NeedsLastBytes,
+            Lookup::Free => {}
         }
         let cap = books.caps.entry(terms.run.clone()).or_default();
         match terms.max_calls {
-            Some(most) if cap.used >= most => return Intent::CapReached,
-            Some(most) if cap.used + cap.sending >= most => return Intent::CapTaken,
+            Some(most) if cap.used >= most => return ReserveResult::CapReached,
+            Some(most) if cap.used + cap.sending >= most => return ReserveResult::CapTaken,
             _ => {}
         }
         cap.sending += 1;
         books.attempts += 1;
-        let attempt = Booked { identity: question.identity, id: books.attempts };
+        let attempt = Reservation { identity: question.identity, id: books.attempts };
         let pace = books.paces.entry(terms.account.clone()).or_default();
         let slot = pace.book(self.now(), Duration::ZERO, terms.spacing);
         let slot = self.zero + Duration::from_micros(u64::try_from(slot).unwrap_or(0));
@@ -114,10 +114,10 @@ impl Memory {
             content: question.content,
         };
         state.asking = Some(Asking { attempt: attempt.id, about, slot });
-        Intent::Send { attempt, mark: slot, slot }
+        ReserveResult::Reserved { attempt, mark: slot, slot }
     }
 
-    pub(super) fn mark_sending(&self, attempt: &Booked) -> bool {
+    pub(super) fn mark_sending(&self, attempt: &Reservation) -> bool {
         self.lock()
             .questions
             .get(&attempt.identity)
@@ -125,32 +125,32 @@ impl Memory {
             .is_some_and(|asking| asking.attempt == attempt.id)
     }
 
-    pub(super) fn end(&self, attempt: &Booked, ending: &Ending, terms: &Terms) {
+    pub(super) fn record(&self, attempt: &Reservation, outcome: &AttemptOutcome, terms: &Terms) {
         let mut books = self.lock();
         let Books { questions, caps, paces, contents, .. } = &mut *books;
         let Some(state) = questions.get_mut(&attempt.identity) else { return };
         let Some(asking) = state.asking.take_if(|asking| asking.attempt == attempt.id) else {
             return;
         };
-        let settlement = &ending.settlement;
+        let record = &outcome.record;
         let cap = caps.entry(terms.run.clone()).or_default();
         cap.sending = cap.sending.saturating_sub(1);
-        let may_be_billed = settlement.billing.certainty == Certainty::Unknown;
-        cap.used += u64::from(may_be_billed || settlement.billing.images > 0);
-        if let Some(pause) = ending.push_back {
+        let may_be_billed = record.billing.certainty == Certainty::Unknown;
+        cap.used += u64::from(may_be_billed || record.billing.images > 0);
+        if let Some(pause) = outcome.push_back {
             paces.entry(terms.account.clone()).or_default().push_back(self.now(), pause);
         }
         let known = Known {
-            settlement: Settlement { recalled: true, ..settlement.clone() },
+            record: CallRecord { recalled: true, ..record.clone() },
             about: asking.about,
             since: Instant::now(),
             attempt: attempt.id,
             ended: micros_of(SystemTime::now()),
         };
-        match settlement.disposition {
-            Disposition::Settled(_) => (state.known, state.standing) = (Some(known), None),
+        match record.end {
+            CallEnd::Settled(_) => (state.known, state.standing) = (Some(known), None),
             // It leaves its question as it was.
-            Disposition::Refused(_) | Disposition::NotSent => {
+            CallEnd::Refused(_) | CallEnd::NotSent => {
                 if let Some(content) = known.about.content {
                     forget(contents, content, attempt.identity);
                 }
@@ -167,7 +167,7 @@ impl Memory {
     }
 
     /// Always: by this process, which lives.
-    pub(super) fn is_held(&self, _: &Elsewhere) -> bool {
+    pub(super) fn is_held(&self, _: &OtherAttempt) -> bool {
         true
     }
 
@@ -193,40 +193,40 @@ fn forget(contents: &mut HashMap<Content, Vec<Identity>>, content: Content, iden
 }
 
 impl Books {
-    fn look(&self, question: &Question, reuse: &Reuse) -> Look {
+    fn lookup(&self, question: &Question, reuse: &Reuse) -> Lookup {
         let look = self
             .questions
             .get(&question.identity)
-            .map_or(Look::Free, |state| state.look(question, reuse));
+            .map_or(Lookup::Free, |state| state.lookup(question, reuse));
         let content = question.content.filter(|_| reuse.same_content);
         match (look, content) {
-            (Look::Free, Some(content)) => self.look_by_content(content, question, reuse),
+            (Lookup::Free, Some(content)) => self.lookup_by_content(content, question, reuse),
             (look, _) => look,
         }
     }
 
     /// What is known of the same content under another URL: a verdict, else one in flight, else
     /// one of unknown bill.
-    fn look_by_content(&self, content: Content, question: &Question, reuse: &Reuse) -> Look {
+    fn lookup_by_content(&self, content: Content, question: &Question, reuse: &Reuse) -> Lookup {
         // That it is the same is known, and by more than ETags of two URLs could tell.
         let question = Question { version: None, ..question.clone() };
-        let mut best = (3, Look::Free);
+        let mut best = (3, Lookup::Free);
         for identity in self.contents.get(&content).into_iter().flatten() {
             let Some(state) = self.questions.get(identity) else { continue };
             for (about, look) in state.all(&question, reuse) {
                 let rank = match &look {
-                    Look::Known(known) if matches!(known.disposition, Disposition::Settled(_)) => 0,
-                    Look::Sending(_) => 1,
-                    Look::Known(_) => 2,
-                    Look::Free | Look::NeedsEnd => continue,
+                    Lookup::Known(known) if matches!(known.end, CallEnd::Settled(_)) => 0,
+                    Lookup::InFlight(_) => 1,
+                    Lookup::Known(_) => 2,
+                    Lookup::Free | Lookup::NeedsLastBytes => continue,
                 };
                 if about.content == Some(content) && rank < best.0 {
                     best = (
                         rank,
                         match look {
-                            Look::Known(known) => {
+                            Lookup::Known(known) => {
                                 let same_as = Some(about.source.as_str().into());
-                                Look::Known(Settlement { same_as, ..known })
+                                Lookup::Known(CallRecord { same_as, ..known })
                             }
                             look => look,
                         },
@@ -239,17 +239,17 @@ impl Books {
 }
 
 impl State {
-    fn look(&self, question: &Question, reuse: &Reuse) -> Look {
+    fn lookup(&self, question: &Question, reuse: &Reuse) -> Lookup {
         if let Some(asking) = &self.asking {
-            return asking.look();
+            return asking.lookup();
         }
-        let Some(known) = &self.known else { return Look::Free };
-        match known.look(question, reuse) {
-            Look::Known(lost) if !known.is_settled() => {
+        let Some(known) = &self.known else { return Lookup::Free };
+        match known.lookup(question, reuse) {
+            Lookup::Known(lost) if !known.is_settled() => {
                 match self.standing.as_ref().map(|standing| standing.judge_verdict(question)) {
-                    Some(Look::Known(standing)) => Look::Known(standing.before_a_lost_call()),
-                    Some(Look::NeedsEnd) => Look::NeedsEnd,
-                    _ => Look::Known(lost),
+                    Some(Lookup::Known(standing)) => Lookup::Known(standing.before_a_lost_call()),
+                    Some(Lookup::NeedsLastBytes) => Lookup::NeedsLastBytes,
+                    _ => Lookup::Known(lost),
                 }
             }
             look => look,
@@ -257,43 +257,43 @@ impl State {
     }
 
     /// All that is known, each with what it is about.
-    fn all(&self, question: &Question, reuse: &Reuse) -> impl Iterator<Item = (&About, Look)> {
-        let asking = self.asking.iter().map(|asking| (&asking.about, asking.look()));
+    fn all(&self, question: &Question, reuse: &Reuse) -> impl Iterator<Item = (&About, Lookup)> {
+        let asking = self.asking.iter().map(|asking| (&asking.about, asking.lookup()));
         let known = self.known.iter().chain(&self.standing);
-        asking.chain(known.map(|known| (&known.about, known.look(question, reuse))))
+        asking.chain(known.map(|known| (&known.about, known.lookup(question, reuse))))
     }
 }
 
 impl Asking {
-    fn look(&self) -> Look {
+    fn lookup(&self) -> Lookup {
         let owner = "this process".to_owned();
         let leaves_in = self.slot.saturating_duration_since(Instant::now());
-        Look::Sending(Elsewhere { attempt: self.attempt, owner, leaves_in })
+        Lookup::InFlight(OtherAttempt { attempt: self.attempt, owner, leaves_in })
     }
 }
 
 impl Known {
     fn is_settled(&self) -> bool {
-        matches!(self.settlement.disposition, Disposition::Settled(_))
+        matches!(self.record.end, CallEnd::Settled(_))
     }
 
-    fn look(&self, question: &Question, reuse: &Reuse) -> Look {
+    fn lookup(&self, question: &Question, reuse: &Reuse) -> Lookup {
         let is_old = || reuse.max_age.is_some_and(|most| self.since.elapsed() > most);
         let may_be_asked_again =
             || reuse.retry_unknown.is_some_and(|m| m.is_after(self.attempt, Some(self.ended)));
         match self.is_settled() {
-            true if is_old() => Look::Free,
+            true if is_old() => Lookup::Free,
             true => self.judge_verdict(question),
-            false if may_be_asked_again() => Look::Free,
-            false => Look::Known(self.settlement.clone()),
+            false if may_be_asked_again() => Lookup::Free,
+            false => Lookup::Known(self.record.clone()),
         }
     }
 
-    fn judge_verdict(&self, question: &Question) -> Look {
+    fn judge_verdict(&self, question: &Question) -> Lookup {
         match Version::compare(self.about.version.as_ref(), question.version.as_ref()) {
-            Sameness::Same => Look::Known(self.settlement.clone()),
-            Sameness::NeedsEnd if !question.version_is_final => Look::NeedsEnd,
-            Sameness::NeedsEnd | Sameness::Another => Look::Free,
+            Sameness::Same => Lookup::Known(self.record.clone()),
+            Sameness::NeedsLastBytes if !question.version_is_final => Lookup::NeedsLastBytes,
+            Sameness::NeedsLastBytes | Sameness::Another => Lookup::Free,
         }
     }
 }
@@ -303,17 +303,17 @@ mod tests {
     use super::*;
     use crate::detect::Judgement;
     use crate::ledger::samples::{self, question};
-    use crate::reason::{Reason, ReasonCode};
     use crate::report::Billing;
+    use crate::report::{Reason, ReasonCode};
 
     fn terms() -> Terms {
         samples::terms(Duration::from_millis(1), Some(3))
     }
 
-    fn ending(make: fn(Reason) -> Disposition, billing: Billing) -> Ending {
-        let disposition = make(Reason::new(ReasonCode::BillingUnknown, "why"));
-        let settlement = Settlement { disposition, billing, ..Settlement::not_sent() };
-        Ending { settlement, was_sent: true, ..Ending::not_sent() }
+    fn outcome(make: fn(Reason) -> CallEnd, billing: Billing) -> AttemptOutcome {
+        let end = make(Reason::new(ReasonCode::BillingUnknown, "why"));
+        let record = CallRecord { end, billing, ..CallRecord::not_sent() };
+        AttemptOutcome { record, was_sent: true, ..AttemptOutcome::not_sent() }
     }
 
     #[test]
@@ -321,8 +321,8 @@ mod tests {
         let now = Instant::now();
         let books = Memory { zero: now - Duration::from_secs(10), books: Mutex::default() };
         let terms = Terms { spacing: Duration::from_secs(1), max_calls: None, ..terms() };
-        let slot = |number| match books.intend(&question(number), &terms) {
-            Intent::Send { slot, .. } => slot,
+        let slot = |number| match books.reserve(&question(number), &terms) {
+            ReserveResult::Reserved { slot, .. } => slot,
             _ => panic!("{number} is sent"),
         };
         let (first, second) = (slot(1), slot(2));
@@ -332,15 +332,17 @@ mod tests {
     #[test]
     fn an_old_verdict_is_given_again_to_whoever_takes_it() {
         let (books, terms) = (Memory::new(), terms());
-        let Intent::Send { attempt, .. } = books.intend(&question(1), &terms) else { panic!() };
-        let rejected = |reason| Disposition::Settled(Judgement::Rejected(reason));
-        books.end(&attempt, &ending(rejected, Billing::certain(1)), &terms);
+        let ReserveResult::Reserved { attempt, .. } = books.reserve(&question(1), &terms) else {
+            panic!()
+        };
+        let rejected = |reason| CallEnd::Settled(Judgement::Rejected(reason));
+        books.record(&attempt, &outcome(rejected, Billing::certain(1)), &terms);
         for state in books.lock().questions.values_mut() {
             state.known.as_mut().unwrap().since -= Duration::from_secs(10);
         }
         for (max_age, is_known) in [(None, true), (Some(60), true), (Some(5), false)] {
             let reuse = Reuse { max_age: max_age.map(Duration::from_secs), ..Reuse::default() };
-            let found = matches!(books.look(&question(1), &reuse), Look::Known(_));
+            let found = matches!(books.lookup(&question(1), &reuse), Lookup::Known(_));
             assert_eq!(found, is_known, "{max_age:?}");
         }
     }
@@ -348,47 +350,50 @@ mod tests {
     #[test]
     fn the_cap_counts_what_is_being_sent_and_what_was_billed() {
         let (books, terms) = (Memory::new(), terms());
-        let intend = |number| books.intend(&question(number), &terms);
-        let sent = |number| match intend(number) {
-            Intent::Send { attempt, .. } => attempt,
+        let reserve = |number| books.reserve(&question(number), &terms);
+        let sent = |number| match reserve(number) {
+            ReserveResult::Reserved { attempt, .. } => attempt,
             _ => panic!("{number} is sent"),
         };
         let (first, second, third) = (sent(1), sent(2), sent(3));
         assert!(0 < first.id && first.id < second.id && second.id < third.id);
-        assert!(matches!(intend(4), Intent::CapTaken));
+        assert!(matches!(reserve(4), ReserveResult::CapTaken));
         // What was not billed gives its place back.
-        books.end(&first, &ending(Disposition::Refused, Billing::NONE), &terms);
+        books.record(&first, &outcome(CallEnd::Refused, Billing::NONE), &terms);
         let fourth = sent(4);
-        assert!(matches!(intend(5), Intent::CapTaken));
-        let rejected = |reason| Disposition::Settled(Judgement::Rejected(reason));
-        books.end(&second, &ending(rejected, Billing::certain(1)), &terms);
-        books.end(&third, &ending(Disposition::Unknown, Billing::UNKNOWN), &terms);
-        assert!(matches!(intend(5), Intent::CapTaken), "one may yet turn out unbilled");
-        books.end(&fourth, &ending(rejected, Billing::certain(1)), &terms);
-        assert!(matches!(intend(5), Intent::CapReached));
+        assert!(matches!(reserve(5), ReserveResult::CapTaken));
+        let rejected = |reason| CallEnd::Settled(Judgement::Rejected(reason));
+        books.record(&second, &outcome(rejected, Billing::certain(1)), &terms);
+        books.record(&third, &outcome(CallEnd::Unknown, Billing::UNKNOWN), &terms);
+        assert!(matches!(reserve(5), ReserveResult::CapTaken), "one may yet turn out unbilled");
+        books.record(&fourth, &outcome(rejected, Billing::certain(1)), &terms);
+        assert!(matches!(reserve(5), ReserveResult::CapReached));
         // Another run has its own.
         let other = Terms { run: "other".to_owned(), ..terms.clone() };
-        assert!(matches!(books.intend(&question(5), &other), Intent::Send { .. }));
+        assert!(matches!(books.reserve(&question(5), &other), ReserveResult::Reserved { .. }));
     }
     /// Whoever gave up waiting for a write does it again, perhaps when another asks already.
     #[test]
     fn ending_twice_is_ending_once() {
         let (books, terms) = (Memory::new(), terms());
-        let sent = |number| match books.intend(&question(number), &terms) {
-            Intent::Send { attempt, .. } => attempt,
+        let sent = |number| match books.reserve(&question(number), &terms) {
+            ReserveResult::Reserved { attempt, .. } => attempt,
             _ => panic!("{number} is sent"),
         };
-        let (first, refused) = (sent(1), ending(Disposition::Refused, Billing::NONE));
-        books.end(&first, &refused, &terms);
+        let (first, refused) = (sent(1), outcome(CallEnd::Refused, Billing::NONE));
+        books.record(&first, &refused, &terms);
         let second = sent(1);
-        books.end(&first, &refused, &terms);
-        let looked = books.look(&question(1), &terms.reuse);
-        assert!(matches!(looked, Look::Sending(now) if now.attempt == second.id));
-        let unknown = ending(Disposition::Unknown, Billing::UNKNOWN);
+        books.record(&first, &refused, &terms);
+        let looked = books.lookup(&question(1), &terms.reuse);
+        assert!(matches!(looked, Lookup::InFlight(now) if now.attempt == second.id));
+        let unknown = outcome(CallEnd::Unknown, Billing::UNKNOWN);
         for _ in 0..3 {
-            books.end(&second, &unknown, &terms);
+            books.record(&second, &unknown, &terms);
         }
         let (_, _) = (sent(2), sent(3));
-        assert!(matches!(books.intend(&question(4), &terms), Intent::CapTaken), "one is used");
+        assert!(
+            matches!(books.reserve(&question(4), &terms), ReserveResult::CapTaken),
+            "one is used"
+        );
     }
 }

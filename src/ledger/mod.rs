@@ -1,6 +1,6 @@
 //! The books: which questions were asked and what came of them, so that none is paid for twice.
 //!
-//! A question is free, booked, being sent, settled, or unknown. [`Ledger::intend`] is the
+//! A question is free, booked, being sent, settled, or unknown. [`Ledger::reserve`] is the
 //! compare-and-set that books a free question, a slot of the quota and one call of the cap, all or
 //! nothing. [`Ledger::mark_sending`] is the second, just before the request leaves: who does not hold
 //! the booking any more sends nothing. So what a dead process had booked is free again, and only what
@@ -10,6 +10,7 @@
 //! Books are kept in memory, for one process, or (feature `ledger`) in an SQLite file that any
 //! number of processes on one machine share.
 
+mod error;
 mod identity;
 mod memory;
 #[cfg(test)]
@@ -18,17 +19,6 @@ mod quota;
 #[cfg(test)]
 mod samples;
 mod signers;
-
-#[cfg(feature = "ledger")]
-mod file;
-#[cfg(feature = "ledger")]
-mod owner;
-#[cfg(feature = "ledger")]
-mod rows;
-#[cfg(feature = "ledger")]
-mod schema;
-#[cfg(feature = "ledger")]
-mod spend;
 #[cfg(feature = "ledger")]
 mod sql;
 #[cfg(feature = "ledger")]
@@ -40,19 +30,18 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+pub use error::{LedgerAction, LedgerError};
 pub(crate) use identity::{Content, Identity};
 pub(crate) use quota::{MOST_LATE, spacing};
 #[cfg(feature = "cli")]
-pub(crate) use spend::beijing_day;
+pub(crate) use sql::beijing_day;
 #[cfg(feature = "ledger")]
-pub use spend::{DaySpend, Spend, UnknownCall};
+pub use sql::{DaySpend, Spend, UnknownCall};
 
-use crate::bbox::AspectRatio;
 use crate::detect::{Detector, Judgement};
-use crate::error::LedgerError;
 use crate::probe::Version;
-use crate::reason::{Reason, ReasonCode};
-use crate::report::Billing;
+use crate::report::{Billing, Reason, ReasonCode};
+use crate::rules::AspectRatio;
 
 /// Where a gate keeps its books. Cheap to clone; clones are the same books.
 #[derive(Clone)]
@@ -152,36 +141,36 @@ impl Ledger {
     }
 
     /// What the books know of a question. Writes nothing.
-    pub(crate) async fn look(
+    pub(crate) async fn lookup(
         &self,
         question: &Question,
         reuse: &Reuse,
-    ) -> Result<Look, LedgerError> {
+    ) -> Result<Lookup, LedgerError> {
         match &*self.0 {
-            Engine::Memory(engine) => Ok(engine.look(question, reuse)),
+            Engine::Memory(engine) => Ok(engine.lookup(question, reuse)),
             #[cfg(feature = "ledger")]
-            Engine::Sqlite(engine) => engine.look(question, reuse).await,
+            Engine::Sqlite(engine) => engine.lookup(question, reuse).await,
         }
     }
 
-    /// Books the intent to send a question. After [`Intent::Send`] it is this caller's alone to
+    /// Books the intent to send a question. After [`ReserveResult::Reserved`] it is this caller's alone to
     /// send, and its duty to [`end`](Self::end); after anything else, an error above all, nothing
     /// may be sent.
-    pub(crate) async fn intend(
+    pub(crate) async fn reserve(
         &self,
         question: &Question,
         terms: &Terms,
-    ) -> Result<Intent, LedgerError> {
+    ) -> Result<ReserveResult, LedgerError> {
         match &*self.0 {
-            Engine::Memory(engine) => Ok(engine.intend(question, terms)),
+            Engine::Memory(engine) => Ok(engine.reserve(question, terms)),
             #[cfg(feature = "ledger")]
-            Engine::Sqlite(engine) => engine.intend(question, terms).await,
+            Engine::Sqlite(engine) => engine.reserve(question, terms).await,
         }
     }
 
     /// Turns a booked attempt into one that is being sent: true when it was still this caller's, and
     /// only then may its request leave. After an error nothing may.
-    pub(crate) async fn mark_sending(&self, attempt: &Booked) -> Result<bool, LedgerError> {
+    pub(crate) async fn mark_sending(&self, attempt: &Reservation) -> Result<bool, LedgerError> {
         match &*self.0 {
             Engine::Memory(engine) => Ok(engine.mark_sending(attempt)),
             #[cfg(feature = "ledger")]
@@ -189,31 +178,31 @@ impl Ledger {
         }
     }
 
-    /// Writes down what came of an attempt. May be dropped half-way and done again: ending twice is
-    /// ending once.
-    pub(crate) async fn end(
+    /// Writes down what came of an attempt. May be dropped half-way and done again: outcome twice is
+    /// outcome once.
+    pub(crate) async fn record(
         &self,
-        attempt: &Booked,
-        ending: &Ending,
+        attempt: &Reservation,
+        outcome: &AttemptOutcome,
         terms: &Terms,
     ) -> Result<(), LedgerError> {
         match &*self.0 {
             Engine::Memory(engine) => {
-                engine.end(attempt, ending, terms);
+                engine.record(attempt, outcome, terms);
                 Ok(())
             }
             #[cfg(feature = "ledger")]
-            Engine::Sqlite(engine) => engine.end(attempt, ending, terms).await,
+            Engine::Sqlite(engine) => engine.record(attempt, outcome, terms).await,
         }
     }
 
     /// Whether the process that holds another's attempt still lives; if it does not, the attempt is
     /// taken away: what was booked is free again, what was being sent has an unknown bill.
-    pub(crate) async fn is_held(&self, elsewhere: &Elsewhere) -> Result<bool, LedgerError> {
+    pub(crate) async fn is_held(&self, other: &OtherAttempt) -> Result<bool, LedgerError> {
         match &*self.0 {
-            Engine::Memory(engine) => Ok(engine.is_held(elsewhere)),
+            Engine::Memory(engine) => Ok(engine.is_held(other)),
             #[cfg(feature = "ledger")]
-            Engine::Sqlite(engine) => engine.is_held(elsewhere).await,
+            Engine::Sqlite(engine) => engine.is_held(other).await,
         }
     }
 
@@ -301,28 +290,28 @@ impl Moment {
 }
 
 /// What the books know of a question.
-pub(crate) enum Look {
+pub(crate) enum Lookup {
     /// It may be asked.
     Free,
     /// It was asked: settled or unknown.
-    Known(Settlement),
+    Known(CallRecord),
     /// Another gate or process is asking it.
-    Sending(Elsewhere),
+    InFlight(OtherAttempt),
     /// The image's last bytes must be known before anything can be said.
-    NeedsEnd,
+    NeedsLastBytes,
 }
 
-/// What came of the wish to send a question.
-pub(crate) enum Intent {
+/// What came of the wish to reserve a question.
+pub(crate) enum ReserveResult {
     /// It is booked: from `mark` on turn it into one being sent, send it at `slot`, and end it
     /// whatever happens.
-    Send { attempt: Booked, mark: Instant, slot: Instant },
+    Reserved { attempt: Reservation, mark: Instant, slot: Instant },
     /// It was asked: settled or unknown.
-    Known(Settlement),
+    Known(CallRecord),
     /// Another gate or process is asking it.
-    Sending(Elsewhere),
-    /// As [`Look::NeedsEnd`]: what is known has changed since it was looked at.
-    NeedsEnd,
+    InFlight(OtherAttempt),
+    /// As [`Lookup::NeedsLastBytes`]: what is known has changed since it was looked at.
+    NeedsLastBytes,
     /// The cap is taken by calls some of which may yet turn out unbilled.
     CapTaken,
     /// The cap is used up for good.
@@ -331,14 +320,14 @@ pub(crate) enum Intent {
 
 /// An attempt that this process has booked.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Booked {
+pub(crate) struct Reservation {
     pub(crate) identity: Identity,
     pub(crate) id: i64,
 }
 
 /// An attempt of another gate or process.
 #[derive(Clone, Debug)]
-pub(crate) struct Elsewhere {
+pub(crate) struct OtherAttempt {
     pub(crate) attempt: i64,
     /// The process's name in the books.
     #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for books on disk"))]
@@ -349,8 +338,8 @@ pub(crate) struct Elsewhere {
 
 /// What came of an attempt, as the books keep it.
 #[derive(Clone, Debug)]
-pub(crate) struct Ending {
-    pub(crate) settlement: Settlement,
+pub(crate) struct AttemptOutcome {
+    pub(crate) record: CallRecord,
     /// Whether the request may have left.
     pub(crate) was_sent: bool,
     pub(crate) status: Option<u16>,
@@ -362,11 +351,11 @@ pub(crate) struct Ending {
     pub(crate) push_back: Option<Duration>,
 }
 
-impl Ending {
+impl AttemptOutcome {
     /// Nothing was sent after all.
     pub(crate) fn not_sent() -> Self {
         Self {
-            settlement: Settlement::not_sent(),
+            record: CallRecord::not_sent(),
             was_sent: false,
             status: None,
             verdict: "not_sent",
@@ -376,13 +365,13 @@ impl Ending {
     }
 }
 
-/// What came of a question.
+/// One call for a question, as the ledger keeps it and gives it again.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Settlement {
-    pub(crate) disposition: Disposition,
+pub(crate) struct CallRecord {
+    pub(crate) end: CallEnd,
     pub(crate) billing: Billing,
     pub(crate) request_id: Option<String>,
-    /// Read from the books: nothing was paid for it now.
+    /// Read from the ledger: nothing was paid for it now.
     pub(crate) recalled: bool,
     /// The source that was asked about, where it is another with the same content.
     pub(crate) same_as: Option<Box<str>>,
@@ -390,9 +379,9 @@ pub(crate) struct Settlement {
     pub(crate) note: Option<Box<Reason>>,
 }
 
-/// What came of a question, by what may happen to it next.
+/// How a call ended, by what may happen to its question next.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Disposition {
+pub(crate) enum CallEnd {
     /// The service answered; it is not asked again.
     Settled(Judgement),
     /// No verdict and no bill: the question is free again.
@@ -401,17 +390,13 @@ pub(crate) enum Disposition {
     Unknown(Reason),
     /// Nothing was sent: the run or the gate ended first, or nobody waited any more.
     NotSent,
-    /// The books failed before anything was sent.
-    NoBooks(LedgerError),
-    /// The answer is here and could not be written down.
-    Unbooked(Reason),
 }
 
-impl Settlement {
+impl CallRecord {
     /// Nothing was sent, nothing is to pay.
     pub(crate) fn not_sent() -> Self {
         Self {
-            disposition: Disposition::NotSent,
+            end: CallEnd::NotSent,
             billing: Billing::NONE,
             request_id: None,
             recalled: false,
@@ -423,16 +408,14 @@ impl Settlement {
     /// An attempt that went out of its holder's hands.
     pub(crate) fn lost() -> Self {
         Self {
-            disposition: Disposition::Unknown(Reason::new(
+            end: CallEnd::Unknown(Reason::new(
                 ReasonCode::BillingUnknown,
-                "a call for this picture may have been billed and its answer is not known; it is \
-                 not repeated unless asked for (retry unknown)",
+                "a call for this image may have been billed and its answer is not known; it is not \
+                 repeated unless asked for (retry unknown)",
             )),
             billing: Billing::UNKNOWN,
-            request_id: None,
             recalled: true,
-            same_as: None,
-            note: None,
+            ..Self::not_sent()
         }
     }
 
@@ -448,14 +431,11 @@ impl Settlement {
 
     /// Why, where there is anything to say.
     pub(crate) fn reason(&self) -> Option<&Reason> {
-        match &self.disposition {
-            Disposition::Settled(Judgement::Rejected(reason) | Judgement::Unusable(reason))
-            | Disposition::Refused(reason)
-            | Disposition::Unknown(reason)
-            | Disposition::Unbooked(reason) => Some(reason),
-            Disposition::Settled(Judgement::Passed { .. })
-            | Disposition::NotSent
-            | Disposition::NoBooks(_) => None,
+        match &self.end {
+            CallEnd::Settled(Judgement::Rejected(reason) | Judgement::Unusable(reason))
+            | CallEnd::Refused(reason)
+            | CallEnd::Unknown(reason) => Some(reason),
+            CallEnd::Settled(Judgement::Passed { .. }) | CallEnd::NotSent => None,
         }
     }
 }

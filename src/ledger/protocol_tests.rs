@@ -2,7 +2,7 @@
 //! owners do, what the ledger makes of it, and what the service bills.
 //!
 //! Two tests stand on it. Here every interleaving of a small world is explored. In
-//! `sqlite_model_tests.rs` the ledger is held against it step by step.
+//! `sqlite/model_tests.rs` the ledger is held against it step by step.
 
 use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{HashMap, VecDeque};

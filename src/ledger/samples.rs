@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{Identity, Question, Reuse, Terms};
-use crate::bbox::AspectRatio;
 use crate::detect::EMO_DETECT;
-use crate::source::Source;
+use crate::rules::AspectRatio;
+use crate::run::Source;
 
 pub(super) fn question(number: usize) -> Question {
     let source = Source::url(format!("https://h/{number}.jpg"));

@@ -4,7 +4,7 @@
 //! image; those of any other signer do. What makes another image of an object (`x-oss-process`,
 //! `imageMogr2`) always stays.
 
-use crate::url_text::starts_with_ignore_case;
+use crate::net::url_text::starts_with_ignore_case;
 
 /// Who signs URLs, and by which query parameters. Names are in lower case and compared without case.
 struct Signer {

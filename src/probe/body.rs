@@ -8,7 +8,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout};
 
-use super::trouble::{Trouble, broken, stalled, within};
+use super::error::{FetchError, broken, stalled, within};
 
 /// A body that is given up on when it no longer gets on.
 pub(super) struct Body {
@@ -24,7 +24,7 @@ impl Body {
     }
 
     /// What arrived next; `None` at the end.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
         let (span, arrived) = (self.pace.span, self.pace.arrived);
         let next = match data(&mut self.incoming).now_or_never() {
             // Most of it is here with its head, and needs no timer.

@@ -14,21 +14,21 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::body::{Body, drain, error_body};
+use super::error::{
+    FetchError, broken, busy, private, refused_by_status, unanswered, undetermined, unusable,
+    within,
+};
 use super::guard::PrivateAddress;
 use super::head::{error_words, excerpt, retry_after};
+use super::header_progress::HeaderProgress;
 use super::http::{Connections, Target};
 use super::redirect::{is_redirect, location, target};
-use super::trouble::{
-    Trouble, broken, busy, private, refused_by_status, unanswered, undetermined, unusable, within,
-};
 use super::version::VersionBuilder;
-use super::walk::Walk;
-use super::{Refusal, Shared};
+use super::{LocalRejection, Shared};
 use crate::header::{Header, HeaderError};
-use crate::http_error::{causes, is_timeout};
-use crate::reason::{Reason, ReasonCode};
-use crate::report::Fetch;
-use crate::url_text::printable;
+use crate::net::http_error::{causes, is_timeout};
+use crate::net::url_text::printable;
+use crate::report::{Fetch, Reason, ReasonCode};
 
 /// A header, and the version of the picture it belongs to.
 pub(crate) struct Fetched {
@@ -40,10 +40,13 @@ pub(crate) struct Fetched {
 
 /// Reads the header of the picture at `url`. What was taken from the network is counted whatever
 /// the outcome.
-pub(super) async fn fetch(shared: &Shared, mut url: Url) -> (Result<Fetched, Refusal>, Fetch) {
+pub(super) async fn fetch(
+    shared: &Shared,
+    mut url: Url,
+) -> (Result<Fetched, LocalRejection>, Fetch) {
     // It is not sent, and would count for a URL too long to be sent.
     url.set_fragment(None);
-    transfer(shared, url, Walk::new(), Fetch::default()).await
+    transfer(shared, url, HeaderProgress::new(), Fetch::default()).await
 }
 
 /// Reads the last bytes of an image whose header is known, with one small range more. Where the file
@@ -54,27 +57,27 @@ pub(super) async fn fetch_end(
     origin: Url,
     found: (Header, VersionBuilder),
     spent: Fetch,
-) -> (Result<Fetched, Refusal>, Fetch) {
-    transfer(shared, origin, Walk::to_the_end(found.0, found.1), spent).await
+) -> (Result<Fetched, LocalRejection>, Fetch) {
+    transfer(shared, origin, HeaderProgress::to_the_end(found.0, found.1), spent).await
 }
 
 async fn transfer(
     shared: &Shared,
     url: Url,
-    walk: Walk,
+    progress: HeaderProgress,
     before: Fetch,
-) -> (Result<Fetched, Refusal>, Fetch) {
+) -> (Result<Fetched, LocalRejection>, Fetch) {
     let Some(target) = Target::of(&url) else {
-        let refusal = Refusal::rejected(Reason::new(ReasonCode::NotHttpUrl, UNSENDABLE));
-        return (Err(refusal), before);
+        let rejection = LocalRejection::rejected(Reason::new(ReasonCode::NotHttpUrl, UNSENDABLE));
+        return (Err(rejection), before);
     };
-    let mut transfer = Transfer {
+    let mut transfer = ImageFetch {
         shared,
         url,
         target,
         taken: Duration::from_millis(before.elapsed_ms),
         end: None,
-        walk,
+        progress,
         ranges: true,
         restarts: 0,
         over: Connections::Kept,
@@ -92,7 +95,7 @@ async fn transfer(
 }
 
 /// One picture's way through requests, redirects and repeats.
-pub(super) struct Transfer<'a> {
+pub(super) struct ImageFetch<'a> {
     pub(super) shared: &'a Shared,
     url: Url,
     target: Target,
@@ -102,7 +105,7 @@ pub(super) struct Transfer<'a> {
     /// When that is over, unless the request under way ends before; none where no clock counts that
     /// far.
     end: Option<Instant>,
-    pub(super) walk: Walk,
+    pub(super) progress: HeaderProgress,
     /// Off once the origin has shown that it makes no sense of Range.
     pub(super) ranges: bool,
     restarts: u32,
@@ -111,16 +114,16 @@ pub(super) struct Transfer<'a> {
     pub(super) spent: Fetch,
 }
 
-/// How one request ended, short of a refusal.
-pub(super) enum Hop {
+/// How one request ended, short of a rejection.
+pub(super) enum Next {
     /// The answer is known.
     Known(Result<Header, HeaderError>),
     /// Ask again, from where the reader now is.
     Again,
 }
 
-impl Transfer<'_> {
-    async fn run(&mut self) -> Result<Fetched, Refusal> {
+impl ImageFetch<'_> {
+    async fn run(&mut self) -> Result<Fetched, LocalRejection> {
         let mut pauses = RETRIES.with_jitter_seed(fastrand::u64(..)).build();
         let mut kept = None;
         loop {
@@ -136,45 +139,45 @@ impl Transfer<'_> {
             host.until_welcome(patience).await.map_err(|asked| busy(patience, asked))?;
             let begun = Instant::now();
             self.end = begun.checked_add(self.left());
-            let hop = self.hop().await;
+            let next = self.request().await;
             self.taken += begun.elapsed();
             // A connection goes back to the pool in a task of its own: who comes next is to find
             // it there.
             turn_of_others().await;
-            match hop {
-                Ok(Hop::Known(answer)) => return self.conclude(answer),
-                Ok(Hop::Again) => {
+            match next {
+                Ok(Next::Known(answer)) => return self.conclude(answer),
+                Ok(Next::Again) => {
                     // Whoever has begun goes on: to queue anew for each part would keep all
                     // pictures of a busy host unfinished.
                     kept = (host_of(&self.url) == host.name).then_some((host, place));
                 }
-                Err(Trouble::Final(refusal)) => return Err(refusal),
-                Err(Trouble::OutOfTime) => return self.out_of_time(),
-                Err(Trouble::NoDescriptor(refusal)) => {
+                Err(FetchError::Final(rejection)) => return Err(rejection),
+                Err(FetchError::OutOfTime) => return self.out_of_time(),
+                Err(FetchError::NoDescriptor(rejection)) => {
                     // Nothing was sent: that counts as no repeat.
                     drop(place);
                     self.spent.requests = self.spent.requests.saturating_sub(1);
                     if NO_DESCRIPTOR >= self.left() {
-                        return Err(refusal);
+                        return Err(rejection);
                     }
                     tokio::time::sleep(NO_DESCRIPTOR).await;
                     self.taken += NO_DESCRIPTOR;
                 }
-                Err(Trouble::Passing { refusal, wait }) => {
+                Err(FetchError::Passing { rejection, wait }) => {
                     if let Some(wait) = wait {
                         // Before the place is free: whoever gets it next is to know.
                         host.leave_alone(wait);
                     }
                     drop(place);
                     self.over = Connections::Fresh;
-                    let Some(pause) = pauses.next() else { return Err(refusal) };
+                    let Some(pause) = pauses.next() else { return Err(rejection) };
                     if wait.unwrap_or_default().max(pause) >= self.left() {
                         // The wait could only end in a time-out, which says less.
-                        return Err(refusal);
+                        return Err(rejection);
                     }
                     if !self.ranges {
                         // What broke off was a stream, and the next one begins at byte 0 again.
-                        self.walk.begin_anew();
+                        self.progress.begin_anew();
                     }
                     tracing::debug!(url = %printable(&self.url), ?pause, "repeating an image fetch");
                     tokio::time::sleep(pause).await;
@@ -192,8 +195,8 @@ impl Transfer<'_> {
         Body::new(response.into_body(), self.shared.options.progress_timeout, self.end)
     }
 
-    fn out_of_time(&mut self) -> Result<Fetched, Refusal> {
-        if let Some(answer) = self.walk.answer() {
+    fn out_of_time(&mut self) -> Result<Fetched, LocalRejection> {
+        if let Some(answer) = self.progress.answer() {
             // What stalled was the rest of a part, which nobody needs.
             return self.conclude(answer);
         }
@@ -202,22 +205,22 @@ impl Transfer<'_> {
         Err(undetermined(ReasonCode::Timeout, message))
     }
 
-    async fn hop(&mut self) -> Result<Hop, Trouble> {
+    async fn request(&mut self) -> Result<Next, FetchError> {
         self.shared.options.addresses.judge_literal(&self.url).map_err(|e| private(&e))?;
         let left = self.shared.options.max_header_bytes.saturating_sub(self.spent.bytes);
-        let asked = self.ranges.then(|| self.walk.next_range(left));
+        let asked = self.ranges.then(|| self.progress.next_range(left));
         let jump =
-            self.walk.jump().filter(|jump| asked.is_some_and(|asked| asked.first == jump.at));
-        if let (Some(asked), Some(total)) = (asked, self.walk.version.total())
+            self.progress.jump().filter(|jump| asked.is_some_and(|asked| asked.first == jump.at));
+        if let (Some(asked), Some(total)) = (asked, self.progress.version.total())
             && asked.first >= total
         {
             // What an origin answers to a range beyond its file is not about the picture.
-            return Ok(Hop::Known(self.walk.end(total)));
+            return Ok(Next::Known(self.progress.end(total)));
         }
         self.refuse_if_too_long()?;
         // A file that changes between two hops must not be read as one.
-        let is_one = asked.is_some() && !self.walk.wants_end();
-        let etag = self.walk.version.etag().filter(|_| is_one);
+        let is_one = asked.is_some() && !self.progress.wants_end();
+        let etag = self.progress.version.etag().filter(|_| is_one);
         let request = self.shared.http.get(&self.target, asked, etag, self.over);
         self.spent.requests += 1;
         let span = self.shared.options.progress_timeout;
@@ -247,23 +250,23 @@ impl Transfer<'_> {
         }
     }
 
-    fn conclude(&mut self, answer: Result<Header, HeaderError>) -> Result<Fetched, Refusal> {
+    fn conclude(&mut self, answer: Result<Header, HeaderError>) -> Result<Fetched, LocalRejection> {
         match answer {
             Ok(header) => Ok(Fetched {
                 header,
-                version: std::mem::take(&mut self.walk.version),
+                version: std::mem::take(&mut self.progress.version),
                 origin: self.ranges.then(|| self.url.clone()),
             }),
-            Err(error) => Err(Refusal::of_header(&error)),
+            Err(error) => Err(LocalRejection::of_header(&error)),
         }
     }
 
-    pub(super) fn refuse_if_too_long(&self) -> Result<(), Refusal> {
+    pub(super) fn refuse_if_too_long(&self) -> Result<(), LocalRejection> {
         self.refuse_if_longer_than(self.spent.bytes)
     }
 
     /// Refuses a header of which `found` bytes were read without an end.
-    pub(super) fn refuse_if_longer_than(&self, found: u64) -> Result<(), Refusal> {
+    pub(super) fn refuse_if_longer_than(&self, found: u64) -> Result<(), LocalRejection> {
         let most = self.shared.options.max_header_bytes;
         if found < most {
             return Ok(());
@@ -274,7 +277,7 @@ impl Transfer<'_> {
         ))
     }
 
-    fn redirect(&mut self, location: Option<&str>) -> Result<Hop, Trouble> {
+    fn redirect(&mut self, location: Option<&str>) -> Result<Next, FetchError> {
         let to = target(&self.url, location)?;
         if self.spent.redirects == MOST_REDIRECTS {
             return Err(undetermined(
@@ -290,23 +293,23 @@ impl Transfer<'_> {
         let target = Target::of(&to);
         self.target = target.ok_or_else(|| undetermined(ReasonCode::BadRedirect, UNSENDABLE))?;
         self.url = to;
-        Ok(Hop::Again)
+        Ok(Next::Again)
     }
 
-    pub(super) fn restart(&mut self) -> Result<(), Refusal> {
+    pub(super) fn restart(&mut self) -> Result<(), LocalRejection> {
         if self.restarts == MOST_RESTARTS {
             return Err(unusable("the file changes while it is read"));
         }
         self.restarts += 1;
-        self.walk.begin_anew();
+        self.progress.begin_anew();
         Ok(())
     }
 
     /// Why a request got no answer. Not all of them left.
-    fn unsent(&mut self, error: &(dyn Error + 'static)) -> Trouble {
+    fn unsent(&mut self, error: &(dyn Error + 'static)) -> FetchError {
         if let Some(refused) = causes(error).find_map(|e| e.downcast_ref::<PrivateAddress>()) {
             self.spent.requests -= 1;
-            return Trouble::Final(private(refused));
+            return FetchError::Final(private(refused));
         }
         if is_timeout(error) {
             // The connection did not even answer a ping (RFC 9113, section 6.7).
@@ -318,12 +321,12 @@ impl Transfer<'_> {
 
 /// Once, what kept silent may have been a kept connection that died unnoticed, behind a NAT say;
 /// twice, it is the origin.
-fn silent(span: Duration, before: &mut bool) -> Trouble {
-    let refusal = unanswered(span);
+fn silent(span: Duration, before: &mut bool) -> FetchError {
+    let rejection = unanswered(span);
     if std::mem::replace(before, true) {
-        return Trouble::Final(refusal);
+        return FetchError::Final(rejection);
     }
-    Trouble::Passing { refusal, wait: None }
+    FetchError::Passing { rejection, wait: None }
 }
 
 /// Lets those run that this worker has at hand. Tokio's own `yield_now` also looks after its sockets

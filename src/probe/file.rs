@@ -3,19 +3,19 @@
 use std::fs::File;
 use std::io;
 
-use super::Refusal;
+use super::LocalRejection;
 use crate::header::{self, Header, ReadError};
-use crate::reason::{Reason, ReasonCode};
+use crate::report::{Reason, ReasonCode};
 
 /// Reads the header of the file at `path`.
-pub(super) async fn header_of(path: String) -> Result<Header, Refusal> {
+pub(super) async fn header_of(path: String) -> Result<Header, LocalRejection> {
     let read = tokio::task::spawn_blocking(move || read(&path)).await;
     read.unwrap_or_else(|error| Err(unreadable(&error.to_string())))
 }
 
-fn read(path: &str) -> Result<Header, Refusal> {
+fn read(path: &str) -> Result<Header, LocalRejection> {
     let refuse = |e: io::Error| match e.kind() {
-        io::ErrorKind::NotFound => Refusal::rejected(Reason::new(
+        io::ErrorKind::NotFound => LocalRejection::rejected(Reason::new(
             ReasonCode::NotFound,
             format!("source must be an http or https URL or an existing file: {e}"),
         )),
@@ -28,13 +28,13 @@ fn read(path: &str) -> Result<Header, Refusal> {
     }
     let file = File::open(path).map_err(refuse)?;
     header::from_file(file, metadata.len()).map_err(|error| match error {
-        ReadError::Header(error) => Refusal::of_header(&error),
+        ReadError::Header(error) => LocalRejection::of_header(&error),
         ReadError::Io(error) => unreadable(&error.to_string()),
     })
 }
 
-fn unreadable(why: &str) -> Refusal {
-    Refusal::undetermined(Reason::new(
+fn unreadable(why: &str) -> LocalRejection {
+    LocalRejection::undetermined(Reason::new(
         ReasonCode::UnreadableFile,
         format!("source must be a readable file: {why}"),
     ))

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::probe::{Probe, ProbeOptions, Shared};
-use crate::source::Source;
+use crate::run::Source;
 
 /// Both sides of each border.
 const V4: &[(&str, bool)] = &[
@@ -258,7 +258,7 @@ async fn a_name_with_a_thousand_addresses_costs_a_few_connections() {
         (0..n).map(address).collect()
     };
     let private = || many(999, [10, 0]);
-    // Of loopback too, so that a refusal comes at once.
+    // Of loopback too, so that a rejection comes at once.
     let deaf = |n| many(n, [127, 9]);
     for (name, addresses, says, connections) in [
         ("private", private(), "rejected_local/private_address", 0),

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use hyper::header::{CONTENT_ENCODING, HeaderMap, HeaderName, RETRY_AFTER, TRANSFER_ENCODING};
 
-use super::Refusal;
-use crate::inflate::Coding;
-use crate::reason::{Reason, ReasonCode};
+use super::LocalRejection;
+use crate::net::inflate::Coding;
+use crate::report::{Reason, ReasonCode};
 
 /// How a body is compressed although identity was asked for; an error where it cannot be unpacked.
 /// Chunks are no coding of the image where they come last; before another coding nobody undoes them
 /// (RFC 9112, section 6.1).
-pub(super) fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Refusal> {
+pub(super) fn coding(headers: &HeaderMap) -> Result<Option<Coding>, LocalRejection> {
     let mut content = codings(headers, CONTENT_ENCODING);
     // Some say it here; nothing is meant by it.
     content.retain(|coding| !is_chunked(coding));
@@ -31,13 +31,13 @@ pub(super) fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Refusal> {
     let message =
         format!("body must come as it is, or as gzip or deflate, found it encoded as \"{coding}\"");
     let reason = Reason::new(ReasonCode::EncodedBody, message);
-    Err(Refusal::undetermined(reason.found(coding).required("identity")))
+    Err(LocalRejection::undetermined(reason.found(coding).required("identity")))
 }
 
 /// A body that does not unpack.
-pub(super) fn packed_wrong(error: &std::io::Error) -> Refusal {
+pub(super) fn packed_wrong(error: &std::io::Error) -> LocalRejection {
     let message = format!("compressed body must unpack, found: {error}");
-    Refusal::undetermined(Reason::new(ReasonCode::EncodedBody, message))
+    LocalRejection::undetermined(Reason::new(ReasonCode::EncodedBody, message))
 }
 
 fn codings(headers: &HeaderMap, name: HeaderName) -> Vec<String> {
@@ -55,7 +55,7 @@ fn is_chunked(coding: &str) -> bool {
 
 /// Retry-After in seconds or as a date (RFC 9110, section 10.2.3).
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    crate::retry_after::parse(&text_of(headers, RETRY_AFTER)?, std::time::SystemTime::now())
+    crate::net::retry_after::parse(&text_of(headers, RETRY_AFTER)?, std::time::SystemTime::now())
 }
 
 /// Code and message of an object store's error, as OSS and S3 write them: XML with an `Error` of a

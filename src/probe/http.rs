@@ -26,8 +26,7 @@ use super::ProbeOptions;
 use super::guard::{GuardedResolver, Names};
 use super::range::ByteRange;
 use super::turns::InTurns;
-use crate::error::ConfigError;
-use crate::tls;
+use crate::net::{ConfigError, tls};
 
 /// A client and its connections.
 pub(super) struct Http {

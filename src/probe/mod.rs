@@ -2,18 +2,18 @@
 
 mod answer;
 mod body;
+mod error;
 mod fetch;
 mod file;
 mod guard;
 mod head;
+mod header_progress;
 mod hosts;
 mod http;
 mod range;
 mod redirect;
-mod trouble;
 mod turns;
 mod version;
-mod walk;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,14 +27,12 @@ pub use guard::AddressPolicy;
 pub(crate) use range::{ByteRange, ContentRange};
 pub(crate) use version::{Sameness, Version, VersionBuilder};
 
-use crate::error::ConfigError;
 use crate::header::{Header, HeaderError};
-use crate::limits::Limits;
-use crate::reason::{Reason, ReasonCode};
-use crate::report::{Fetch, Report, Verdict};
-use crate::run::{Run, RunOptions, Stop, drive};
-use crate::source::{Source, http_url, looks_like_url};
-use crate::tls::RootCertificate;
+use crate::net::ConfigError;
+use crate::net::tls::RootCertificate;
+use crate::report::{Fetch, Reason, ReasonCode, Report, Verdict};
+use crate::rules::Limits;
+use crate::run::{Run, RunOptions, Source, Stop, drive, http_url, looks_like_url};
 
 /// Settings of the local stage.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,9 +121,9 @@ impl Probe {
     pub fn check(&self, source: Source) -> impl Future<Output = Report> + Send + use<> {
         let probe = self.clone();
         async move {
-            let sight = probe.look(&source).await;
-            let verdict = sight.refusal.as_ref().map_or(Verdict::Eligible, |r| r.verdict);
-            sight.report(source, verdict)
+            let local = probe.inspect(&source).await;
+            let verdict = local.rejection.as_ref().map_or(Verdict::Eligible, |r| r.verdict);
+            local.report(source, verdict)
         }
     }
 
@@ -144,49 +142,51 @@ impl Probe {
         })
     }
 
-    pub(crate) async fn look(&self, source: &Source) -> Sight {
+    pub(crate) async fn inspect(&self, source: &Source) -> LocalOutcome {
         if let Some(problem) = &source.problem {
-            return Refusal::rejected(Reason::new(ReasonCode::BadInput, problem)).into();
+            return LocalRejection::rejected(Reason::new(ReasonCode::BadInput, problem)).into();
         }
         if self.0.options.local_files && !looks_like_url(&source.text) {
             let judge = |header| self.judge(header, None, None);
             return match source.known_header {
                 Some(header) => judge(header),
-                None => file::header_of(source.text.clone()).await.map_or_else(Sight::from, judge),
+                None => file::header_of(source.text.clone())
+                    .await
+                    .map_or_else(LocalOutcome::from, judge),
             };
         }
         let url = match http_url(&source.text) {
             Ok(url) => url,
-            Err(reason) => return Refusal::rejected(reason).into(),
+            Err(reason) => return LocalRejection::rejected(reason).into(),
         };
         if let Some(header) = source.known_header {
             return self.judge(header, None, None);
         }
         match fetch::fetch(&self.0, url).await {
             (Ok(found), spent) => {
-                let sight = self.judge(found.header, Some(found.version), Some(spent));
-                Sight { origin: found.origin, ..sight }
+                let local = self.judge(found.header, Some(found.version), Some(spent));
+                LocalOutcome { origin: found.origin, ..local }
             }
-            (Err(refusal), spent) => Sight { fetch: Some(spent), ..refusal.into() },
+            (Err(rejection), spent) => LocalOutcome { fetch: Some(spent), ..rejection.into() },
         }
     }
 
     /// Reads the last bytes of an image that is about to be paid for, so that its version is told
     /// by more than its start. What cannot be had is left out. An image that changed since its
     /// header was read is inspected anew.
-    pub(crate) async fn complete_version(&self, sight: &mut Sight) {
-        let (Some(header), Some(version)) = (sight.header, sight.version.take()) else { return };
-        let origin = sight.origin.take().filter(|_| version.end_from().is_some());
-        let (Some(origin), Some(spent)) = (origin, sight.fetch) else {
-            sight.version = Some(version);
+    pub(crate) async fn complete_version(&self, local: &mut LocalOutcome) {
+        let (Some(header), Some(version)) = (local.header, local.version.take()) else { return };
+        let origin = local.origin.take().filter(|_| version.end_from().is_some());
+        let (Some(origin), Some(spent)) = (origin, local.fetch) else {
+            local.version = Some(version);
             return;
         };
         let before = version.clone();
         let (outcome, spent) = fetch::fetch_end(&self.0, origin, (header, version), spent).await;
-        *sight = match outcome {
+        *local = match outcome {
             Ok(found) => self.judge(found.header, Some(found.version), Some(spent)),
-            Err(refusal) if refusal.verdict == Verdict::RejectedLocal => {
-                Sight { fetch: Some(spent), ..refusal.into() }
+            Err(rejection) if rejection.verdict == Verdict::RejectedLocal => {
+                LocalOutcome { fetch: Some(spent), ..rejection.into() }
             }
             // Nothing was learned.
             Err(_) => self.judge(header, Some(before), Some(spent)),
@@ -198,31 +198,31 @@ impl Probe {
         header: Header,
         version: Option<VersionBuilder>,
         fetch: Option<Fetch>,
-    ) -> Sight {
+    ) -> LocalOutcome {
         let broken = self.0.options.limits.check(&header);
-        let refusal = (!broken.is_empty()).then(|| Refusal {
+        let rejection = (!broken.is_empty()).then(|| LocalRejection {
             verdict: Verdict::RejectedLocal,
             reasons: broken.iter().map(Reason::from).collect(),
         });
-        Sight { header: Some(header), version, origin: None, fetch, refusal }
+        LocalOutcome { header: Some(header), version, origin: None, fetch, rejection }
     }
 }
 
 /// What the local stage found out about one source.
-pub(crate) struct Sight {
+pub(crate) struct LocalOutcome {
     pub(crate) header: Option<Header>,
     pub(crate) version: Option<VersionBuilder>,
     /// Where the image lay, redirects followed, if parts of it can be asked for there.
     origin: Option<Url>,
     pub(crate) fetch: Option<Fetch>,
     /// Why no call is worth its money; absent when one is.
-    pub(crate) refusal: Option<Refusal>,
+    pub(crate) rejection: Option<LocalRejection>,
 }
 
-impl Sight {
+impl LocalOutcome {
     /// Of a source that nothing was looked at for.
     pub(crate) fn none() -> Self {
-        Self { header: None, version: None, origin: None, fetch: None, refusal: None }
+        Self { header: None, version: None, origin: None, fetch: None, rejection: None }
     }
 
     /// A report of what was found, with `verdict`.
@@ -231,7 +231,7 @@ impl Sight {
             index: source.index.unwrap_or(0),
             image_id: source.image_id,
             image: self.header,
-            reasons: self.refusal.map(|refusal| refusal.reasons).unwrap_or_default(),
+            reasons: self.rejection.map(|rejection| rejection.reasons).unwrap_or_default(),
             fetch: self.fetch,
             input: source.input,
             ..Report::new(source.text, source.ratio, verdict)
@@ -239,20 +239,20 @@ impl Sight {
     }
 }
 
-impl From<Refusal> for Sight {
-    fn from(refusal: Refusal) -> Self {
-        Self { header: None, version: None, origin: None, fetch: None, refusal: Some(refusal) }
+impl From<LocalRejection> for LocalOutcome {
+    fn from(rejection: LocalRejection) -> Self {
+        Self { header: None, version: None, origin: None, fetch: None, rejection: Some(rejection) }
     }
 }
 
 /// Why no call is made for a source.
 #[derive(Clone, Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct LocalRejection {
     pub(crate) verdict: Verdict,
     pub(crate) reasons: Vec<Reason>,
 }
 
-impl Refusal {
+impl LocalRejection {
     fn rejected(reason: Reason) -> Self {
         Self { verdict: Verdict::RejectedLocal, reasons: vec![reason] }
     }

@@ -5,10 +5,10 @@ use hyper::header::HeaderValue;
 use percent_encoding::{CONTROLS, percent_encode};
 use url::Url;
 
-use super::Refusal;
+use super::LocalRejection;
+use super::error::undetermined;
 use super::head::excerpt;
-use super::trouble::undetermined;
-use crate::reason::ReasonCode;
+use crate::report::ReasonCode;
 
 /// Whether a status is a redirect that a GET follows.
 pub(super) fn is_redirect(status: StatusCode) -> bool {
@@ -25,7 +25,7 @@ pub(super) fn location(value: &HeaderValue) -> String {
 }
 
 /// The URL that an answer from `from` leads to with this Location.
-pub(super) fn target(from: &Url, location: Option<&str>) -> Result<Url, Refusal> {
+pub(super) fn target(from: &Url, location: Option<&str>) -> Result<Url, LocalRejection> {
     let bad = |message: String| undetermined(ReasonCode::BadRedirect, message);
     let location =
         location.ok_or_else(|| bad("a redirect must have a Location, found none".to_owned()))?;

@@ -36,7 +36,7 @@ impl Version {
         // Replicas behind one name often give one file tags of their own.
         match ends {
             (Some(_), Some(_)) => Sameness::Same,
-            (Some(_), None) => Sameness::NeedsEnd,
+            (Some(_), None) => Sameness::NeedsLastBytes,
             (None, _) => Sameness::Another,
         }
     }
@@ -48,7 +48,7 @@ pub(crate) enum Sameness {
     Same,
     Another,
     /// The last bytes decide, if they can be had; else it is another.
-    NeedsEnd,
+    NeedsLastBytes,
 }
 
 /// Collects a version while the bytes pass by. Hashes nothing before someone wants to know.
@@ -174,7 +174,7 @@ mod tests {
             Version { length: Some(9), start: [1; 32], end: Some([2; 32]), etag: tagged("a") };
         let untold = Version { length: None, end: None, etag: None, ..asked.clone() };
         let without_end = Version { end: None, ..asked.clone() };
-        use Sameness::{Another, NeedsEnd, Same};
+        use Sameness::{Another, NeedsLastBytes, Same};
         for (name, asked, now, expected) in [
             ("equal", &asked, asked.clone(), Same),
             ("little is known now", &asked, untold.clone(), Same),
@@ -187,7 +187,7 @@ mod tests {
                 "a replica's tag, no end yet",
                 &asked,
                 Version { etag: tagged("b"), ..without_end.clone() },
-                NeedsEnd,
+                NeedsLastBytes,
             ),
             (
                 "another tag, no end was known",

@@ -1,15 +1,14 @@
 use std::cell::Cell;
 
 use super::*;
-use crate::bbox::BBox;
 use crate::detect::Judgement;
 use crate::ledger::samples::{self, question};
-use crate::ledger::{Disposition, Settlement, spacing};
+use crate::ledger::{CallEnd, CallRecord, spacing};
 use crate::probe::Version;
-use crate::reason::{Reason, ReasonCode};
-use crate::report::Billing;
+use crate::report::{Billing, Reason, ReasonCode};
+use crate::rules::BBox;
 
-#[path = "sqlite_model_tests.rs"]
+#[path = "model_tests.rs"]
 mod model;
 
 thread_local! {
@@ -37,21 +36,21 @@ enum How {
     NotSent,
 }
 
-fn ending(how: How) -> Ending {
+fn outcome(how: How) -> AttemptOutcome {
     let reason = || Reason::new(ReasonCode::BillingUnknown, "lost");
     let corner = BBox::from([1.0, 2.0, 3.0, 4.0]);
-    let (disposition, billing) = match how {
+    let (end, billing) = match how {
         How::Settled => {
             let passed = Judgement::Passed { face: corner, ext: corner };
-            (Disposition::Settled(passed), Billing::certain(1))
+            (CallEnd::Settled(passed), Billing::certain(1))
         }
-        How::Refused => (Disposition::Refused(reason()), Billing::NONE),
-        How::Unknown => (Disposition::Unknown(reason()), Billing::UNKNOWN),
-        How::NotSent => return Ending::not_sent(),
+        How::Refused => (CallEnd::Refused(reason()), Billing::NONE),
+        How::Unknown => (CallEnd::Unknown(reason()), Billing::UNKNOWN),
+        How::NotSent => return AttemptOutcome::not_sent(),
     };
     let pass = br#"{"output":{"check_pass":true,"face_bbox":[1,2,3,4],"ext_bbox":[1,2,3,4]}}"#;
-    Ending {
-        settlement: Settlement { disposition, billing, ..Settlement::not_sent() },
+    AttemptOutcome {
+        record: CallRecord { end, billing, ..CallRecord::not_sent() },
         was_sent: true,
         status: Some(200),
         verdict: "accepted",
@@ -70,7 +69,8 @@ async fn next_slot(books: &Sqlite, number: usize, terms: &Terms) -> Duration {
     for time in [&books.booking, &books.marking] {
         time.0.store(0, Ordering::Relaxed);
     }
-    let Ok(Intent::Send { slot, .. }) = books.intend(&question(number), terms).await else {
+    let Ok(ReserveResult::Reserved { slot, .. }) = books.reserve(&question(number), terms).await
+    else {
         panic!("sent");
     };
     let left = slot.saturating_duration_since(Instant::now());
@@ -122,15 +122,15 @@ fn a_push_back_holds_everyone_and_at_most_a_minute() {
         let folder = tempfile::tempdir().unwrap();
         let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
         for (pause, least, most) in [(3, 2_900, 3_000), (600, 59_000, 60_000)] {
-            let attempt = match books.intend(&question(pause), &terms()).await.unwrap() {
-                Intent::Send { attempt, .. } => attempt,
+            let attempt = match books.reserve(&question(pause), &terms()).await.unwrap() {
+                ReserveResult::Reserved { attempt, .. } => attempt,
                 _ => panic!("sent"),
             };
-            let throttled = Ending {
+            let throttled = AttemptOutcome {
                 push_back: Some(Duration::from_secs(u64::try_from(pause).unwrap())),
-                ..ending(How::Refused)
+                ..outcome(How::Refused)
             };
-            books.end(&attempt, &throttled, &terms()).await.unwrap();
+            books.record(&attempt, &throttled, &terms()).await.unwrap();
             let slot = next_slot(&books, 100 + pause, &terms()).await.as_millis();
             assert!((least..=most).contains(&slot), "{pause}: {slot}");
         }
@@ -143,8 +143,8 @@ fn a_process_that_slept_finds_its_question_gone_and_frees_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.db");
         let sleeper = Sqlite::open(&path, test_clock).await.unwrap();
-        let asked = match sleeper.intend(&question(1), &terms()).await.unwrap() {
-            Intent::Send { attempt, .. } => attempt,
+        let asked = match sleeper.reserve(&question(1), &terms()).await.unwrap() {
+            ReserveResult::Reserved { attempt, .. } => attempt,
             _ => panic!("sent"),
         };
         std::fs::remove_file(file::owners_of(&path).unwrap().join(sleeper.owner_name())).unwrap();
@@ -152,12 +152,12 @@ fn a_process_that_slept_finds_its_question_gone_and_frees_nothing() {
         let other = Sqlite::open(&path, test_clock).await.unwrap();
         let retry_unknown = Some(other.moment().await.unwrap());
         let retrying = Terms { reuse: Reuse { retry_unknown, ..Reuse::default() }, ..terms() };
-        let again = other.intend(&question(1), &retrying).await.unwrap();
-        assert!(matches!(again, Intent::Send { .. }));
+        let again = other.reserve(&question(1), &retrying).await.unwrap();
+        assert!(matches!(again, ReserveResult::Reserved { .. }));
         // The sleeper wakes late: nothing was sent, and the question is the other's now.
-        sleeper.end(&asked, &Ending::not_sent(), &terms()).await.unwrap();
-        let once_more = sleeper.intend(&question(1), &terms()).await.unwrap();
-        assert!(matches!(once_more, Intent::Sending(_)));
+        sleeper.record(&asked, &AttemptOutcome::not_sent(), &terms()).await.unwrap();
+        let once_more = sleeper.reserve(&question(1), &terms()).await.unwrap();
+        assert!(matches!(once_more, ReserveResult::InFlight(_)));
     });
 }
 
@@ -169,11 +169,12 @@ fn a_wrong_guess_about_an_owner_takes_nothing_away() {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("ledger.db");
             let sleeper = Sqlite::open(&path, test_clock).await.unwrap();
-            let Ok(Intent::Send { attempt, .. }) = sleeper.intend(&question(1), &terms()).await
+            let Ok(ReserveResult::Reserved { attempt, .. }) =
+                sleeper.reserve(&question(1), &terms()).await
             else {
                 panic!("sent");
             };
-            sleeper.end(&attempt, &ending(before), &terms()).await.unwrap();
+            sleeper.record(&attempt, &outcome(before), &terms()).await.unwrap();
             advance(1_000_000);
             // Asked anew: for its age, or because someone said so.
             let reuse = Reuse {
@@ -182,24 +183,25 @@ fn a_wrong_guess_about_an_owner_takes_nothing_away() {
                 same_content: false,
             };
             let anew = Terms { reuse, ..terms() };
-            let Ok(Intent::Send { attempt, .. }) = sleeper.intend(&question(1), &anew).await else {
+            let Ok(ReserveResult::Reserved { attempt, .. }) =
+                sleeper.reserve(&question(1), &anew).await
+            else {
                 panic!("sent");
             };
             assert!(sleeper.mark_sending(&attempt).await.unwrap());
             let lock = file::owners_of(&path).unwrap().join(sleeper.owner_name());
             std::fs::remove_file(lock).unwrap();
             let other = Sqlite::open(&path, test_clock).await.unwrap();
-            let known = async || match other.look(&question(1), &Reuse::default()).await {
-                Ok(Look::Known(known)) => known,
+            let known = async || match other.lookup(&question(1), &Reuse::default()).await {
+                Ok(Lookup::Known(known)) => known,
                 _ => panic!("known"),
             };
-            let is_settled =
-                |known: &Settlement| matches!(known.disposition, Disposition::Settled(_));
+            let is_settled = |known: &CallRecord| matches!(known.end, CallEnd::Settled(_));
             // Given up: the verdict before it is given, and what happened since is said.
             let given_up = known().await;
             assert_eq!(is_settled(&given_up), before == How::Settled, "{before:?}");
             assert_eq!(given_up.note.is_some(), before == How::Settled, "{before:?}");
-            sleeper.end(&attempt, &Ending::not_sent(), &terms()).await.unwrap();
+            sleeper.record(&attempt, &AttemptOutcome::not_sent(), &terms()).await.unwrap();
             let after = known().await;
             assert_eq!(is_settled(&after), before == How::Settled, "{before:?}");
             assert_eq!(after.note, None, "{before:?}");
@@ -214,22 +216,23 @@ fn what_was_unknown_stays_so_with_its_own_code_however_whole_its_answer_looks() 
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
-        let passed = ending(How::Settled).raw;
+        let passed = outcome(How::Settled).raw;
         let no_boxes = Some(br#"{"output":{"check_pass":true}}"#.as_slice().into());
         for (number, raw, code) in [
             (1, passed, ReasonCode::BillingUnknown),
             (2, no_boxes, ReasonCode::MalformedAnswer),
             (3, None, ReasonCode::BillingUnknown),
         ] {
-            let Ok(Intent::Send { attempt, .. }) = books.intend(&question(number), &terms()).await
+            let Ok(ReserveResult::Reserved { attempt, .. }) =
+                books.reserve(&question(number), &terms()).await
             else {
                 panic!("sent");
             };
-            let unknown = Ending { raw, ..ending(How::Unknown) };
-            books.end(&attempt, &unknown, &terms()).await.unwrap();
-            match books.look(&question(number), &Reuse::default()).await {
-                Ok(Look::Known(known)) => {
-                    assert!(matches!(known.disposition, Disposition::Unknown(_)), "{known:?}");
+            let unknown = AttemptOutcome { raw, ..outcome(How::Unknown) };
+            books.record(&attempt, &unknown, &terms()).await.unwrap();
+            match books.lookup(&question(number), &Reuse::default()).await {
+                Ok(Lookup::Known(known)) => {
+                    assert!(matches!(known.end, CallEnd::Unknown(_)), "{known:?}");
                     assert_eq!(known.reason().map(|reason| &reason.code), Some(&code), "{number}");
                     assert_eq!(known.billing, Billing::UNKNOWN);
                 }
@@ -244,15 +247,17 @@ fn a_verdict_is_told_again_until_it_is_older_than_it_may_be() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
-        let Ok(Intent::Send { attempt, .. }) = books.intend(&question(1), &terms()).await else {
+        let Ok(ReserveResult::Reserved { attempt, .. }) =
+            books.reserve(&question(1), &terms()).await
+        else {
             panic!("sent");
         };
-        books.end(&attempt, &ending(How::Settled), &terms()).await.unwrap();
+        books.record(&attempt, &outcome(How::Settled), &terms()).await.unwrap();
         let reuse = Reuse { max_age: Some(Duration::from_secs(1)), ..Reuse::default() };
         for (passes, is_known) in [(0, true), (1_000_000, true), (1, false)] {
             advance(passes);
-            let look = books.look(&question(1), &reuse).await.unwrap();
-            assert_eq!(matches!(look, Look::Known(_)), is_known, "{passes} µs later");
+            let look = books.lookup(&question(1), &reuse).await.unwrap();
+            assert_eq!(matches!(look, Lookup::Known(_)), is_known, "{passes} µs later");
         }
     });
 }
@@ -265,14 +270,17 @@ fn a_lock_held_for_too_long_is_an_error_and_no_call() {
         let books = Sqlite::open(&path, test_clock).await.unwrap();
         let other = Sqlite::open(&path, test_clock).await.unwrap();
         let held = other.begin().await.unwrap();
-        match books.intend(&question(1), &terms()).await {
-            Err(LedgerError::Failed { action: "written", why }) => {
+        match books.reserve(&question(1), &terms()).await {
+            Err(LedgerError::Failed { action: LedgerAction::Write, why }) => {
                 assert!(why.contains("locked"), "{why}");
             }
             _ => panic!("an error"),
         }
         drop(held);
-        assert!(matches!(books.intend(&question(1), &terms()).await, Ok(Intent::Send { .. })));
+        assert!(matches!(
+            books.reserve(&question(1), &terms()).await,
+            Ok(ReserveResult::Reserved { .. })
+        ));
     });
 }
 
@@ -299,8 +307,8 @@ fn a_full_or_read_only_disk_is_an_error_and_no_call() {
             // A page may have room for a few rows yet; none of what fits is lost or half-written.
             let mut sent = 0;
             let error = loop {
-                match books.intend(&question(sent), &terms()).await {
-                    Ok(Intent::Send { .. }) => sent += 1,
+                match books.reserve(&question(sent), &terms()).await {
+                    Ok(ReserveResult::Reserved { .. }) => sent += 1,
                     Ok(_) => panic!("sent or an error"),
                     Err(error) => break error,
                 }
@@ -312,7 +320,7 @@ fn a_full_or_read_only_disk_is_an_error_and_no_call() {
                 .await
                 .unwrap();
             assert_eq!(attempts, i64::try_from(sent).unwrap());
-            if let Err(error) = books.intend(&question(sent), &terms()).await {
+            if let Err(error) = books.reserve(&question(sent), &terms()).await {
                 panic!("{says}: not mended: {error}");
             }
         }
@@ -325,7 +333,9 @@ fn what_cannot_be_given_up_is_not_taken_over() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.db");
         let dead = Sqlite::open(&path, test_clock).await.unwrap();
-        let Ok(Intent::Send { attempt, .. }) = dead.intend(&question(1), &terms()).await else {
+        let Ok(ReserveResult::Reserved { attempt, .. }) =
+            dead.reserve(&question(1), &terms()).await
+        else {
             panic!("sent");
         };
         assert!(dead.mark_sending(&attempt).await.unwrap());
@@ -338,19 +348,19 @@ fn what_cannot_be_given_up_is_not_taken_over() {
         };
         run("CREATE TRIGGER fault BEFORE UPDATE ON attempt BEGIN SELECT RAISE(ABORT, 'f'); END")
             .await;
-        let Ok(Intent::Sending(elsewhere)) = other.intend(&question(1), &terms()).await else {
+        let Ok(ReserveResult::InFlight(asking)) = other.reserve(&question(1), &terms()).await else {
             panic!("being sent");
         };
-        assert_eq!(elsewhere.owner, name);
-        assert!(other.is_held(&elsewhere).await.is_err());
+        assert_eq!(asking.owner, name);
+        assert!(other.is_held(&asking).await.is_err());
         assert!(Sqlite::open(&path, test_clock).await.is_err());
         run("DROP TRIGGER fault").await;
-        let Ok(Intent::Sending(elsewhere)) = other.intend(&question(1), &terms()).await else {
+        let Ok(ReserveResult::InFlight(asking)) = other.reserve(&question(1), &terms()).await else {
             panic!("being sent");
         };
-        assert!(!other.is_held(&elsewhere).await.unwrap());
-        let known = other.intend(&question(1), &terms()).await;
-        assert!(matches!(known, Ok(Intent::Known(_))));
+        assert!(!other.is_held(&asking).await.unwrap());
+        let known = other.reserve(&question(1), &terms()).await;
+        assert!(matches!(known, Ok(ReserveResult::Known(_))));
     });
 }
 
@@ -382,25 +392,23 @@ fn what_was_written_is_read_as_it_was() {
             ReasonCode::CheckPassFalse,
             "the service gave no message",
         ));
-        let free = Ending {
-            settlement: Settlement {
-                disposition: Disposition::Settled(refused),
-                ..Settlement::not_sent()
-            },
+        let free = AttemptOutcome {
+            record: CallRecord { end: CallEnd::Settled(refused), ..CallRecord::not_sent() },
             raw: Some(rejected.as_slice().into()),
-            ..ending(How::Settled)
+            ..outcome(How::Settled)
         };
-        for (number, mut written) in [(1, ending(How::Settled)), (2, free)] {
-            written.settlement.request_id = Some(format!("id-{number}"));
+        for (number, mut written) in [(1, outcome(How::Settled)), (2, free)] {
+            written.record.request_id = Some(format!("id-{number}"));
             let asked = Question { version: Some(version.clone()), ..question(number) };
-            let Ok(Intent::Send { attempt, .. }) = books.intend(&asked, &terms()).await else {
+            let Ok(ReserveResult::Reserved { attempt, .. }) = books.reserve(&asked, &terms()).await
+            else {
                 panic!("sent");
             };
-            books.end(&attempt, &written, &terms()).await.unwrap();
+            books.record(&attempt, &written, &terms()).await.unwrap();
             let reader = Sqlite::open_read_only(&path).await.unwrap().unwrap();
-            match reader.look(&asked, &Reuse::default()).await.unwrap() {
-                Look::Known(known) => {
-                    assert_eq!(known, Settlement { recalled: true, ..written.settlement });
+            match reader.lookup(&asked, &Reuse::default()).await.unwrap() {
+                Lookup::Known(known) => {
+                    assert_eq!(known, CallRecord { recalled: true, ..written.record });
                 }
                 _ => panic!("known"),
             }
@@ -412,8 +420,8 @@ fn what_was_written_is_read_as_it_was() {
             ];
             for other in others {
                 let anew = Question { version: Some(other.clone()), ..question(number) };
-                let look = reader.look(&anew, &Reuse::default()).await.unwrap();
-                assert!(matches!(look, Look::Free), "{other:?}");
+                let look = reader.lookup(&anew, &Reuse::default()).await.unwrap();
+                assert!(matches!(look, Lookup::Free), "{other:?}");
             }
         }
         assert!(wall_clock() > NOW.get() - 365 * 86_400_000_000, "microseconds since 1970");
@@ -426,16 +434,18 @@ fn an_answer_that_is_no_longer_understood_keeps_its_bill() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
-        let Ok(Intent::Send { attempt, .. }) = books.intend(&question(1), &terms()).await else {
+        let Ok(ReserveResult::Reserved { attempt, .. }) =
+            books.reserve(&question(1), &terms()).await
+        else {
             panic!("sent");
         };
-        let mut written = ending(How::Settled);
+        let mut written = outcome(How::Settled);
         written.raw = Some(b"<verdict/>".as_slice().into());
-        written.settlement.request_id = Some("id".to_owned());
-        books.end(&attempt, &written, &terms()).await.unwrap();
-        match books.look(&question(1), &Reuse::default()).await.unwrap() {
-            Look::Known(known) => {
-                assert!(matches!(known.disposition, Disposition::Unknown(_)), "{known:?}");
+        written.record.request_id = Some("id".to_owned());
+        books.record(&attempt, &written, &terms()).await.unwrap();
+        match books.lookup(&question(1), &Reuse::default()).await.unwrap() {
+            Lookup::Known(known) => {
+                assert!(matches!(known.end, CallEnd::Unknown(_)), "{known:?}");
                 assert_eq!(
                     (known.billing, known.request_id.as_deref()),
                     (Billing::certain(1), Some("id"))
@@ -452,19 +462,25 @@ fn the_cap_counts_what_is_being_sent_and_what_was_billed() {
         let folder = tempfile::tempdir().unwrap();
         let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
         let capped = Terms { max_calls: Some(2), ..terms() };
-        let intend = async |number| books.intend(&question(number), &capped).await.unwrap();
+        let reserve = async |number| books.reserve(&question(number), &capped).await.unwrap();
         let before = Instant::now();
-        let Intent::Send { attempt: first, mark, slot } = intend(1).await else { panic!("sent") };
+        let ReserveResult::Reserved { attempt: first, mark, slot } = reserve(1).await else {
+            panic!("sent")
+        };
         assert!(mark >= before + AHEAD, "the booking reaches the disk before the mark");
         assert!(slot >= mark + AHEAD, "the mark reaches the disk before the slot");
-        let Intent::Send { attempt: second, .. } = intend(2).await else { panic!("sent") };
-        assert!(matches!(intend(3).await, Intent::CapTaken));
-        books.end(&first, &ending(How::Refused), &capped).await.unwrap();
-        let Intent::Send { attempt: third, .. } = intend(3).await else { panic!("sent") };
-        books.end(&second, &ending(How::Settled), &capped).await.unwrap();
-        assert!(matches!(intend(4).await, Intent::CapTaken));
-        books.end(&third, &ending(How::Unknown), &capped).await.unwrap();
-        assert!(matches!(intend(4).await, Intent::CapReached));
+        let ReserveResult::Reserved { attempt: second, .. } = reserve(2).await else {
+            panic!("sent")
+        };
+        assert!(matches!(reserve(3).await, ReserveResult::CapTaken));
+        books.record(&first, &outcome(How::Refused), &capped).await.unwrap();
+        let ReserveResult::Reserved { attempt: third, .. } = reserve(3).await else {
+            panic!("sent")
+        };
+        books.record(&second, &outcome(How::Settled), &capped).await.unwrap();
+        assert!(matches!(reserve(4).await, ReserveResult::CapTaken));
+        books.record(&third, &outcome(How::Unknown), &capped).await.unwrap();
+        assert!(matches!(reserve(4).await, ReserveResult::CapReached));
     });
 }
 
@@ -478,7 +494,8 @@ fn a_clock_that_went_back_by_a_second_keeps_the_queue() {
             let slow = Terms { spacing: Duration::from_secs(100), ..terms() };
             let mut last = 0;
             for number in [1, 2] {
-                let Ok(Intent::Send { attempt, .. }) = books.intend(&question(number), &slow).await
+                let Ok(ReserveResult::Reserved { attempt, .. }) =
+                    books.reserve(&question(number), &slow).await
                 else {
                     panic!("sent");
                 };

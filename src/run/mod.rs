@@ -1,5 +1,7 @@
 //! Many sources: a stream in, a stream of reports out, and how a run ends early.
 
+mod source;
+
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -11,9 +13,10 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::reason::Reason;
-use crate::report::{Report, Verdict};
-use crate::source::Source;
+pub use source::Source;
+pub(crate) use source::{http_url, looks_like_url};
+
+use crate::report::{Reason, Report, Verdict};
 
 /// Settings of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]

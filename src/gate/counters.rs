@@ -39,7 +39,7 @@ pub struct Activity {
 
 /// The counters behind both.
 #[derive(Default)]
-pub(crate) struct Tally {
+pub(crate) struct Counters {
     calls: AtomicU64,
     images: AtomicU64,
     unknown: AtomicU64,
@@ -64,7 +64,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl Tally {
+impl Counters {
     /// A call wants to leave.
     pub(crate) fn waits(&self) -> Waiting<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);

@@ -3,15 +3,21 @@
 //! People script against this JSON, so fields and codes are added, never renamed. Fields with
 //! nothing to say are left out; `reasons` and `billing` never are.
 
+mod emo;
+mod fields;
+mod reason;
+
 use std::fmt;
 
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::bbox::{AspectRatio, BBox};
-use crate::fields::Fields;
+pub use emo::{EmoInput, EmoParameters, EmoRequest, HandOffError, Mismatch, StyleLevel};
+pub use fields::Fields;
+pub use reason::{Reason, ReasonCode};
+
 use crate::header::Header;
-use crate::reason::Reason;
+use crate::rules::{AspectRatio, BBox};
 
 /// What came of one source.
 ///

@@ -1,8 +1,8 @@
 //! What the calls have cost, as the vendor's bill counts it: by Beijing days.
 
-use super::sql;
-use super::sqlite::{Sqlite, unread};
-use crate::error::LedgerError;
+use super::statements as sql;
+use crate::ledger::LedgerError;
+use crate::ledger::sqlite::{Sqlite, unread};
 
 /// What the calls of some days have cost, per day and in total.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Spend {
 }
 
 impl Sqlite {
-    pub(super) async fn spend(
+    pub(in crate::ledger) async fn spend(
         &self,
         since: Option<i64>,
         until: Option<i64>,
@@ -95,7 +95,7 @@ impl Sqlite {
         Ok(spend)
     }
 
-    pub(super) async fn unknown_calls(&self) -> Result<Vec<UnknownCall>, LedgerError> {
+    pub(in crate::ledger) async fn unknown_calls(&self) -> Result<Vec<UnknownCall>, LedgerError> {
         let rows: Vec<(i64, Option<String>, String, String)> =
             sqlx::query_as(sql::READ_UNKNOWN).fetch_all(&self.reader).await.map_err(unread)?;
         Ok(rows

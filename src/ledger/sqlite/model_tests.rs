@@ -65,7 +65,7 @@ struct Pair {
     processes: Vec<Process>,
     world: World,
     /// The ledger's number of each attempt of the model's.
-    ids: Vec<Booked>,
+    ids: Vec<Reservation>,
 }
 
 impl Pair {
@@ -90,7 +90,7 @@ impl Pair {
     async fn take(&mut self, step: Step) {
         match step {
             Step::Intend { owner, question, retry, stale } => {
-                self.intend(owner, question, retry, stale).await;
+                self.reserve(owner, question, retry, stale).await;
             }
             Step::Mark { owner, question } => {
                 let Hand::Booked(attempt) = self.world.owners[owner].hands[question] else {
@@ -113,10 +113,10 @@ impl Pair {
                     How::Unknown => State::Unknown,
                     How::NotSent => State::NotSent,
                 };
-                self.world.end(attempt, state);
+                self.world.record(attempt, state);
                 self.world.owners[owner].hands[question] = Hand::Empty;
                 let books = &self.processes[owner].books;
-                books.end(&self.ids[attempt], &ending(how), &terms()).await.unwrap();
+                books.record(&self.ids[attempt], &outcome(how), &terms()).await.unwrap();
             }
             Step::Crash { owner } => {
                 let next = start(&self.path).await;
@@ -141,19 +141,19 @@ impl Pair {
             Step::Watch { owner, question } => {
                 let Seen::InFlight(attempt) = self.world.see(owner, question) else { return };
                 let holder = self.world.attempts[attempt].owner;
-                let elsewhere = Elsewhere {
+                let other = OtherAttempt {
                     attempt: self.ids[attempt].id,
                     owner: self.processes[holder].books.owner_name().to_owned(),
                     leaves_in: Duration::ZERO,
                 };
-                let held = self.processes[owner].books.is_held(&elsewhere).await.unwrap();
+                let held = self.processes[owner].books.is_held(&other).await.unwrap();
                 assert_eq!(held, !self.world.owners[holder].seems_gone, "{step:?}");
                 self.take_away(|taken| taken == attempt);
             }
         }
     }
 
-    async fn intend(&mut self, owner: usize, q: usize, retry: bool, stale: bool) {
+    async fn reserve(&mut self, owner: usize, q: usize, retry: bool, stale: bool) {
         let retries = self.world.owners[owner].retries;
         self.world.owners[owner].retries = if retry { retries } else { 0 };
         let seen = match self.world.see(owner, q) {
@@ -170,30 +170,30 @@ impl Pair {
         let mut terms = terms();
         terms.reuse.retry_unknown = retry.then_some(self.processes[owner].began);
         terms.reuse.max_age = stale.then_some(Duration::ZERO);
-        let found = self.processes[owner].books.intend(&question(q), &terms).await.unwrap();
+        let found = self.processes[owner].books.reserve(&question(q), &terms).await.unwrap();
         match (found, seen) {
-            (Intent::Send { attempt, .. }, Seen::Free) => {
+            (ReserveResult::Reserved { attempt, .. }, Seen::Free) => {
                 self.world.owners[owner].hands[q] = Hand::Booked(self.ids.len());
                 self.world.book(owner, q);
                 self.ids.push(attempt);
             }
-            (Intent::Sending(elsewhere), Seen::InFlight(attempt)) => {
-                assert_eq!(elsewhere.attempt, self.ids[attempt].id);
+            (ReserveResult::InFlight(other), Seen::InFlight(attempt)) => {
+                assert_eq!(other.attempt, self.ids[attempt].id);
             }
-            (Intent::Known(known), Seen::Settled(settled)) => {
-                assert!(matches!(known.disposition, Disposition::Settled(_)), "{known:?}");
+            (ReserveResult::Known(known), Seen::Settled(settled)) => {
+                assert!(matches!(known.end, CallEnd::Settled(_)), "{known:?}");
                 let Question { asking, known: last, .. } = self.world.questions[q];
                 let stands = asking.is_some() || last != Known::Settled(settled);
                 assert_eq!(known.note.is_some(), stands, "{known:?}");
             }
-            (Intent::Known(known), Seen::Unknown(_)) => {
-                assert!(matches!(known.disposition, Disposition::Unknown(_)), "{known:?}");
+            (ReserveResult::Known(known), Seen::Unknown(_)) => {
+                assert!(matches!(known.end, CallEnd::Unknown(_)), "{known:?}");
             }
             (found, seen) => {
                 let found = match found {
-                    Intent::Send { .. } => "sent",
-                    Intent::Known(_) => "known",
-                    Intent::Sending(_) => "in flight",
+                    ReserveResult::Reserved { .. } => "sent",
+                    ReserveResult::Known(_) => "known",
+                    ReserveResult::InFlight(_) => "in flight",
                     _ => "something else",
                 };
                 panic!("{found}, but {seen:?} of {:?}", self.world.questions[q]);
@@ -223,22 +223,22 @@ async fn count_along(most: i64, steps: &[(usize, Option<How>)]) {
     let mut used = 0;
     for (number, (process, how)) in steps.iter().enumerate() {
         // Another run's calls are none of this one's.
-        let elsewhere = books[1 - process].intend(&question(1_000 + number), &other).await;
-        assert!(matches!(elsewhere, Ok(Intent::Send { .. })));
+        let other = books[1 - process].reserve(&question(1_000 + number), &other).await;
+        assert!(matches!(other, Ok(ReserveResult::Reserved { .. })));
         let sending = i64::try_from(under_way.len()).unwrap();
-        match books[*process].intend(&question(number), &capped).await.unwrap() {
-            Intent::Send { attempt, .. } => {
+        match books[*process].reserve(&question(number), &capped).await.unwrap() {
+            ReserveResult::Reserved { attempt, .. } => {
                 assert!(used + sending < most, "{used} used and {sending} under way of {most}");
                 under_way.push_back((*process, attempt));
             }
-            Intent::CapReached => assert!(used >= most, "{used} of {most}"),
-            Intent::CapTaken => assert!(used < most && used + sending >= most),
+            ReserveResult::CapReached => assert!(used >= most, "{used} of {most}"),
+            ReserveResult::CapTaken => assert!(used < most && used + sending >= most),
             _ => panic!("a new question"),
         }
         let Some(how) = how else { continue };
         let Some((holder, attempt)) = under_way.pop_front() else { continue };
         assert!(books[holder].mark_sending(&attempt).await.unwrap());
-        books[holder].end(&attempt, &ending(*how), &capped).await.unwrap();
+        books[holder].record(&attempt, &outcome(*how), &capped).await.unwrap();
         used += i64::from(matches!(how, How::Settled | How::Unknown));
     }
 }

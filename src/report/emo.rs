@@ -5,9 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bbox::BBox;
+use crate::net::url_text::without_fragment;
 use crate::report::{Report, Verdict};
-use crate::url_text::without_fragment;
+use crate::rules::BBox;
 
 /// The body of an `emo-v1` request.
 ///

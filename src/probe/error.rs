@@ -7,20 +7,20 @@ use std::time::Duration;
 use hyper::StatusCode;
 use tokio::time::{Instant, timeout};
 
-use super::Refusal;
+use super::LocalRejection;
 use super::guard::PrivateAddress;
 use super::head::excerpt;
-use crate::http_error::{causes, describe, lacks_descriptor};
-use crate::reason::{Reason, ReasonCode};
+use crate::net::http_error::{causes, describe, lacks_descriptor};
+use crate::report::{Reason, ReasonCode};
 
 /// Why one request failed.
-pub(super) enum Trouble {
+pub(super) enum FetchError {
     /// A repeat may help; after `wait`, if the origin said so.
-    Passing { refusal: Refusal, wait: Option<Duration> },
+    Passing { rejection: LocalRejection, wait: Option<Duration> },
     /// It will not.
-    Final(Refusal),
+    Final(LocalRejection),
     /// This process has no file descriptor left: another fetch will give one back.
-    NoDescriptor(Refusal),
+    NoDescriptor(LocalRejection),
     /// The time that the picture had as a whole is over.
     OutOfTime,
 }
@@ -31,16 +31,16 @@ pub(super) async fn within<T>(
     span: Duration,
     end: Option<Instant>,
     work: impl Future<Output = T>,
-    late: impl FnOnce() -> Trouble,
-) -> Result<T, Trouble> {
+    late: impl FnOnce() -> FetchError,
+) -> Result<T, FetchError> {
     let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
     let done = timeout(span.min(left), work).await;
-    done.map_err(|_| if left <= span { Trouble::OutOfTime } else { late() })
+    done.map_err(|_| if left <= span { FetchError::OutOfTime } else { late() })
 }
 
-impl From<Refusal> for Trouble {
-    fn from(refusal: Refusal) -> Self {
-        Self::Final(refusal)
+impl From<LocalRejection> for FetchError {
+    fn from(rejection: LocalRejection) -> Self {
+        Self::Final(rejection)
     }
 }
 
@@ -49,14 +49,14 @@ pub(super) fn refused_by_status(
     status: StatusCode,
     wait: Option<Duration>,
     said: Option<&str>,
-) -> Trouble {
+) -> FetchError {
     let said = said.map(|said| format!(": {said}")).unwrap_or_default();
     if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
         let reason = Reason::new(
             ReasonCode::NotFound,
             format!("server must have the image, found {status}{said}"),
         );
-        return Trouble::Final(Refusal::rejected(reason.found(status.as_u16())));
+        return FetchError::Final(LocalRejection::rejected(reason.found(status.as_u16())));
     }
     let hint = match status {
         StatusCode::FORBIDDEN if said.is_empty() => {
@@ -68,7 +68,7 @@ pub(super) fn refused_by_status(
         ReasonCode::HttpStatus,
         format!("server must answer 200 or 206, found {status}{said}{hint}"),
     );
-    let refusal = Refusal::undetermined(reason.found(status.as_u16()));
+    let rejection = LocalRejection::undetermined(reason.found(status.as_u16()));
     // A server that ends an idle connection may say 408 just when a request is on its way
     // (RFC 9110, section 15.5.9); 421 and 425 ask for another connection, and for a while.
     let may_pass = matches!(
@@ -79,14 +79,14 @@ pub(super) fn refused_by_status(
             | StatusCode::TOO_MANY_REQUESTS
     );
     if status.is_server_error() || may_pass {
-        Trouble::Passing { refusal, wait }
+        FetchError::Passing { rejection, wait }
     } else {
-        Trouble::Final(refusal)
+        FetchError::Final(rejection)
     }
 }
 
 /// A host that asked to be left alone for longer than is waited.
-pub(super) fn busy(patience: Duration, asked: Duration) -> Refusal {
+pub(super) fn busy(patience: Duration, asked: Duration) -> LocalRejection {
     let asked = asked.as_secs();
     undetermined(
         ReasonCode::HttpStatus,
@@ -97,51 +97,51 @@ pub(super) fn busy(patience: Duration, asked: Duration) -> Refusal {
 }
 
 /// A connection that failed or broke off.
-pub(super) fn broken(error: &(dyn Error + 'static)) -> Trouble {
+pub(super) fn broken(error: &(dyn Error + 'static)) -> FetchError {
     if lacks_descriptor(error) {
         let message = format!(
             "this process must have a free file descriptor, found: {}; raise its limit (ulimit -n) \
              or take fewer sources at a time (--concurrency)",
             describe(error)
         );
-        return Trouble::NoDescriptor(undetermined(ReasonCode::Network, message));
+        return FetchError::NoDescriptor(undetermined(ReasonCode::Network, message));
     }
     if let Some(why) = certificate(error) {
         // It will be no better within a second.
         let why = excerpt(&why.to_string());
         let message = format!("server's certificate must hold, found: {why}");
-        return Trouble::Final(undetermined(ReasonCode::Network, message));
+        return FetchError::Final(undetermined(ReasonCode::Network, message));
     }
     let message = format!("server must answer, found: {}", describe(error));
-    Trouble::Passing { refusal: undetermined(ReasonCode::Network, message), wait: None }
+    FetchError::Passing { rejection: undetermined(ReasonCode::Network, message), wait: None }
 }
 
 /// A body that ended before its time.
-pub(super) fn cut_short(expected: u64, found: u64) -> Trouble {
+pub(super) fn cut_short(expected: u64, found: u64) -> FetchError {
     let message = format!("transfer of {expected} bytes must be complete, found {found}");
-    Trouble::Passing { refusal: undetermined(ReasonCode::Network, message), wait: None }
+    FetchError::Passing { rejection: undetermined(ReasonCode::Network, message), wait: None }
 }
 
 /// A request whose answer did not even begin.
-pub(super) fn unanswered(span: Duration) -> Refusal {
+pub(super) fn unanswered(span: Duration) -> LocalRejection {
     undetermined(ReasonCode::Timeout, format!("answer must begin within {span:?}, found nothing"))
 }
 
 /// A body that comes too slowly. It is not repeated: the origin is there, and dawdles.
-pub(super) fn stalled(least: usize, span: Duration, found: usize) -> Trouble {
+pub(super) fn stalled(least: usize, span: Duration, found: usize) -> FetchError {
     let message =
         format!("at least {least} bytes or the rest must arrive within {span:?}, found {found}");
     let reason = Reason::new(ReasonCode::Timeout, message);
-    Trouble::Final(Refusal::undetermined(reason.found(found).required(least)))
+    FetchError::Final(LocalRejection::undetermined(reason.found(found).required(least)))
 }
 
 /// An address that may not be connected to.
-pub(super) fn private(refused: &PrivateAddress) -> Refusal {
-    Refusal::rejected(Reason::new(ReasonCode::PrivateAddress, refused.to_string()))
+pub(super) fn private(refused: &PrivateAddress) -> LocalRejection {
+    LocalRejection::rejected(Reason::new(ReasonCode::PrivateAddress, refused.to_string()))
 }
 
 /// An answer that does not fit what was asked.
-pub(super) fn unusable(what: &str) -> Refusal {
+pub(super) fn unusable(what: &str) -> LocalRejection {
     undetermined(
         ReasonCode::HttpStatus,
         format!("server's answer must fit the request, found {what}"),
@@ -149,8 +149,8 @@ pub(super) fn unusable(what: &str) -> Refusal {
 }
 
 /// Nothing can be said of the picture.
-pub(super) fn undetermined(code: ReasonCode, message: impl Into<String>) -> Refusal {
-    Refusal::undetermined(Reason::new(code, message))
+pub(super) fn undetermined(code: ReasonCode, message: impl Into<String>) -> LocalRejection {
+    LocalRejection::undetermined(Reason::new(code, message))
 }
 
 /// What is wrong with the origin's certificate, if that is what failed.

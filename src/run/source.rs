@@ -2,11 +2,10 @@
 
 use url::Url;
 
-use crate::bbox::AspectRatio;
-use crate::fields::Fields;
 use crate::header::Header;
-use crate::reason::{Reason, ReasonCode};
-use crate::url_text::{printable_text, starts_with_ignore_case};
+use crate::net::url_text::{printable_text, starts_with_ignore_case};
+use crate::report::{Fields, Reason, ReasonCode};
+use crate::rules::AspectRatio;
 
 /// One picture to check.
 #[derive(Clone, Debug, PartialEq)]

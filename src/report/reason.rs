@@ -7,9 +7,8 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::bbox::{AspectRatio, BoxProblem};
 use crate::header::{Format, HeaderError, one_of};
-use crate::limits::Violation;
+use crate::rules::{AspectRatio, BoxProblem, Violation};
 
 /// One reason for a verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

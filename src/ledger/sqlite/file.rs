@@ -9,8 +9,9 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 
-use super::{owner, schema, sql};
-use crate::error::LedgerError;
+use super::owner;
+use crate::ledger::sql::{schema, statements as sql};
+use crate::ledger::{LedgerAction, LedgerError};
 
 /// The pools for reading and for writing.
 pub(super) struct Pools {
@@ -56,7 +57,7 @@ pub(super) async fn open_read_only(path: &Path) -> Result<Option<SqlitePool>, Le
 }
 
 /// The folder of the locks beside the books: the same one whatever links lead to the file, for a
-/// lock that is looked for elsewhere would seem gone.
+/// lock that is looked for other would seem gone.
 pub(super) fn owners_of(path: &Path) -> Result<PathBuf, LedgerError> {
     let real = path.canonicalize().map_err(|e| cannot_open(path, e.to_string()))?;
     let mut name = real.into_os_string();
@@ -105,7 +106,7 @@ async fn connect(
         options
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            // Where fsync stops short of the disk's platter (macOS); elsewhere without effect.
+            // Where fsync stops short of the disk's platter (macOS); other without effect.
             .pragma("fullfsync", "1")
     };
     SqlitePoolOptions::new()
@@ -216,7 +217,7 @@ impl Place {
             };
             let path = self.path.display();
             let why = format!("{path} must stay where it is while it is in use, found {found}");
-            Err(LedgerError::Failed { action: "written", why })
+            Err(LedgerError::Failed { action: LedgerAction::Write, why })
         }
         #[cfg(not(unix))]
         Ok(())

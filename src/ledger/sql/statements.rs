@@ -3,13 +3,14 @@
 //!
 //! Times are microseconds since 1970.
 
-pub(super) const READ_SCHEMA_VERSION: &str = "SELECT version FROM ledger_schema";
-pub(super) const WRITE_SCHEMA_VERSION: &str = "INSERT INTO ledger_schema (version) VALUES ($1)";
+pub(in crate::ledger) const READ_SCHEMA_VERSION: &str = "SELECT version FROM ledger_schema";
+pub(in crate::ledger) const WRITE_SCHEMA_VERSION: &str =
+    "INSERT INTO ledger_schema (version) VALUES ($1)";
 
 /// A question with the attempt that decides: the one in flight, or given up while it was, else the
 /// last that came to something. No row for one that is free. `standing` is the attempt whose verdict
 /// still stands where a later one is unknown.
-pub(super) const READ_QUESTION: &str = "
+pub(in crate::ledger) const READ_QUESTION: &str = "
     SELECT CASE WHEN q.asking IS NULL THEN q.state
                 WHEN a.state IN ('booked', 'sending') THEN a.state ELSE 'unknown' END AS state,
            CASE WHEN q.asking IS NOT NULL AND q.state = 'settled' THEN q.attempt
@@ -21,7 +22,7 @@ pub(super) const READ_QUESTION: &str = "
     WHERE q.identity = $1";
 
 /// One attempt, as it would decide its question.
-pub(super) const READ_ATTEMPT: &str = "
+pub(in crate::ledger) const READ_ATTEMPT: &str = "
     SELECT a.state, CAST(NULL AS BIGINT) AS standing,
            a.id AS attempt, a.source, a.image_length, a.image_start, a.image_end, a.image_etag,
            a.owner, a.slot_us, a.ended_us, a.http_status, a.request_id, a.images, a.certainty,
@@ -30,7 +31,7 @@ pub(super) const READ_ATTEMPT: &str = "
 
 /// The attempt that tells most about an image under whatever URL: a verdict, else one in flight,
 /// else one of unknown bill.
-pub(super) const READ_CONTENT: &str = "
+pub(in crate::ledger) const READ_CONTENT: &str = "
     SELECT a.state, CAST(NULL AS BIGINT) AS standing,
            a.id AS attempt, a.source, a.image_length, a.image_start, a.image_end, a.image_etag,
            a.owner, a.slot_us, a.ended_us, a.http_status, a.request_id, a.images, a.certainty,
@@ -42,26 +43,26 @@ pub(super) const READ_CONTENT: &str = "
 
 /// Of a run's attempts: how many may yet turn out unbilled, and how many were or may have been
 /// billed, whatever came of them.
-pub(super) const READ_CAP: &str = "
+pub(in crate::ledger) const READ_CAP: &str = "
     SELECT COALESCE(SUM(CASE WHEN state IN ('booked', 'sending') THEN 1 ELSE 0 END), 0),
            COALESCE(SUM(CASE WHEN state IN ('booked', 'sending') THEN 0 ELSE 1 END), 0)
     FROM attempt
     WHERE run = $1 AND (state IN ('booked', 'sending') OR images > 0 OR certainty = 'unknown')";
 
-pub(super) const COUNT_SINCE: &str = "SELECT COUNT(*) FROM attempt WHERE id > $1";
+pub(in crate::ledger) const COUNT_SINCE: &str = "SELECT COUNT(*) FROM attempt WHERE id > $1";
 
-pub(super) const READ_PACE: &str = "SELECT next_us FROM pace WHERE account = $1";
-pub(super) const WRITE_PACE: &str = "
+pub(in crate::ledger) const READ_PACE: &str = "SELECT next_us FROM pace WHERE account = $1";
+pub(in crate::ledger) const WRITE_PACE: &str = "
     INSERT INTO pace (account, next_us) VALUES ($1, $2)
     ON CONFLICT (account) DO UPDATE SET next_us = excluded.next_us";
 
-pub(super) const READ_LAST_ATTEMPT: &str = "SELECT COALESCE(MAX(id), 0) FROM attempt";
-pub(super) const WRITE_ATTEMPT: &str = "
+pub(in crate::ledger) const READ_LAST_ATTEMPT: &str = "SELECT COALESCE(MAX(id), 0) FROM attempt";
+pub(in crate::ledger) const WRITE_ATTEMPT: &str = "
     INSERT INTO attempt (id, identity, account, run, owner, source, ratio, model, state, slot_us,
                          image_length, image_start, image_end, image_etag, content)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'booked', $9, $10, $11, $12, $13, $14)";
 /// An attempt that was given up and is now asked over is what the question came to last.
-pub(super) const WRITE_QUESTION: &str = "
+pub(in crate::ledger) const WRITE_QUESTION: &str = "
     INSERT INTO question (identity, state, asking) VALUES ($1, 'free', $2)
     ON CONFLICT (identity) DO UPDATE SET
         standing = CASE WHEN question.asking IS NOT NULL AND question.state = 'settled'
@@ -71,18 +72,18 @@ pub(super) const WRITE_QUESTION: &str = "
         asking = excluded.asking";
 
 /// The last write before a request leaves. It changes nothing where the attempt was taken away.
-pub(super) const MARK_SENDING: &str =
+pub(in crate::ledger) const MARK_SENDING: &str =
     "UPDATE attempt SET state = 'sending' WHERE id = $1 AND state = 'booked'";
 
 /// An attempt's own holder always knows best how it ended, however late it says so.
-pub(super) const END_ATTEMPT: &str = "
+pub(in crate::ledger) const END_ATTEMPT: &str = "
     UPDATE attempt SET state = $2, ended_us = $3, verdict = $4, http_status = $5,
         request_id = $6, images = $7, certainty = $8, answer = $9
     WHERE id = $1";
 /// An attempt that came to something decides its question, if that is still its own: in flight
 /// with it, or given up as unknown and not yet settled by another. An unknown one leaves the
 /// verdict before it standing.
-pub(super) const DECIDE_QUESTION: &str = "
+pub(in crate::ledger) const DECIDE_QUESTION: &str = "
     UPDATE question SET
         standing = CASE WHEN $3 = 'settled' THEN NULL
                         WHEN asking = $2 AND state = 'settled' THEN attempt
@@ -91,7 +92,7 @@ pub(super) const DECIDE_QUESTION: &str = "
         asking = CASE WHEN asking = $2 THEN NULL ELSE asking END
     WHERE identity = $1 AND (asking = $2 OR (attempt = $2 AND state = 'unknown'))";
 /// One that came to nothing leaves its question as it was before, given up meanwhile or not.
-pub(super) const RELEASE_QUESTION: &str = "
+pub(in crate::ledger) const RELEASE_QUESTION: &str = "
     UPDATE question SET
         state = CASE WHEN asking = $2 THEN state
                      WHEN standing IS NULL THEN 'free' ELSE 'settled' END,
@@ -103,22 +104,22 @@ pub(super) const RELEASE_QUESTION: &str = "
 /// Gives up an attempt whose owner is gone and that may have left. Its question says so by itself,
 /// and keeps what it came to before: the attempt's holder may yet come back and say that it came to
 /// nothing.
-pub(super) const ABANDON_SENDING: &str = "
+pub(in crate::ledger) const ABANDON_SENDING: &str = "
     UPDATE attempt SET state = 'unknown', verdict = 'unknown', certainty = 'unknown', ended_us = $2
     WHERE id = $1 AND state = 'sending'";
 /// Takes away an attempt whose owner is gone and that cannot have left: whoever holds it must turn
 /// it from booked to sending first, and now cannot.
-pub(super) const ABANDON_BOOKED: &str = "
+pub(in crate::ledger) const ABANDON_BOOKED: &str = "
     UPDATE attempt SET state = 'not_sent', verdict = 'not_sent', certainty = 'none', ended_us = $2
     WHERE id = $1 AND state = 'booked'";
-pub(super) const READ_IN_FLIGHT: &str =
+pub(in crate::ledger) const READ_IN_FLIGHT: &str =
     "SELECT id, owner FROM attempt WHERE state IN ('booked', 'sending')";
-pub(super) const READ_IDENTITY: &str = "SELECT identity FROM attempt WHERE id = $1";
+pub(in crate::ledger) const READ_IDENTITY: &str = "SELECT identity FROM attempt WHERE id = $1";
 
 /// Sums by Beijing day (UTC+8) and by what came of an attempt. What has ended is summed up as it
 /// ends; to it comes what may have left and has not ended. What was not sent cost nothing and is
 /// left out.
-pub(super) const READ_SPEND: &str = "
+pub(in crate::ledger) const READ_SPEND: &str = "
     SELECT day, verdict, certainty, calls, images, billed FROM day_sum
     WHERE day >= $1 AND day <= $2 AND calls > 0
     UNION ALL
@@ -126,6 +127,6 @@ pub(super) const READ_SPEND: &str = "
     WHERE state IN ('booked', 'sending') AND state = 'sending'
         AND (slot_us + 28800000000) / 86400000000 BETWEEN $1 AND $2
     ORDER BY 1";
-pub(super) const READ_UNKNOWN: &str = "
+pub(in crate::ledger) const READ_UNKNOWN: &str = "
     SELECT slot_us, request_id, source, state FROM attempt
     WHERE certainty = 'unknown' OR state = 'sending' ORDER BY id";

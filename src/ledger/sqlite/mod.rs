@@ -4,6 +4,9 @@
 //! and whose commit is checked: a statement with RETURNING in autocommit would swallow the
 //! commit's error. WAL with synchronous=FULL: a commit that returned survives power loss.
 
+mod file;
+mod owner;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,18 +17,20 @@ use sqlx::Transaction;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use tokio::time::Instant;
 
-use super::file::{self, Place, Pools, said};
-use super::owner::{self, Owner};
+use file::{Place, Pools, said};
+use owner::Owner;
+
 use super::quota::{Pace, micros};
-use super::rows::{self, Row};
+use super::sql::rows::{Row, State, name_of};
+use super::sql::statements as sql;
 use super::{
-    Booked, Content, Elsewhere, Ending, Intent, Look, Moment, Question, Reuse, Terms, micros_of,
-    sql,
+    AttemptOutcome, Content, Lookup, Moment, OtherAttempt, Question, Reservation, ReserveResult,
+    Reuse, Terms, micros_of,
 };
-use crate::error::LedgerError;
+use crate::ledger::{LedgerAction, LedgerError};
 
 pub(super) struct Sqlite {
-    pub(super) reader: SqlitePool,
+    pub(in crate::ledger) reader: SqlitePool,
     writer: SqlitePool,
     /// Absent when the books are only read.
     owner: Option<Owner>,
@@ -115,24 +120,24 @@ impl Sqlite {
         Ok(Moment { time: self.now(), attempt })
     }
 
-    pub(super) async fn look(
+    pub(super) async fn lookup(
         &self,
         question: &Question,
         reuse: &Reuse,
-    ) -> Result<Look, LedgerError> {
+    ) -> Result<Lookup, LedgerError> {
         self.place.check()?;
         let mut connection = self.reader.acquire().await.map_err(unread)?;
-        self.look_on(&mut connection, question, reuse).await
+        self.lookup_on(&mut connection, question, reuse).await
     }
 
-    async fn look_on(
+    async fn lookup_on(
         &self,
         connection: &mut SqliteConnection,
         question: &Question,
         reuse: &Reuse,
-    ) -> Result<Look, LedgerError> {
+    ) -> Result<Lookup, LedgerError> {
         let now = self.now();
-        let mut look = Look::Free;
+        let mut look = Lookup::Free;
         let row: Option<Row> = sqlx::query_as(sql::READ_QUESTION)
             .bind(question.identity.to_string())
             .fetch_optional(&mut *connection)
@@ -141,42 +146,42 @@ impl Sqlite {
         if let Some(row) = row {
             let standing = row.standing();
             look = row.judge(question, reuse, now);
-            if let (Look::Known(_), Some(attempt)) = (&look, standing) {
+            if let (Lookup::Known(_), Some(attempt)) = (&look, standing) {
                 let row: Option<Row> = sqlx::query_as(sql::READ_ATTEMPT)
                     .bind(attempt)
                     .fetch_optional(&mut *connection)
                     .await
                     .map_err(unread)?;
                 match row.map(|row| row.judge_verdict(question)) {
-                    Some(Look::Known(known)) => look = Look::Known(known.before_a_lost_call()),
-                    Some(Look::NeedsEnd) => look = Look::NeedsEnd,
+                    Some(Lookup::Known(known)) => look = Lookup::Known(known.before_a_lost_call()),
+                    Some(Lookup::NeedsLastBytes) => look = Lookup::NeedsLastBytes,
                     _ => {}
                 }
             }
         }
         let content = question.content.filter(|_| reuse.same_content);
-        if let (Look::Free, Some(content)) = (&look, content) {
+        if let (Lookup::Free, Some(content)) = (&look, content) {
             let row: Option<Row> = sqlx::query_as(sql::READ_CONTENT)
                 .bind(content.as_bytes())
                 .fetch_optional(connection)
                 .await
                 .map_err(unread)?;
-            look = row.map_or(Look::Free, |row| row.judge_content(question, reuse, now));
+            look = row.map_or(Lookup::Free, |row| row.judge_content(question, reuse, now));
         }
         Ok(look)
     }
 
-    pub(super) async fn intend(
+    pub(super) async fn reserve(
         &self,
         question: &Question,
         terms: &Terms,
-    ) -> Result<Intent, LedgerError> {
+    ) -> Result<ReserveResult, LedgerError> {
         let mut books = self.begin().await?;
-        match self.look_on(&mut books, question, &terms.reuse).await? {
-            Look::Known(settlement) => return Ok(Intent::Known(settlement)),
-            Look::Sending(elsewhere) => return Ok(Intent::Sending(elsewhere)),
-            Look::NeedsEnd => return Ok(Intent::NeedsEnd),
-            Look::Free => {}
+        match self.lookup_on(&mut books, question, &terms.reuse).await? {
+            Lookup::Known(record) => return Ok(ReserveResult::Known(record)),
+            Lookup::InFlight(other) => return Ok(ReserveResult::InFlight(other)),
+            Lookup::NeedsLastBytes => return Ok(ReserveResult::NeedsLastBytes),
+            Lookup::Free => {}
         }
         let last: i64 = sqlx::query_scalar(sql::READ_LAST_ATTEMPT)
             .fetch_one(&mut *books)
@@ -230,11 +235,15 @@ impl Sqlite {
         // From here on the monotonic clock counts, whatever happens to the other.
         let wait = Duration::from_micros(u64::try_from(slot.saturating_sub(now)).unwrap_or(0));
         let slot = here + wait;
-        let attempt = Booked { identity: question.identity, id };
-        Ok(Intent::Send { attempt, mark: slot.checked_sub(marking).unwrap_or(here), slot })
+        let attempt = Reservation { identity: question.identity, id };
+        Ok(ReserveResult::Reserved {
+            attempt,
+            mark: slot.checked_sub(marking).unwrap_or(here),
+            slot,
+        })
     }
 
-    pub(super) async fn mark_sending(&self, attempt: &Booked) -> Result<bool, LedgerError> {
+    pub(super) async fn mark_sending(&self, attempt: &Reservation) -> Result<bool, LedgerError> {
         let here = Instant::now();
         let mut books = self.begin().await?;
         let changed = sqlx::query(sql::MARK_SENDING)
@@ -254,7 +263,7 @@ impl Sqlite {
         books: &mut SqliteConnection,
         terms: &Terms,
         last: i64,
-    ) -> Result<Option<Intent>, LedgerError> {
+    ) -> Result<Option<ReserveResult>, LedgerError> {
         let Some(most) = terms.max_calls else { return Ok(None) };
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         // To count a run takes the longer the longer it is. While its cap is far off it is enough
@@ -278,8 +287,8 @@ impl Sqlite {
         let taken = used.saturating_add(sending);
         self.counted().insert(terms.run.clone(), Counted { taken, last });
         Ok(match () {
-            () if used >= most => Some(Intent::CapReached),
-            () if taken >= most => Some(Intent::CapTaken),
+            () if used >= most => Some(ReserveResult::CapReached),
+            () if taken >= most => Some(ReserveResult::CapTaken),
             () => None,
         })
     }
@@ -288,38 +297,39 @@ impl Sqlite {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) async fn end(
+    pub(super) async fn record(
         &self,
-        attempt: &Booked,
-        ending: &Ending,
+        attempt: &Reservation,
+        outcome: &AttemptOutcome,
         terms: &Terms,
     ) -> Result<(), LedgerError> {
-        let settlement = &ending.settlement;
-        let state = rows::state_of(ending);
+        let record = &outcome.record;
+        let state = State::of(outcome);
         let now = self.now();
         let mut books = self.begin().await?;
         sqlx::query(sql::END_ATTEMPT)
             .bind(attempt.id)
-            .bind(state)
+            .bind(state.as_str())
             .bind(now)
-            .bind(ending.verdict)
-            .bind(ending.status.map(i64::from))
-            .bind(&settlement.request_id)
-            .bind(i64::try_from(settlement.billing.images).unwrap_or(i64::MAX))
-            .bind(rows::name_of(settlement.billing.certainty))
-            .bind(ending.raw.as_deref())
+            .bind(outcome.verdict)
+            .bind(outcome.status.map(i64::from))
+            .bind(&record.request_id)
+            .bind(i64::try_from(record.billing.images).unwrap_or(i64::MAX))
+            .bind(name_of(record.billing.certainty))
+            .bind(outcome.raw.as_deref())
             .execute(&mut *books)
             .await
             .map_err(unwritten)?;
         let identity = attempt.identity.to_string();
         let question = match state {
-            "settled" | "unknown" => {
-                sqlx::query(sql::DECIDE_QUESTION).bind(identity).bind(attempt.id).bind(state)
-            }
+            State::Settled | State::Unknown => sqlx::query(sql::DECIDE_QUESTION)
+                .bind(identity)
+                .bind(attempt.id)
+                .bind(state.as_str()),
             _ => sqlx::query(sql::RELEASE_QUESTION).bind(identity).bind(attempt.id),
         };
         question.execute(&mut *books).await.map_err(unwritten)?;
-        if let Some(pause) = ending.push_back {
+        if let Some(pause) = outcome.push_back {
             let mut held = read_pace(&mut books, terms).await?;
             held.push_back(now, pause);
             write_pace(&mut books, terms, held).await?;
@@ -327,17 +337,19 @@ impl Sqlite {
         books.commit().await.map_err(unwritten)
     }
 
-    pub(super) async fn is_held(&self, elsewhere: &Elsewhere) -> Result<bool, LedgerError> {
-        if !self.is_gone(&elsewhere.owner)? {
+    pub(super) async fn is_held(&self, other: &OtherAttempt) -> Result<bool, LedgerError> {
+        if !self.is_gone(&other.owner)? {
             return Ok(true);
         }
-        self.take_away(elsewhere.attempt).await?;
+        self.take_away(other.attempt).await?;
         Ok(false)
     }
 
     fn is_gone(&self, owner: &str) -> Result<bool, LedgerError> {
-        owner::is_gone(&self.owners, owner)
-            .map_err(|e| LedgerError::Failed { action: "read", why: format!("owner's lock: {e}") })
+        owner::is_gone(&self.owners, owner).map_err(|e| LedgerError::Failed {
+            action: LedgerAction::Read,
+            why: format!("owner's lock: {e}"),
+        })
     }
 
     /// What processes left behind that ended without a word: see [`take_away`](Self::take_away).
@@ -351,7 +363,7 @@ impl Sqlite {
         }
         // Only now: who looks for an owner's file and finds none takes that owner for gone.
         owner::clear(&self.owners)
-            .map_err(|e| LedgerError::Failed { action: "written", why: e.to_string() })
+            .map_err(|e| LedgerError::Failed { action: LedgerAction::Write, why: e.to_string() })
     }
 
     /// Takes an attempt away from an owner that is gone: a booked one was not sent, and its question
@@ -418,12 +430,12 @@ pub(super) fn wall_clock() -> i64 {
     micros_of(SystemTime::now())
 }
 
-pub(super) fn unread(error: sqlx::Error) -> LedgerError {
-    LedgerError::Failed { action: "read", why: said(&error) }
+pub(in crate::ledger) fn unread(error: sqlx::Error) -> LedgerError {
+    LedgerError::Failed { action: LedgerAction::Read, why: said(&error) }
 }
 
 fn unwritten(error: sqlx::Error) -> LedgerError {
-    LedgerError::Failed { action: "written", why: said(&error) }
+    LedgerError::Failed { action: LedgerAction::Write, why: said(&error) }
 }
 
 /// What a write before a call is given to reach the disk, at least.
@@ -440,5 +452,4 @@ const CLOCKS_AGREE: Duration = Duration::from_secs(1);
 const COUNT_AGAIN: i64 = 10_000;
 
 #[cfg(test)]
-#[path = "sqlite_tests.rs"]
 mod tests;

@@ -2,10 +2,10 @@
 //! and PostgreSQL share, but for the type BLOB, which is BYTEA there, and the triggers' language.
 
 /// The schema's version that this program writes.
-pub(super) const VERSION: i64 = 2;
+pub(in crate::ledger) const VERSION: i64 = 2;
 
 /// Makes the schema of this [`VERSION`], statement by statement.
-pub(super) const TABLES: [&str; 5] = [
+pub(in crate::ledger) const TABLES: [&str; 5] = [
     "CREATE TABLE ledger_schema (version BIGINT NOT NULL)",
     QUESTION,
     ATTEMPT,
@@ -14,7 +14,7 @@ pub(super) const TABLES: [&str; 5] = [
 ];
 
 /// Comes after the tables.
-pub(super) const INDEXES_AND_TRIGGERS: [&str; 7] = [
+pub(in crate::ledger) const INDEXES_AND_TRIGGERS: [&str; 7] = [
     // What a run's cap counts.
     "CREATE INDEX attempt_of_run ON attempt (run, state)
         WHERE state IN ('booked', 'sending') OR images > 0 OR certainty = 'unknown'",
@@ -60,7 +60,7 @@ pub(super) const INDEXES_AND_TRIGGERS: [&str; 7] = [
 ///
 /// Version 1 wrote `sending` when it booked: such an attempt may have left. It kept what was asked
 /// about beside the question, and digests in hexadecimal.
-pub(super) const FROM_1: [&str; 9] = [
+pub(in crate::ledger) const FROM_1: [&str; 9] = [
     "ALTER TABLE question RENAME TO question_1",
     "ALTER TABLE attempt RENAME TO attempt_1",
     QUESTION,
@@ -88,7 +88,7 @@ pub(super) const FROM_1: [&str; 9] = [
 ];
 
 /// Drops what [`FROM_1`] has read, its indexes with it.
-pub(super) const DROP_1: [&str; 2] = ["DROP TABLE question_1", "DROP TABLE attempt_1"];
+pub(in crate::ledger) const DROP_1: [&str; 2] = ["DROP TABLE question_1", "DROP TABLE attempt_1"];
 
 // `state` and `attempt` are what the question came to last. `asking` is the attempt in flight, if
 // there is one: one that comes to nothing leaves what was known before. `standing` is the attempt

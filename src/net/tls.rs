@@ -8,7 +8,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::CertificateDer;
 use rustls_platform_verifier::Verifier;
 
-use crate::error::ConfigError;
+use crate::net::ConfigError;
 
 /// The certificate of a certification authority, to be trusted beside the platform's: a company's
 /// own, say.

@@ -5,7 +5,7 @@ use super::version::VersionBuilder;
 use crate::header::{Header, HeaderError, HeaderReader, Shortcut, Step};
 
 /// The way through one picture's header.
-pub(super) struct Walk {
+pub(super) struct HeaderProgress {
     reader: HeaderReader,
     pub(super) version: VersionBuilder,
     next_length: u64,
@@ -19,7 +19,7 @@ pub(super) struct Walk {
     known: Option<Header>,
 }
 
-impl Walk {
+impl HeaderProgress {
     pub(super) fn new() -> Self {
         Self {
             reader: HeaderReader::new(),
@@ -118,7 +118,7 @@ impl Walk {
         }
     }
 
-    /// Takes the part behind a jump. If the landing is bad, the walk goes on from where it was.
+    /// Takes the part behind a jump. If the landing is bad, the progress goes on from where it was.
     pub(super) fn land(&mut self, jump: Shortcut, landing: &[u8]) {
         if self.reader.land(jump.at, landing) {
             let length = u64::try_from(landing.len()).unwrap_or(u64::MAX);

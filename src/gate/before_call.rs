@@ -1,0 +1,130 @@
+//! What comes before a call and costs nothing: the local stage, then what the ledger knows. The gate
+//! and its dry run share it.
+
+use crate::detect::Service;
+use crate::ledger::{
+    CallEnd, CallRecord, Content, Identity, Ledger, LedgerError, Lookup, Question, Reuse,
+};
+use crate::net::url_text::printable_text;
+use crate::probe::{LocalOutcome, Probe, VersionBuilder};
+use crate::report::{Report, Verdict};
+use crate::run::Source;
+
+use super::call::verdict_of;
+
+/// All that is needed to say whether a source needs a call.
+#[derive(Clone)]
+pub(super) struct BeforeCall {
+    pub(super) probe: Probe,
+    pub(super) ledger: Ledger,
+    pub(super) service: Service,
+    pub(super) reuse: Reuse,
+}
+
+/// A source that passed the local stage, and the question it asks.
+pub(super) struct Inquiry {
+    pub(super) source: Source,
+    pub(super) local: LocalOutcome,
+    pub(super) question: Question,
+}
+
+/// How far a source has come.
+pub(super) enum Progress {
+    /// It has its report, for free.
+    Done(Report),
+    /// It may need a call.
+    Open(Inquiry),
+    /// The ledger cannot say.
+    LedgerFailed(Inquiry, LedgerError),
+}
+
+impl BeforeCall {
+    /// The local stage.
+    pub(super) async fn inspect(&self, source: Source) -> Progress {
+        let local = self.probe.inspect(&source).await;
+        if let Some(rejection) = &local.rejection {
+            let verdict = rejection.verdict;
+            return Progress::Done(local.report(source, verdict));
+        }
+        let question = self.question(&source, &local);
+        Progress::Open(Inquiry { source, local, question })
+    }
+
+    /// What the ledger knows. Of an image that is about to be paid for the last bytes are read first;
+    /// where its question `is_being_asked` already, they are not.
+    pub(super) async fn look_up(
+        &self,
+        mut inquiry: Inquiry,
+        is_being_asked: impl Fn(Identity) -> bool,
+    ) -> Progress {
+        loop {
+            let question = &inquiry.question;
+            let needs_last_bytes = match self.ledger.lookup(question, &self.reuse).await {
+                Ok(Lookup::Known(record)) => {
+                    return Progress::Done(inquiry.report_of(&record, true));
+                }
+                Ok(Lookup::NeedsLastBytes) => true,
+                Ok(Lookup::Free | Lookup::InFlight(_)) => !is_being_asked(question.identity),
+                Err(error) => return Progress::LedgerFailed(inquiry, error),
+            };
+            if !needs_last_bytes || question.version_is_final {
+                return Progress::Open(inquiry);
+            }
+            self.probe.complete_version(&mut inquiry.local).await;
+            if let Some(rejection) = &inquiry.local.rejection {
+                let verdict = rejection.verdict;
+                return Progress::Done(inquiry.local.report(inquiry.source, verdict));
+            }
+            // All was read that could be.
+            let question = self.question(&inquiry.source, &inquiry.local);
+            inquiry.question = Question { version_is_final: true, ..question };
+        }
+    }
+
+    /// The question that a source asks.
+    fn question(&self, source: &Source, local: &LocalOutcome) -> Question {
+        let service = &self.service;
+        let endpoint = service.endpoint.as_str();
+        let version = local.version.as_ref().map(VersionBuilder::build);
+        let content = local.header.as_ref().zip(version.as_ref()).and_then(|(header, version)| {
+            Content::of(header, version, endpoint, &service.model, source.ratio)
+        });
+        Question {
+            identity: Identity::of(source, endpoint, &service.model),
+            version_is_final: version.as_ref().is_none_or(|version| version.end.is_some()),
+            version,
+            content,
+            source: printable_text(&source.text),
+            ratio: source.ratio,
+            detector: service.detector,
+            model: service.model.clone(),
+        }
+    }
+}
+
+impl Inquiry {
+    /// The report of a source whose question has this answer.
+    pub(super) fn report_of(self, record: &CallRecord, from_ledger: bool) -> Report {
+        let Self { source, local, question } = self;
+        let (verdict, reasons) = match &record.end {
+            CallEnd::Settled(judgement) => {
+                verdict_of(judgement, source.ratio, local.header.as_ref())
+            }
+            _ => (Verdict::Failed, record.reason().cloned().into_iter().collect()),
+        };
+        let mut report = local.report(source, verdict);
+        report.reasons = reasons;
+        report.reasons.extend(record.note.as_deref().cloned());
+        report.model = Some(question.model);
+        report.same_as = record.same_as.as_deref().map(str::to_owned);
+        report.billing = record.billing;
+        report.request_id.clone_from(&record.request_id);
+        report.from_ledger = from_ledger;
+        report
+    }
+}
+
+/// The report of a source that nothing was done for.
+pub(super) fn report_without_call(source: Source, verdict: Verdict) -> Report {
+    LocalOutcome::none().report(source, verdict)
+}

@@ -1,0 +1,191 @@
+//! How a gate is set up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+
+use super::before_call::BeforeCall;
+use super::call::Caller;
+use super::single_flight::SingleFlight;
+use super::{Gate, GateError, Preflight};
+use crate::detect::{ApiKey, DetectOptions, PaidClient};
+use crate::ledger::{Ledger, Reuse, Terms, spacing};
+use crate::net::ConfigError;
+use crate::probe::{Probe, ProbeOptions};
+
+/// Settings of a gate.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct PreflightBuilder {
+    key: ApiKey,
+    detect: DetectOptions,
+    calls_per_second: f64,
+    account: Option<String>,
+    ledger: Ledger,
+    run: Option<String>,
+    max_calls: Option<u64>,
+    max_age: Option<Duration>,
+    retry_unknown: bool,
+    same_content: bool,
+    probe: ProbeOptions,
+}
+
+impl PreflightBuilder {
+    pub(super) fn new(key: ApiKey) -> Self {
+        let detect = DetectOptions::default();
+        Self {
+            key,
+            calls_per_second: detect.detector.calls_per_second,
+            detect,
+            account: None,
+            ledger: Ledger::in_memory(),
+            run: None,
+            max_calls: None,
+            max_age: None,
+            retry_unknown: false,
+            same_content: false,
+            probe: ProbeOptions::default(),
+        }
+    }
+
+    /// The service's base URL; the call goes to `services/aigc/image2video/face-detect` below it.
+    /// `http` only on loopback. Default `https://dashscope.aliyuncs.com/api/v1`.
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.detect.base_url = url.into();
+        self
+    }
+
+    /// The model's name; a dedicated deployment has its own. Default `emo-detect-v1`.
+    pub fn model(mut self, name: impl Into<String>) -> Self {
+        self.detect.model = name.into();
+        self
+    }
+
+    /// The workspace's id, sent as `X-DashScope-WorkSpace`. Default none.
+    pub fn workspace(mut self, id: impl Into<String>) -> Self {
+        self.detect.workspace = Some(id.into());
+        self
+    }
+
+    /// The longest a paid call may take, its answer's body included: above 0 s, at most a day.
+    /// Default 60 s.
+    pub fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.detect.timeout = timeout;
+        self
+    }
+
+    /// The most paid calls in any second, from 0.0001 to 1,000. Default 5, the account's quota.
+    pub fn calls_per_second(mut self, rate: f64) -> Self {
+        self.calls_per_second = rate;
+        self
+    }
+
+    /// Whose quota the calls count against: gates on one ledger and account share their pace.
+    /// Default a digest of the key.
+    pub fn account(mut self, name: impl Into<String>) -> Self {
+        self.account = Some(name.into());
+        self
+    }
+
+    /// Where the books are kept. Default [`Ledger::in_memory`].
+    pub fn ledger(mut self, ledger: Ledger) -> Self {
+        self.ledger = ledger;
+        self
+    }
+
+    /// The most calls that may be billed, over all gates of the same [`run_id`](Self::run_id) on
+    /// one ledger. Calls under way and those of unknown bill count. Default none.
+    pub fn max_calls(mut self, most: u64) -> Self {
+        self.max_calls = Some(most);
+        self
+    }
+
+    /// Which run the cap counts for. Default a fresh one for each gate.
+    pub fn run_id(mut self, id: impl Into<String>) -> Self {
+        self.run = Some(id.into());
+        self
+    }
+
+    /// Verdicts in the ledger older than this are not reused. Default: any age is.
+    pub fn ledger_max_age(mut self, most: Duration) -> Self {
+        self.max_age = Some(most);
+        self
+    }
+
+    /// Ask again, once, what was of unknown bill before this gate was built: **this may pay
+    /// twice**. Default off.
+    pub fn retry_unknown(mut self, retry: bool) -> Self {
+        self.retry_unknown = retry;
+        self
+    }
+
+    /// An image that the ledger knows under another URL is not asked about again: the report has
+    /// that one's verdict and, in [`Report::same_as`], its source. Two images are the same when
+    /// length, first and last 1,024 bytes, format and sides are: **a sample of the bytes is
+    /// trusted**. Default off.
+    pub fn same_content(mut self, same: bool) -> Self {
+        self.same_content = same;
+        self
+    }
+
+    /// Settings of the local stage, without [local files](ProbeOptions::local_files).
+    pub fn probe(mut self, options: ProbeOptions) -> Self {
+        self.probe = options;
+        self
+    }
+
+    /// The gate. Sends nothing yet: dropping the future is harmless.
+    ///
+    /// # Errors
+    /// [`GateError::Config`] when a setting is out of its range or the ledger is open for reading
+    /// only; [`GateError::Ledger`] when unknown calls are to be retried and it cannot be read.
+    pub async fn build(self) -> Result<Preflight, GateError> {
+        let rate = self.calls_per_second;
+        if !(LEAST_CALLS_PER_SECOND..=MOST_CALLS_PER_SECOND).contains(&rate) {
+            return Err(ConfigError::Option(format!(
+                "calls per second must be from {LEAST_CALLS_PER_SECOND} to {MOST_CALLS_PER_SECOND}, \
+                 found {rate}"
+            ))
+            .into());
+        }
+        if self.probe.local_files {
+            let message = "local files must be for a probe only: the service takes URLs";
+            return Err(ConfigError::Option(message.to_owned()).into());
+        }
+        if self.ledger.is_read_only() {
+            let message =
+                "a gate's ledger must be open for writing, found one that is open for reading only";
+            return Err(ConfigError::Option(message.to_owned()).into());
+        }
+        let call_timeout = self.detect.timeout;
+        let retry_unknown = match self.retry_unknown {
+            true => Some(self.ledger.moment().await?),
+            false => None,
+        };
+        let terms = Terms {
+            account: self.account.unwrap_or_else(|| self.key.digest()),
+            spacing: spacing(rate),
+            run: self.run.unwrap_or_else(|| format!("{:016x}", fastrand::u64(..))),
+            max_calls: self.max_calls,
+            reuse: Reuse { max_age: self.max_age, retry_unknown, same_content: self.same_content },
+        };
+        let paid = PaidClient::new(&self.key, self.detect)?;
+        let before_call = BeforeCall {
+            probe: Probe::new(self.probe)?,
+            ledger: self.ledger.clone(),
+            service: paid.service().clone(),
+            reuse: terms.reuse,
+        };
+        Ok(Preflight(Arc::new(Gate {
+            before_call,
+            caller: Arc::new(Caller::new(paid, self.ledger, terms, call_timeout)),
+            flights: SingleFlight::default(),
+            calls: TaskTracker::new(),
+        })))
+    }
+}
+
+const MOST_CALLS_PER_SECOND: f64 = 1_000.0;
+/// One call in a little less than three hours.
+const LEAST_CALLS_PER_SECOND: f64 = 0.000_1;

@@ -1,0 +1,380 @@
+//! One question from its reservation to its recorded answer: the only code that lets a paid call go.
+//!
+//! Before a byte leaves, the ledger holds a committed reservation; after it has left, whatever comes
+//! is written down before anyone is told. All of this runs in a task of the gate's own.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::counters::{Activity, Counters, Spent};
+use super::recorder::Recorder;
+use super::single_flight::Leader;
+use crate::detect::{End, Judgement, Outcome, PaidClient, Repeats, RetryState, Sent, decide};
+use crate::header::Header;
+use crate::ledger::{
+    AttemptOutcome, CallEnd, CallRecord, Ledger, LedgerError, Lookup, MOST_LATE, OtherAttempt,
+    Question, Reservation, ReserveResult, Terms,
+};
+use crate::report::{Reason, ReasonCode, Verdict};
+use crate::rules::{AspectRatio, check_boxes};
+use crate::run::Stop;
+
+/// What every call of one gate shares.
+pub(super) struct Caller {
+    paid: PaidClient,
+    ledger: Ledger,
+    terms: Terms,
+    pub(super) closing: CancellationToken,
+    call_timeout: Duration,
+    /// How many calls may be booked and not yet sent. The fewer, the sooner a slot that is not used
+    /// is another process's.
+    admission: Semaphore,
+    recorder: Recorder,
+    counters: Counters,
+}
+
+/// One question, ready to be asked.
+pub(super) struct CallRequest {
+    pub(super) question: Question,
+    /// The URL as it is sent.
+    pub(super) image_url: String,
+    pub(super) header: Option<Header>,
+    /// The place of the source that asked first, for the log.
+    pub(super) index: Option<u64>,
+}
+
+/// What came of a call, for those who asked for it.
+pub(crate) enum CallOutcome {
+    /// The ledger holds it.
+    Recorded(CallRecord),
+    /// The run or the gate ended before there was an answer: the last attempt until then.
+    CutShort(CallRecord),
+    /// The answer is here and could not be written down.
+    Unrecorded(CallRecord, Reason),
+    /// The ledger failed before anything was sent.
+    LedgerFailed(LedgerError),
+}
+
+/// Nothing more is to leave: the run or the gate has ended.
+struct Ended;
+
+/// What came of the wish to call.
+enum Turn<'a> {
+    /// It is booked and this caller's alone to send at `slot`. `admission` is held until then.
+    Ours { attempt: Reservation, mark: Instant, slot: Instant, admission: SemaphorePermit<'a> },
+    /// There is nothing to call for any more.
+    Over(CallOutcome),
+}
+
+impl Caller {
+    pub(super) fn new(
+        paid: PaidClient,
+        ledger: Ledger,
+        terms: Terms,
+        call_timeout: Duration,
+    ) -> Self {
+        // One at a time up to 10 calls a second, which leaves each 50 ms for each of its commits.
+        let ahead = 1 + usize::try_from(100 / terms.spacing.as_millis().max(1)).unwrap_or(0);
+        Self {
+            paid,
+            recorder: Recorder::new(ledger.clone()),
+            ledger,
+            terms,
+            closing: CancellationToken::new(),
+            call_timeout,
+            admission: Semaphore::new(ahead),
+            counters: Counters::default(),
+        }
+    }
+
+    pub(super) fn spent(&self) -> Spent {
+        self.counters.spent()
+    }
+
+    pub(super) fn activity(&self) -> Activity {
+        self.counters.activity()
+    }
+
+    /// Writes down what could not be written in its time.
+    pub(super) async fn write_unrecorded(&self) -> Result<(), LedgerError> {
+        self.recorder.write_unrecorded(&self.terms).await
+    }
+
+    /// Calls until there is an answer, or none can be had.
+    pub(super) async fn call(
+        &self,
+        leader: &Leader,
+        request: &CallRequest,
+        stop: &Stop,
+    ) -> CallOutcome {
+        self.try_call(leader, request, stop).await.unwrap_or_else(|outcome| outcome)
+    }
+
+    /// As [`call`](Self::call); the error is an outcome too.
+    async fn try_call(
+        &self,
+        leader: &Leader,
+        request: &CallRequest,
+        stop: &Stop,
+    ) -> Result<CallOutcome, CallOutcome> {
+        let mut last = CallRecord::not_sent();
+        let mut repeats = Repeats::default();
+        loop {
+            let waiting = self.counters.waits();
+            let (attempt, mark, slot, admission) = match self.turn(leader, request, stop).await {
+                Ok(Turn::Ours { attempt, mark, slot, admission }) => {
+                    (attempt, mark, slot, admission)
+                }
+                Ok(Turn::Over(outcome)) => return Ok(outcome),
+                Err(Ended) => return Ok(CallOutcome::CutShort(last)),
+            };
+            let mut may_leave = self.may_leave_at(mark, leader, stop).await;
+            let mut unmarked = None;
+            if may_leave {
+                match self.ledger.mark_sending(&attempt).await {
+                    Ok(true) => may_leave = self.may_leave_at(slot, leader, stop).await,
+                    // Somebody took us for gone, and has written down that nothing was sent.
+                    Ok(false) => continue,
+                    Err(error) => (may_leave, unmarked) = (false, Some(error)),
+                }
+            }
+            // A process that slept must not send on a promise of long ago.
+            if !may_leave || slot.elapsed() > MOST_LATE {
+                tracing::debug!(index = request.index, attempt = attempt.id, "call_not_sent");
+                let outcome = AttemptOutcome::not_sent();
+                self.recorder.record(&attempt, request, outcome, &self.terms, stop).await?;
+                match unmarked {
+                    Some(error) => return Err(ledger_failed(error, stop)),
+                    None => continue,
+                }
+            }
+            drop((admission, waiting));
+            tracing::info!(index = request.index, attempt = attempt.id, "call_sent");
+            // A request may be billed from here on, and is marked as being sent.
+            self.counters.leaves(slot, self.terms.spacing);
+            let sent = self.paid.send(&request.image_url, request.question.ratio).await;
+            self.counters.returns();
+            let (outcome, pause) = self.conclude(sent, &mut repeats, request, stop);
+            tracing::info!(
+                index = request.index,
+                attempt = attempt.id,
+                request_id = outcome.record.request_id,
+                status = outcome.status,
+                verdict = outcome.verdict,
+                images = outcome.record.billing.images,
+                certainty = ?outcome.record.billing.certainty,
+                "call_ended"
+            );
+            last = outcome.record.clone();
+            self.recorder.record(&attempt, request, outcome, &self.terms, stop).await?;
+            let Some(pause) = pause else { return Ok(CallOutcome::Recorded(last)) };
+            tracing::info!(
+                index = request.index,
+                attempt = attempt.id,
+                request_id = last.request_id,
+                ?pause,
+                "call_repeats"
+            );
+            if self.unless_ended(stop, tokio::time::sleep(pause)).await.is_err() {
+                return Ok(CallOutcome::CutShort(last));
+            }
+        }
+    }
+
+    /// Waits for a moment, and says whether the call may still leave then: nobody sends while an
+    /// outcome cannot be written, and nothing is paid for that nobody waits for any more.
+    async fn may_leave_at(&self, moment: Instant, leader: &Leader, stop: &Stop) -> bool {
+        let reached = self.unless_ended(stop, tokio::time::sleep_until(moment)).await;
+        reached.is_ok() && self.recorder.is_up_to_date() && leader.is_awaited()
+    }
+
+    /// Waits for this question's turn and reserves it.
+    async fn turn(
+        &self,
+        leader: &Leader,
+        request: &CallRequest,
+        stop: &Stop,
+    ) -> Result<Turn<'_>, Ended> {
+        let failed = |error| Ok(Turn::Over(ledger_failed(error, stop)));
+        loop {
+            let admission = self.unless_ended(stop, self.admission.acquire()).await?;
+            let Ok(admission) = admission else { return Err(Ended) };
+            self.unless_ended(stop, self.recorder.until_idle()).await?;
+            if !leader.is_awaited() {
+                return Err(Ended);
+            }
+            if let Err(error) = self.write_unrecorded().await {
+                return failed(error);
+            }
+            // Never dropped half-way: a reservation that was committed must be recorded.
+            match self.ledger.reserve(&request.question, &self.terms).await {
+                Ok(ReserveResult::Reserved { attempt, mark, slot }) => {
+                    return Ok(Turn::Ours { attempt, mark, slot, admission });
+                }
+                Ok(ReserveResult::Known(record)) => {
+                    return Ok(Turn::Over(CallOutcome::Recorded(record)));
+                }
+                // Whoever asks looks again, and takes the last bytes.
+                Ok(ReserveResult::NeedsLastBytes) => {
+                    return Ok(Turn::Over(CallOutcome::Recorded(CallRecord::not_sent())));
+                }
+                Ok(ReserveResult::InFlight(other)) => {
+                    drop(admission);
+                    match self.wait_for(&other, request, stop).await? {
+                        Ok(None) => {}
+                        Ok(Some(record)) => {
+                            return Ok(Turn::Over(CallOutcome::Recorded(record)));
+                        }
+                        Err(error) => return failed(error),
+                    }
+                }
+                Ok(ReserveResult::CapTaken) => {
+                    // One looks for all: the others wait for admission. A place that is held by a
+                    // process that is gone would otherwise be waited for without end.
+                    if let Err(error) = self.ledger.abandon_the_dead().await {
+                        return failed(error);
+                    }
+                    self.unless_ended(stop, tokio::time::sleep(LOOK_AGAIN)).await?;
+                }
+                Ok(ReserveResult::CapReached) => {
+                    stop.because(Reason::new(
+                        ReasonCode::CapReached,
+                        format!(
+                            "at most {} calls of the run {:?} may be billed, and so many were",
+                            self.terms.max_calls.unwrap_or(0),
+                            self.terms.run
+                        ),
+                    ));
+                    return Err(Ended);
+                }
+                Err(error) => return failed(error),
+            }
+        }
+    }
+
+    /// Waits for another gate's or process's answer to the same question; `None` when it is free to
+    /// ask.
+    async fn wait_for(
+        &self,
+        other: &OtherAttempt,
+        request: &CallRequest,
+        stop: &Stop,
+    ) -> Result<Result<Option<CallRecord>, LedgerError>, Ended> {
+        let begun = Instant::now();
+        let patience = other.leaves_in.saturating_add(self.call_timeout + PATIENCE);
+        loop {
+            let looked_up = async {
+                let held = self.ledger.is_held(other).await?;
+                let lookup = self.ledger.lookup(&request.question, &self.terms.reuse).await?;
+                Ok((held, lookup))
+            };
+            match looked_up.await {
+                Ok((_, Lookup::Known(record))) => return Ok(Ok(Some(record))),
+                Ok((_, Lookup::Free | Lookup::NeedsLastBytes)) => return Ok(Ok(None)),
+                Ok((_, Lookup::InFlight(now))) if now.attempt != other.attempt => {
+                    return Ok(Ok(None));
+                }
+                Ok((held, Lookup::InFlight(_))) if !held || begun.elapsed() >= patience => {
+                    return Ok(Ok(Some(CallRecord::lost())));
+                }
+                Ok((_, Lookup::InFlight(_))) => {}
+                Err(error) => return Ok(Err(error)),
+            }
+            self.unless_ended(stop, tokio::time::sleep(LOOK_AGAIN)).await?;
+        }
+    }
+
+    /// What an attempt's outcome is to the ledger, and how long to wait before the next, if there
+    /// is to be one.
+    fn conclude(
+        &self,
+        sent: Sent,
+        repeats: &mut Repeats,
+        request: &CallRequest,
+        stop: &Stop,
+    ) -> (AttemptOutcome, Option<Duration>) {
+        let attempt = RetryState { repeats: *repeats, seed: fastrand::u64(..) };
+        let decision = decide(&sent.outcome, attempt, SystemTime::now());
+        let was_sent = !matches!(sent.outcome, Outcome::NotSent { .. });
+        let (status, request_id) = match sent.outcome {
+            Outcome::Answered { status, answer, .. } => (Some(status), answer.request_id),
+            Outcome::Lost { status, .. } => (status, None),
+            Outcome::NotSent { .. } => (None, None),
+        };
+        let (end, pause, push_back) = match decision.end {
+            End::Settled(judgement) => (CallEnd::Settled(judgement), None, None),
+            End::Unknown(reason) => (CallEnd::Unknown(reason), None, None),
+            End::Refused(reason) => (CallEnd::Refused(reason), None, None),
+            End::Repeat { after, throttled, repeats: so_far, reason } => {
+                *repeats = so_far;
+                (CallEnd::Refused(reason), Some(after), throttled.then_some(after))
+            }
+        };
+        let billing = decision.billing;
+        let record = CallRecord { end, billing, request_id, ..CallRecord::not_sent() };
+        if was_sent {
+            self.counters.count(billing, push_back.is_some());
+        }
+        if let (true, Some(reason)) = (decision.stops_run, record.reason()) {
+            stop.because(reason.clone());
+        }
+        let verdict = match &record.end {
+            _ if !was_sent => "not_sent",
+            CallEnd::Unknown(_) => "unknown",
+            CallEnd::Settled(judgement) => {
+                verdict_of(judgement, request.question.ratio, request.header.as_ref()).0.as_str()
+            }
+            CallEnd::Refused(_) | CallEnd::NotSent => "refused",
+        };
+        (AttemptOutcome { record, was_sent, status, verdict, raw: sent.raw, push_back }, pause)
+    }
+
+    /// Does `wait`, unless the run or the gate ends first.
+    async fn unless_ended<T>(
+        &self,
+        stop: &Stop,
+        wait: impl Future<Output = T>,
+    ) -> Result<T, Ended> {
+        tokio::select! {
+            biased;
+            () = self.closing.cancelled() => Err(Ended),
+            () = stop.over() => Err(Ended),
+            done = wait => Ok(done),
+        }
+    }
+}
+
+/// The verdict a judgement comes to for this picture and ratio, and what does not hold.
+pub(super) fn verdict_of(
+    judgement: &Judgement,
+    ratio: AspectRatio,
+    header: Option<&Header>,
+) -> (Verdict, Vec<Reason>) {
+    match *judgement {
+        Judgement::Passed { face, ext } => {
+            let problems = check_boxes(&face, &ext, ratio, header);
+            let verdict = if problems.is_empty() {
+                Verdict::Accepted { face, ext }
+            } else {
+                Verdict::BoxMismatch { face, ext }
+            };
+            (verdict, problems.iter().map(Reason::from).collect())
+        }
+        Judgement::Rejected(ref reason) => (Verdict::RejectedRemote, vec![reason.clone()]),
+        Judgement::Unusable(ref reason) => (Verdict::Failed, vec![reason.clone()]),
+    }
+}
+
+fn ledger_failed(error: LedgerError, stop: &Stop) -> CallOutcome {
+    stop.because(Reason::new(ReasonCode::LedgerError, error.to_string()));
+    CallOutcome::LedgerFailed(error)
+}
+
+/// How often another process's answer, or a place under the cap, is looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(150);
+
+/// Beyond the call's own time-out, which counts from its slot, for its booking.
+const PATIENCE: Duration = Duration::from_secs(10);

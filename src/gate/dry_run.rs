@@ -1,0 +1,82 @@
+//! The gate without its call: what calls would there be, and what is known already? Needs no key.
+
+use std::time::Duration;
+
+use futures_util::stream::Stream;
+
+use super::before_call::{BeforeCall, Progress, report_without_call};
+use crate::detect::{DEFAULT_BASE_URL, EMO_DETECT, Service};
+use crate::ledger::{Ledger, Moment, Reuse};
+use crate::net::ConfigError;
+use crate::probe::Probe;
+use crate::report::{Reason, ReasonCode, Report, Verdict};
+use crate::run::{Run, RunOptions, Source, Stop, drive};
+
+/// The local stage and a lookup in the ledger.
+#[derive(Clone)]
+pub(crate) struct DryRun(BeforeCall);
+
+impl DryRun {
+    /// `ledger` is absent where there is none yet.
+    pub(crate) fn new(
+        probe: Probe,
+        ledger: Option<Ledger>,
+        base_url: Option<&str>,
+        model: &str,
+    ) -> Result<Self, ConfigError> {
+        let base_url = base_url.unwrap_or(DEFAULT_BASE_URL);
+        let service = Service::new(&EMO_DETECT, base_url, model.to_owned())?;
+        let ledger = ledger.unwrap_or_else(Ledger::in_memory);
+        Ok(Self(BeforeCall { probe, ledger, service, reuse: Reuse::default() }))
+    }
+
+    pub(crate) fn max_age(mut self, most: Option<Duration>) -> Self {
+        self.0.reuse.max_age = most;
+        self
+    }
+
+    pub(crate) fn retry_unknown(mut self, retry: bool) -> Self {
+        let always = Moment { time: i64::MAX, attempt: i64::MAX };
+        self.0.reuse.retry_unknown = retry.then_some(always);
+        self
+    }
+
+    pub(crate) fn same_content(mut self, same: bool) -> Self {
+        self.0.reuse.same_content = same;
+        self
+    }
+
+    pub(crate) fn run<S>(&self, sources: S, options: RunOptions) -> Run
+    where
+        S: Stream<Item = Source> + Send + 'static,
+    {
+        let dry = self.clone();
+        drive(sources, &options, Stop::default(), move |source, stop| {
+            let dry = dry.clone();
+            async move {
+                if stop.is_over() {
+                    return stop.skipped(|verdict| report_without_call(source, verdict));
+                }
+                stop.unless_interrupted(dry.check(source, &stop)).await
+            }
+        })
+    }
+
+    async fn check(self, source: Source, stop: &Stop) -> Report {
+        let inquiry = match self.0.inspect(source).await {
+            Progress::Open(inquiry) => self.0.look_up(inquiry, |_| false).await,
+            done => done,
+        };
+        match inquiry {
+            Progress::Done(report) => report,
+            Progress::Open(inquiry) => inquiry.local.report(inquiry.source, Verdict::Eligible),
+            Progress::LedgerFailed(inquiry, error) => {
+                let reason = Reason::new(ReasonCode::LedgerError, error.to_string());
+                stop.because(reason.clone());
+                let mut report = inquiry.local.report(inquiry.source, Verdict::Failed);
+                report.reasons = vec![reason];
+                report
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! One source from its URL to its report; a call it needs goes in a task of the gate's own.
+
+mod before_call;
+mod builder;
+mod call;
+mod counters;
+#[cfg(feature = "cli")]
+mod dry_run;
+mod error;
+mod recorder;
+mod single_flight;
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::stream::Stream;
+use tokio_util::task::TaskTracker;
+
+pub use builder::PreflightBuilder;
+pub use counters::{Activity, Spent};
+#[cfg(feature = "cli")]
+pub(crate) use dry_run::DryRun;
+pub use error::GateError;
+
+use before_call::{BeforeCall, Inquiry, Progress, report_without_call};
+use call::{CallOutcome, CallRequest, Caller};
+use single_flight::{FlightResult, Leader, Role, SingleFlight};
+
+use crate::detect::ApiKey;
+use crate::ledger::{CallEnd, CallRecord};
+use crate::net::url_text::without_fragment;
+use crate::report::{Billing, Reason, ReasonCode, Report, Verdict};
+use crate::run::{Run, RunOptions, Source, Stop, drive};
+
+/// The gate in front of the paid call. Cheap to clone; clones share everything.
+///
+/// Equal questions share one call, and a question that was answered, or that may have been billed,
+/// is not asked again by anyone who shares the gate's [`Ledger`].
+#[derive(Clone)]
+pub struct Preflight(Arc<Gate>);
+
+impl Preflight {
+    /// A gate that calls with this key.
+    pub fn builder(key: ApiKey) -> PreflightBuilder {
+        PreflightBuilder::new(key)
+    }
+
+    /// Checks one picture: the local stage, then the paid call if it passes.
+    ///
+    /// Whatever is wrong with the picture or its call is in the report. The future may be dropped
+    /// at any point: before the call leaves nothing is sent any more, after it the answer is
+    /// booked all the same and given to whoever asks next.
+    ///
+    /// # Errors
+    /// [`GateError`] when the gate itself cannot go on.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime, as everything on Tokio does.
+    pub fn check(
+        &self,
+        source: Source,
+    ) -> impl Future<Output = Result<Report, GateError>> + Send + use<> {
+        let gate = Arc::clone(&self.0);
+        async move { gate.check(source, &Stop::default()).await }
+    }
+
+    /// Checks many pictures: a stream of sources in, a stream of reports out, in the order in
+    /// which they are done.
+    pub fn run<S>(&self, sources: S, options: RunOptions) -> Run
+    where
+        S: Stream<Item = Source> + Send + 'static,
+    {
+        let gate = Arc::clone(&self.0);
+        drive(sources, &options, Stop::default(), move |source, stop| {
+            let gate = Arc::clone(&gate);
+            async move {
+                if stop.is_over() {
+                    return stop.skipped(|verdict| report_without_call(source, verdict));
+                }
+                gate.check_in_run(source, &stop).await
+            }
+        })
+    }
+
+    /// What the calls of this gate have cost so far.
+    #[must_use]
+    pub fn spent(&self) -> Spent {
+        self.0.caller.spent()
+    }
+
+    /// How the calls of this gate are going.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        self.0.caller.activity()
+    }
+
+    /// Lets no new call go, waits for those that have left to be answered and booked, and says
+    /// what all of them cost.
+    ///
+    /// Later checks that need a call end with [`GateError::Closed`], and a run ends with the first
+    /// of its sources that does. Closing twice is harmless; dropping the future stops only the
+    /// waiting.
+    pub async fn close(&self) -> Spent {
+        self.0.caller.closing.cancel();
+        self.0.calls.close();
+        self.0.calls.wait().await;
+        // What it could not write by now is on stderr.
+        let _ = self.0.caller.write_unrecorded().await;
+        self.0.caller.spent()
+    }
+}
+
+impl fmt::Debug for Preflight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Preflight")
+            .field("ledger", &self.0.before_call.ledger)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Gate {
+    before_call: BeforeCall,
+    caller: Arc<Caller>,
+    flights: SingleFlight,
+    calls: TaskTracker,
+}
+
+impl Gate {
+    async fn check_in_run(self: Arc<Self>, source: Source, stop: &Stop) -> Option<Report> {
+        let kept = source.clone();
+        let failed = |reason: Reason, billing: Billing| {
+            let mut report = report_without_call(kept, Verdict::Failed);
+            report.reasons = vec![reason];
+            report.billing = billing;
+            Some(report)
+        };
+        match self.check(source, stop).await {
+            Ok(report) => Some(report),
+            Err(GateError::Lost) => {
+                let message = GateError::Lost.to_string();
+                failed(Reason::new(ReasonCode::BillingUnknown, message), Billing::UNKNOWN)
+            }
+            Err(GateError::Ledger(error)) => {
+                failed(Reason::new(ReasonCode::LedgerError, error.to_string()), Billing::NONE)
+            }
+            // The run was interrupted, or the gate closed under it: then nothing more can come.
+            Err(GateError::Closed | GateError::Config(_)) => {
+                stop.interrupt();
+                None
+            }
+        }
+    }
+
+    async fn check(self: Arc<Self>, source: Source, stop: &Stop) -> Result<Report, GateError> {
+        // Free work is given up at once when a run is interrupted; paid work is not.
+        let inspected = stop.unless_interrupted(self.before_call.inspect(source)).await;
+        let mut progress = inspected.ok_or(GateError::Closed)?;
+        loop {
+            let looked_up = match progress {
+                Progress::Open(inquiry) => {
+                    let is_being_asked = |question| self.flights.is_under_way(question);
+                    let looking = self.before_call.look_up(inquiry, is_being_asked);
+                    stop.unless_interrupted(looking).await.ok_or(GateError::Closed)?
+                }
+                done => done,
+            };
+            let inquiry = match looked_up {
+                Progress::Open(inquiry) => inquiry,
+                Progress::Done(report) => return Ok(report),
+                Progress::LedgerFailed(_, error) => {
+                    stop.because(Reason::new(ReasonCode::LedgerError, error.to_string()));
+                    return Err(error.into());
+                }
+            };
+            let (follower, leads) = match self.flights.join(inquiry.question.identity) {
+                Role::Follower(follower) => (follower, false),
+                Role::Leader(leader, follower) => {
+                    self.spawn_call(leader, &inquiry, stop);
+                    (follower, true)
+                }
+            };
+            let result = follower.result().await.ok_or(GateError::Lost)?;
+            match &result.outcome {
+                CallOutcome::LedgerFailed(error) => return Err(error.clone().into()),
+                CallOutcome::Recorded(CallRecord { end: CallEnd::NotSent, .. })
+                | CallOutcome::CutShort(CallRecord { end: CallEnd::NotSent, .. }) => {
+                    if self.caller.closing.is_cancelled() {
+                        return Err(GateError::Closed);
+                    }
+                    if stop.is_over() {
+                        let Inquiry { local, source, .. } = inquiry;
+                        let skipped = stop.skipped(|verdict| local.report(source, verdict));
+                        return skipped.ok_or(GateError::Closed);
+                    }
+                    // It was another run's call, and that run has ended: ask for ourselves.
+                }
+                // It was about another version of the image, or ended early in another run.
+                _ if !leads && !result.answers(inquiry.question.version.as_ref()) => {}
+                CallOutcome::Recorded(record) | CallOutcome::CutShort(record) => {
+                    return Ok(inquiry.report_of(record, !leads || record.recalled));
+                }
+                CallOutcome::Unrecorded(record, reason) => {
+                    let mut report = inquiry.report_of(record, !leads);
+                    report.verdict = Verdict::Failed;
+                    report.reasons = vec![reason.clone()];
+                    return Ok(report);
+                }
+            }
+            progress = Progress::Open(inquiry);
+        }
+    }
+
+    /// Starts the call in a task of the gate's own: from here on dropping the caller's future
+    /// abandons the waiting, not the call.
+    fn spawn_call(&self, leader: Leader, inquiry: &Inquiry, stop: &Stop) {
+        let caller = Arc::clone(&self.caller);
+        let request = CallRequest {
+            question: inquiry.question.clone(),
+            image_url: without_fragment(&inquiry.source.text).to_owned(),
+            header: inquiry.local.header,
+            index: inquiry.source.index,
+        };
+        let stop = stop.clone();
+        self.calls.spawn(async move {
+            let outcome = caller.call(&leader, &request, &stop).await;
+            leader.finish(FlightResult { outcome, version: request.question.version });
+        });
+    }
+}

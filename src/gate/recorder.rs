@@ -1,0 +1,137 @@
+//! Writes down how attempts ended. An answer that was paid for is not given up because the disk is
+//! full for a moment: no new call leaves while it cannot be written, and after half a minute it goes
+//! to stderr.
+
+use std::io::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::call::{CallOutcome, CallRequest};
+use crate::ledger::{AttemptOutcome, Ledger, LedgerAction, LedgerError, Reservation, Terms};
+use crate::report::{Reason, ReasonCode};
+use crate::run::Stop;
+
+pub(super) struct Recorder {
+    ledger: Ledger,
+    /// How many outcomes are waiting to be written down.
+    waiting: watch::Sender<usize>,
+    /// Outcomes that could not be written in their time.
+    unrecorded: Mutex<Vec<(Reservation, AttemptOutcome)>>,
+}
+
+impl Recorder {
+    pub(super) fn new(ledger: Ledger) -> Self {
+        Self { ledger, waiting: watch::Sender::new(0), unrecorded: Mutex::default() }
+    }
+
+    /// Whether all outcomes so far are in the ledger: only then may a call leave.
+    pub(super) fn is_up_to_date(&self) -> bool {
+        *self.waiting.borrow() == 0 && self.unrecorded().is_empty()
+    }
+
+    /// Waits until no outcome is waiting to be written.
+    pub(super) async fn until_idle(&self) {
+        // The sender is `self`'s and is not dropped meanwhile.
+        let _ = self.waiting.subscribe().wait_for(|outcomes| *outcomes == 0).await;
+    }
+
+    /// Writes down how an attempt ended, however often that takes within half a minute. What
+    /// cannot be written by then goes to stderr, with the answer as it came; the error is what to
+    /// tell of the question.
+    pub(super) async fn record(
+        &self,
+        attempt: &Reservation,
+        request: &CallRequest,
+        outcome: AttemptOutcome,
+        terms: &Terms,
+        stop: &Stop,
+    ) -> Result<(), CallOutcome> {
+        let until = Instant::now() + WRITE_WITHIN;
+        // Recording twice is recording once, so a write that takes too long may be given up.
+        let write = || timeout_at(until, self.ledger.record(attempt, &outcome, terms));
+        let Err(mut error) = write().await.unwrap_or_else(|_| Err(too_slow())) else {
+            return Ok(());
+        };
+        self.waiting.send_modify(|outcomes| *outcomes += 1);
+        while Instant::now() < until {
+            tracing::warn!(
+                index = request.index,
+                attempt = attempt.id,
+                request_id = outcome.record.request_id,
+                %error,
+                "answer_unwritten"
+            );
+            tokio::time::sleep(WRITE_AGAIN).await;
+            match write().await {
+                Ok(Ok(())) => {
+                    self.waiting.send_modify(|outcomes| *outcomes -= 1);
+                    return Ok(());
+                }
+                Ok(Err(next)) => error = next,
+                Err(_) => {}
+            }
+        }
+        let left = match outcome.was_sent {
+            true => "the answer is on stderr and not in the ledger",
+            false => "nothing was sent",
+        };
+        let reason = Reason::new(ReasonCode::LedgerError, format!("{error}; {left}"));
+        stop.because(reason.clone());
+        let last_words = last_words(attempt, request, &outcome, &error);
+        let record = outcome.record.clone();
+        // Before the others may go on: who goes on writes it first.
+        self.unrecorded().push((*attempt, outcome));
+        self.waiting.send_modify(|outcomes| *outcomes -= 1);
+        // Not with `eprintln!`, which panics where nobody listens.
+        let _ = writeln!(std::io::stderr(), "{last_words}");
+        Err(CallOutcome::Unrecorded(record, reason))
+    }
+
+    /// Writes down what could not be written in its time: until then its question, and its place
+    /// under the cap, are held by this process, which lives. May be dropped half-way: recording
+    /// twice is recording once.
+    pub(super) async fn write_unrecorded(&self, terms: &Terms) -> Result<(), LedgerError> {
+        loop {
+            let Some((attempt, outcome)) = self.unrecorded().first().cloned() else {
+                return Ok(());
+            };
+            self.ledger.record(&attempt, &outcome, terms).await?;
+            self.unrecorded().retain(|(written, _)| written.id != attempt.id);
+        }
+    }
+
+    fn unrecorded(&self) -> MutexGuard<'_, Vec<(Reservation, AttemptOutcome)>> {
+        self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn too_slow() -> LedgerError {
+    let why = format!("it took more than {WRITE_WITHIN:?}");
+    LedgerError::Failed { action: LedgerAction::Write, why }
+}
+
+/// One JSON line with all that is known of an answer that no ledger holds.
+fn last_words(
+    attempt: &Reservation,
+    request: &CallRequest,
+    outcome: &AttemptOutcome,
+    error: &LedgerError,
+) -> String {
+    let raw = outcome.raw.as_deref().map(String::from_utf8_lossy);
+    serde_json::json!({
+        "ledger_error": error.to_string(),
+        "attempt": attempt.id,
+        "source": request.question.source,
+        "http_status": outcome.status,
+        "request_id": outcome.record.request_id,
+        "billing": outcome.record.billing,
+        "answer": raw,
+    })
+    .to_string()
+}
+
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
+const WRITE_AGAIN: Duration = Duration::from_millis(500);

@@ -1,0 +1,56 @@
+//! Why a ledger cannot be used.
+
+use std::fmt;
+
+/// Why the books cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The books cannot be opened: someone has to mend the path, the file or the disk.
+    #[error("cannot open the ledger {path}: {why}")]
+    Open {
+        /// The file.
+        path: String,
+        /// What was found and what to do.
+        why: String,
+    },
+    /// The books were written by a newer version of this crate.
+    #[error(
+        "the ledger {path} has schema version {found}, this program knows up to {known}: update it"
+    )]
+    Newer {
+        /// The file.
+        path: String,
+        /// The version found.
+        found: i64,
+        /// The newest version known.
+        known: i64,
+    },
+    /// A read or write failed: a full disk, a lock held for too long, a damaged file.
+    #[error("the ledger cannot be {action}: {why}")]
+    Failed {
+        /// What was being done.
+        action: LedgerAction,
+        /// The database's own words.
+        why: String,
+    },
+}
+
+/// What a ledger was asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LedgerAction {
+    /// To say what it knows.
+    Read,
+    /// To write down a reservation or an outcome.
+    Write,
+}
+
+impl fmt::Display for LedgerAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Write => "written",
+        })
+    }
+}

@@ -1,0 +1,227 @@
+//! What the rows of books on disk say, and how an outcome is put into them: the same for every
+//! database.
+
+use std::time::{Duration, SystemTime};
+
+use sqlx::{ColumnIndex, Decode, FromRow, Type};
+
+use crate::detect::{Answer, Detector, End, Outcome, Repeats, RetryState, decide};
+use crate::ledger::quota::micros;
+use crate::ledger::{AttemptOutcome, CallEnd, CallRecord, Lookup, OtherAttempt, Question, Reuse};
+use crate::probe::{Sameness, Version};
+use crate::report::{Billing, Certainty};
+
+/// A question's row with its deciding attempt's, by the names in `sql::READ_QUESTION`.
+pub(in crate::ledger) struct Row {
+    state: State,
+    standing: Option<i64>,
+    attempt: i64,
+    source: String,
+    version: Option<Version>,
+    owner: String,
+    slot: i64,
+    ended: Option<i64>,
+    status: Option<i64>,
+    request_id: Option<String>,
+    images: i64,
+    certainty: Option<String>,
+    answer: Option<Vec<u8>>,
+}
+
+impl<'r, R: sqlx::Row> FromRow<'r, R> for Row
+where
+    &'static str: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+    Vec<u8>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> sqlx::Result<Self> {
+        let digest = |name: &'static str| -> sqlx::Result<Option<[u8; 32]>> {
+            let bytes: Option<Vec<u8>> = row.try_get(name)?;
+            Ok(bytes.and_then(|bytes| bytes.try_into().ok()))
+        };
+        let length: Option<i64> = row.try_get("image_length")?;
+        let (end, etag) = (digest("image_end")?, row.try_get("image_etag")?);
+        Ok(Self {
+            state: State::named(&row.try_get::<String, _>("state")?),
+            standing: row.try_get("standing")?,
+            attempt: row.try_get("attempt")?,
+            source: row.try_get("source")?,
+            version: digest("image_start")?.map(|start| Version {
+                length: length.and_then(|length| u64::try_from(length).ok()),
+                start,
+                end,
+                etag,
+            }),
+            owner: row.try_get("owner")?,
+            slot: row.try_get("slot_us")?,
+            ended: row.try_get("ended_us")?,
+            status: row.try_get("http_status")?,
+            request_id: row.try_get("request_id")?,
+            images: row.try_get("images")?,
+            certainty: row.try_get("certainty")?,
+            answer: row.try_get("answer")?,
+        })
+    }
+}
+
+impl Row {
+    /// The attempt whose verdict still stands, where the one that decides is unknown.
+    pub(in crate::ledger) fn standing(&self) -> Option<i64> {
+        self.standing.filter(|_| self.state == State::Unknown)
+    }
+
+    /// What it says of its question, now.
+    pub(in crate::ledger) fn judge(self, question: &Question, reuse: &Reuse, now: i64) -> Lookup {
+        match self.state {
+            State::Booked | State::Sending => {
+                let leaves_in = u64::try_from(self.slot.saturating_sub(now)).unwrap_or(0);
+                let leaves_in = Duration::from_micros(leaves_in);
+                Lookup::InFlight(OtherAttempt {
+                    attempt: self.attempt,
+                    owner: self.owner,
+                    leaves_in,
+                })
+            }
+            State::Settled => match reuse.max_age {
+                Some(most) if now.saturating_sub(self.ended.unwrap_or(now)) > micros(most) => {
+                    Lookup::Free
+                }
+                _ => self.judge_verdict(question),
+            },
+            State::Unknown => match reuse.retry_unknown {
+                Some(moment) if moment.is_after(self.attempt, self.ended) => Lookup::Free,
+                // However whole its answer looks: what was lost on the way is not believed later.
+                _ => Lookup::Known(match self.recall(question.detector) {
+                    known @ CallRecord { end: CallEnd::Unknown(_), .. } => known,
+                    known => CallRecord { end: CallRecord::lost().end, ..known },
+                }),
+            },
+            // Such a question is free and has no row to judge.
+            State::Refused | State::NotSent => Lookup::Known(CallRecord::lost()),
+        }
+    }
+
+    /// As [`judge`](Self::judge), of a verdict of any age.
+    pub(in crate::ledger) fn judge_verdict(self, question: &Question) -> Lookup {
+        match Version::compare(self.version.as_ref(), question.version.as_ref()) {
+            Sameness::Same => Lookup::Known(self.recall(question.detector)),
+            Sameness::NeedsLastBytes if !question.version_is_final => Lookup::NeedsLastBytes,
+            Sameness::NeedsLastBytes | Sameness::Another => Lookup::Free,
+        }
+    }
+
+    /// What it says of a question about the same content under another URL, now.
+    pub(in crate::ledger) fn judge_content(
+        self,
+        question: &Question,
+        reuse: &Reuse,
+        now: i64,
+    ) -> Lookup {
+        let source = self.source.as_str().into();
+        // That it is the same is known already, and by more than ETags of two URLs could tell.
+        let question = Question { version: None, ..question.clone() };
+        match self.judge(&question, reuse, now) {
+            Lookup::Known(known) => Lookup::Known(CallRecord { same_as: Some(source), ..known }),
+            look => look,
+        }
+    }
+
+    fn recall(self, detector: &'static Detector) -> CallRecord {
+        let answer = self.answer.as_deref();
+        let answer = answer.and_then(|answer| Answer::parse(answer, detector));
+        recall(self.status, self.request_id, self.images, self.certainty.as_deref(), answer)
+    }
+}
+
+/// The record that an attempt's row holds: decided anew from the answer as it came, so that
+/// the books need no second form of a verdict.
+fn recall(
+    status: Option<i64>,
+    request_id: Option<String>,
+    images: i64,
+    certainty: Option<&str>,
+    answer: Option<Answer>,
+) -> CallRecord {
+    let billing = Billing {
+        images: u64::try_from(images).unwrap_or(0),
+        certainty: certainty_named(certainty),
+    };
+    let status = status.and_then(|status| u16::try_from(status).ok());
+    let (Some(status), Some(answer)) = (status, answer) else {
+        return CallRecord { billing, request_id, ..CallRecord::lost() };
+    };
+    let outcome = Outcome::Answered { status, retry_after: None, answer };
+    let decision =
+        decide(&outcome, RetryState { repeats: Repeats::SPENT, seed: 0 }, SystemTime::UNIX_EPOCH);
+    let end = match decision.end {
+        End::Settled(judgement) => CallEnd::Settled(judgement),
+        End::Unknown(reason) => CallEnd::Unknown(reason),
+        End::Refused(reason) | End::Repeat { reason, .. } => CallEnd::Refused(reason),
+    };
+    CallRecord { end, billing, request_id, ..CallRecord::lost() }
+}
+
+/// What has become of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ledger) enum State {
+    /// It has a slot and a place under the cap, and has not left.
+    Booked,
+    /// It may have left.
+    Sending,
+    /// The service judged the image.
+    Settled,
+    /// The service gave no verdict and no bill.
+    Refused,
+    /// It may have been billed.
+    Unknown,
+    NotSent,
+}
+
+impl State {
+    const ALL: [Self; 6] =
+        [Self::Booked, Self::Sending, Self::Settled, Self::Refused, Self::Unknown, Self::NotSent];
+
+    /// Its name in the database.
+    pub(in crate::ledger) fn as_str(self) -> &'static str {
+        match self {
+            Self::Booked => "booked",
+            Self::Sending => "sending",
+            Self::Settled => "settled",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+            Self::NotSent => "not_sent",
+        }
+    }
+
+    /// Nobody writes another name; if somebody did, it may have been paid for.
+    fn named(name: &str) -> Self {
+        Self::ALL.into_iter().find(|state| state.as_str() == name).unwrap_or(Self::Unknown)
+    }
+
+    /// The state that an attempt ends in.
+    pub(in crate::ledger) fn of(outcome: &AttemptOutcome) -> Self {
+        match outcome.record.end {
+            _ if !outcome.was_sent => Self::NotSent,
+            CallEnd::Settled(_) => Self::Settled,
+            CallEnd::Refused(_) | CallEnd::NotSent => Self::Refused,
+            CallEnd::Unknown(_) => Self::Unknown,
+        }
+    }
+}
+
+/// A certainty's name in the database.
+pub(in crate::ledger) fn name_of(certainty: Certainty) -> &'static str {
+    match certainty {
+        Certainty::None => "none",
+        Certainty::Certain => "certain",
+        Certainty::Unknown => "unknown",
+    }
+}
+
+fn certainty_named(name: Option<&str>) -> Certainty {
+    [Certainty::None, Certainty::Certain]
+        .into_iter()
+        .find(|certainty| Some(name_of(*certainty)) == name)
+        .unwrap_or(Certainty::Unknown)
+}
