@@ -76,7 +76,7 @@ async fn fill(path: &std::path::Path, attempts: u32) {
 async fn calls(ledger: Ledger) -> Duration {
     const CALLS: u32 = 1_000;
     let service = Emulator::builder().rps(None).start().await.unwrap();
-    let picture = Picture::png(400, 400);
+    let image = Picture::png(400, 400);
     let mut probe = ProbeOptions::default();
     probe.addresses = AddressPolicy::Any;
     let gate = Preflight::builder(ApiKey::new("sk-any").unwrap())
@@ -87,7 +87,7 @@ async fn calls(ledger: Ledger) -> Duration {
         .build()
         .await
         .unwrap();
-    let served = (0..CALLS).map(|n| service.serve(&format!("/{n}.png"), picture.clone()));
+    let served = (0..CALLS).map(|n| service.serve(&format!("/{n}.png"), image.clone()));
     let sources: Vec<Source> = served.map(|served| Source::url(served.url())).collect();
     let begun = Instant::now();
     let run = gate.run(stream::iter(sources), RunOptions::default());

@@ -100,17 +100,17 @@ fn subjects() -> Vec<Subject> {
         let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
         Subject { format, name, bytes, sides }
     });
-    let generated = files::all().into_iter().map(|picture| Subject {
-        format: match picture.name.rsplit('.').next() {
+    let generated = files::all().into_iter().map(|image| Subject {
+        format: match image.name.rsplit('.').next() {
             Some("png") => "PNG",
             Some("bmp") => "BMP",
             Some("webp") => "WebP",
             Some("jpg") => "JPEG",
             other => panic!("{other:?} is a format of the table"),
         },
-        name: picture.name,
-        sides: (picture.width.into(), picture.height.into()),
-        bytes: picture.bytes,
+        name: image.name,
+        sides: (image.width.into(), image.height.into()),
+        bytes: image.bytes,
     });
     fixtures.chain(generated).collect()
 }

@@ -11,7 +11,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let portrait = service.serve("/portrait.jpg", Picture::jpeg(768, 1024));
 
     let mut probe = ProbeOptions::default();
-    // The stand-in's pictures are on loopback, which is no public address.
+    // The stand-in's images are on loopback, which is no public address.
     probe.addresses = AddressPolicy::Any;
     let gate = Preflight::builder(ApiKey::new("sk-any")?)
         .base_url(service.base_url())
@@ -20,7 +20,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .await?;
 
     let source = Source::url(portrait.url()).ratio(AspectRatio::Portrait);
-    // An error is the gate's; whatever is wrong with a picture is in its report.
+    // An error is the gate's; whatever is wrong with an image is in its report.
     let report = gate.check(source).await?;
     match &report.verdict {
         Verdict::Accepted { face, ext } => println!("face {face}, dynamic area {ext}"),

@@ -1,4 +1,4 @@
-//! A stream of portraits, with books on disk: the second run pays for nothing.
+//! A stream of portraits, with a ledger on disk: the second run pays for nothing.
 //! `cargo run --features ledger,emulator --example stream_with_ledger`
 
 use emo_preflight::emulator::{Emulator, Picture};
@@ -10,8 +10,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let service = Emulator::builder().start().await?;
     let mut urls = Vec::new();
     for (number, side) in [640, 300, 800, 1024, 200].into_iter().enumerate() {
-        let picture = service.serve(&format!("/{number}.png"), Picture::png(side, side));
-        urls.push(picture.url().to_owned());
+        let image = service.serve(&format!("/{number}.png"), Picture::png(side, side));
+        urls.push(image.url().to_owned());
     }
 
     let folder = tempfile::tempdir()?;
@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let gate = Preflight::builder(ApiKey::new("sk-any")?)
             .base_url(service.base_url())
             .ledger(Ledger::open(folder.path().join("portraits.db")).await?)
-            // Never more than this is paid for under the id, whoever shares the books.
+            // Never more than this is paid for under the id, whoever shares the ledger.
             .max_calls(100)
             .run_id("portraits-of-november")
             .probe(probe)

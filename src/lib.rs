@@ -7,7 +7,7 @@
 //!           free, a few KB              never pay twice    paid      free
 //! ```
 //!
-//! - [`header`] reads format and sides from a picture's first bytes, [`Limits`] holds them against
+//! - [`header`] reads format and sides from an image's first bytes, [`Limits`] holds them against
 //!   the documented limits, [`check_boxes`] checks an answer's boxes, [`Report`] is the result and its
 //!   JSON, [`EmoRequest`] the hand-off to the video model. None of these needs a feature.
 //! - With `client`, `Probe` is the local stage on its own and `Preflight` the gate: the local

@@ -1,4 +1,4 @@
-//! Long runs as their users meet them: results in a file, broken off and gone on with, books on
+//! Long runs as their users meet them: results in a file, broken off and gone on with, a ledger on
 //! disk, caps, progress, and what it all has cost.
 //!
 //! The stand-in service runs inside the test's process, so that what a file, a summary or `spend`

@@ -1,4 +1,4 @@
-//! What must hold between the two boxes, the picture and the ratio.
+//! What must hold between the two boxes, the image and the ratio.
 
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -18,7 +18,7 @@ fn the_vendors_samples_pass() {
     ] {
         let (face, ext) = (bbox(face), bbox(ext));
         assert_eq!(check_boxes(&face, &ext, Square, None), [], "{name}");
-        // As small a picture as holds the box: edges equal to its sides pass.
+        // As small an image as holds the box: edges equal to its sides pass.
         let tight = Header::new(Format::Jpeg, ext.x2 as u32, ext.y2 as u32, None);
         assert_eq!(check_boxes(&face, &ext, Square, Some(&tight)), [], "{name}");
         assert_eq!(codes(face, ext, Portrait, None), ["ratio_mismatch"], "{name}");
@@ -27,11 +27,11 @@ fn the_vendors_samples_pass() {
 
 #[test]
 fn each_problem_has_its_name() {
-    let picture = Some(picture(1_000, 1_000, Some(Orientation::NORMAL)));
+    let image = Some(image(1_000, 1_000, Some(Orientation::NORMAL)));
     let inside = bbox([200, 200, 300, 300]);
     for (name, face, ext, ratio, expected) in [
         ("all holds", inside, bbox([100, 100, 500, 500]), Square, &[][..]),
-        ("all of the picture", inside, bbox([0, 0, 1_000, 1_000]), Square, &[]),
+        ("all of the image", inside, bbox([0, 0, 1_000, 1_000]), Square, &[]),
         ("face is ext", inside, inside, Square, &[]),
         ("one pixel off", inside, bbox([100, 100, 500, 501]), Square, &[]),
         ("a pixel off on each side", inside, bbox([99, 100, 500, 499]), Square, &[]),
@@ -72,7 +72,7 @@ fn each_problem_has_its_name() {
             &[NO_AREA, "ratio_mismatch", "box_out_of_image", FACE],
         ),
     ] {
-        assert_eq!(codes(face, ext, ratio, picture), expected, "{name}");
+        assert_eq!(codes(face, ext, ratio, image), expected, "{name}");
     }
 }
 
@@ -95,7 +95,7 @@ fn numbers_that_are_none_never_pass() {
 
 #[test]
 fn a_problem_says_what_was_found_and_required() {
-    let image = Some(picture(400, 300, Some(Orientation::NORMAL)));
+    let image = Some(image(400, 300, Some(Orientation::NORMAL)));
     for (face, ext, ratio, found, required, message) in [
         (
             [10, 10, 20, 20],
@@ -120,7 +120,7 @@ fn a_problem_says_what_was_found_and_required() {
             Square,
             "[0, 0, 301, 301]",
             "within 400×300",
-            "ext_bbox must lie within the 400×300 picture, found [0, 0, 301, 301]",
+            "ext_bbox must lie within the 400×300 image, found [0, 0, 301, 301]",
         ),
         (
             [10, 10, 20, 20],
@@ -152,7 +152,7 @@ fn bounds_hold_for_either_orientation_where_it_may_be_either() {
     let out = ["box_out_of_image"];
     for value in 0..=8 {
         let orientation = Orientation::new(value);
-        let image = Some(picture(900, 400, orientation));
+        let image = Some(image(900, 400, orientation));
         // As stored it always passes: which of the two the service means is not documented.
         assert_eq!(codes(across, across, Square, image), [""; 0], "{orientation:?}");
         assert_eq!(codes(neither, neither, Square, image), out, "{orientation:?}");
@@ -239,7 +239,7 @@ proptest! {
     }
 
     #[test]
-    fn bounds_are_those_of_the_picture(
+    fn bounds_are_those_of_the_image(
         width in 1_u32..3_000,
         height in 1_u32..3_000,
         value in 0_u8..=8,
@@ -252,7 +252,7 @@ proptest! {
             x >= 0 && y >= 0 && x + side <= i64::from(w) && y + side <= i64::from(h)
         };
         let turned = matches!(value, 0 | 5..=8) && fits(height, width);
-        let image = picture(width, height, Orientation::new(value));
+        let image = image(width, height, Orientation::new(value));
         let passes = codes(ext, ext, Square, Some(image)).is_empty();
         prop_assert_eq!(passes, fits(width, height) || turned);
     }
@@ -294,7 +294,7 @@ fn bbox(sides: [i64; 4]) -> BBox {
     BBox::from(sides.map(|side| side as f64))
 }
 
-fn picture(width: u32, height: u32, orientation: Option<Orientation>) -> Header {
+fn image(width: u32, height: u32, orientation: Option<Orientation>) -> Header {
     Header::new(Format::Jpeg, width, height, orientation)
 }
 

@@ -2,7 +2,7 @@
 //! stopped and run several times over on one ledger, against the stand-in service, which counts
 //! what it bills.
 //!
-//! The kill test is short by default. The long one, 200 kills in a batch of 600 pictures:
+//! The kill test is short by default. The long one, 200 kills in a batch of 600 images:
 //!
 //! ```sh
 //! EMO_PREFLIGHT_KILLS=200 cargo test --release --all-features --test crash -- --nocapture

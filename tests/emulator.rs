@@ -5,8 +5,8 @@
 
 #[path = "emulator/fates.rs"]
 mod fates;
-#[path = "emulator/pictures.rs"]
-mod pictures;
+#[path = "emulator/images.rs"]
+mod images;
 #[path = "emulator/server.rs"]
 mod server;
 #[path = "emulator/service.rs"]

@@ -1,4 +1,4 @@
-//! Books on disk: what is known is given again, what may be billed is not repeated, and the quota
+//! Ledger on disk: what is known is given again, what may be billed is not repeated, and the quota
 //! and the cap hold, over gates that share one file as processes do.
 
 #![cfg(all(feature = "ledger", feature = "emulator"))]

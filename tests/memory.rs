@@ -29,14 +29,14 @@ fn memory_does_not_grow_with_the_number_of_sources() {
     let [few, many] = if full { [100_000, 1_000_000] } else { [20_000, 100_000] };
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let origin = serve();
-    let books = folder.path().join("books.db");
-    // Empty books, which the runs then read.
+    let ledger = folder.path().join("ledger.db");
+    // An empty ledger, which the runs then read.
     let mut make = rig::program_with(["check", "--json", "no-url"]);
-    make.arg("--ledger").arg(&books).env("DASHSCOPE_API_KEY", rig::KEY);
+    make.arg("--ledger").arg(&ledger).env("DASHSCOPE_API_KEY", rig::KEY);
     rig::run(&mut make).assert_status(1);
 
     let of = |count| {
-        let run = Run::new(folder.path(), &books, &origin, count);
+        let run = Run::new(folder.path(), &ledger, &origin, count);
         let fresh = run.measure("from the start");
         run.lose_a_tenth();
         [fresh, run.measure("gone on with")]
@@ -69,7 +69,7 @@ fn memory_does_not_grow_with_the_number_of_local_files() {
         command.env("MALLOC_ARENA_MAX", "1");
         let (status, peak, stderr) = watch(command.arg(&input));
         assert_eq!(status, Some(0), "{stderr}");
-        assert!(stderr.contains(&format!("{count} pictures: ")), "all were read: {stderr}");
+        assert!(stderr.contains(&format!("{count} images: ")), "all were read: {stderr}");
         println!("{count} local files: peak {:.1} MiB", peak as f64 / MIB as f64);
         peak
     });
@@ -87,7 +87,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(folder: &Path, books: &Path, origin: &str, count: u64) -> Self {
+    fn new(folder: &Path, ledger: &Path, origin: &str, count: u64) -> Self {
         let input = folder.join(format!("{count}.txt"));
         let mut list = BufWriter::new(File::create(&input).unwrap());
         for at in 0..count {
@@ -99,7 +99,7 @@ impl Run {
         let mut arguments = ["check", "--dry-run", "--allow-private-network", "--resume"]
             .map(str::to_owned)
             .to_vec();
-        for (option, path) in [("--input", &*input), ("--output", &results), ("--ledger", books)] {
+        for (option, path) in [("--input", &*input), ("--output", &results), ("--ledger", ledger)] {
             arguments.extend([option.to_owned(), text(path)]);
         }
         Self { count, results, arguments }
@@ -175,7 +175,7 @@ fn lines(path: &Path) -> u64 {
     lines - u64::from(last != *b"\n")
 }
 
-/// An origin of one picture under any path: a PNG's first 1,024 bytes, of 640×640. It does next to
+/// An origin of one image under any path: a PNG's first 1,024 bytes, of 640×640. It does next to
 /// nothing, so that the program is what is measured.
 fn serve() -> String {
     let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\x80\0\0\x02\x80\x08\x02\0\0\0".to_vec();

@@ -158,7 +158,7 @@ async fn other_chains_are_jumped_over_too() {
 }
 
 #[tokio::test]
-async fn one_connection_serves_many_pictures() {
+async fn one_connection_serves_many_images() {
     let file = jpeg(640, 800, 60_000, 100_000);
     let origin = Origin::start(move |r| match r.path.as_str() {
         // What is thrown away must not cost the connection either, though it comes later.
@@ -219,15 +219,15 @@ async fn a_stream_is_hung_up_on_as_soon_as_the_answer_is_known() {
         }
     };
     let outcomes = check([
-        row("an eligible picture", endless(png(640, 800, 4_096)))
+        row("an eligible image", endless(png(640, 800, 4_096)))
             .requests(1)
             .bytes(KIB..=64 * KIB)
             .size(640, 800),
-        row("a picture too small", endless(png(300, 399, 4_096)))
+        row("an image too small", endless(png(300, 399, 4_096)))
             .says("rejected_local/shortest_side_below_min")
             .requests(1)
             .bytes(KIB..=64 * KIB),
-        row("no picture", endless(b"<!doctype html>".repeat(200)))
+        row("no image", endless(b"<!doctype html>".repeat(200)))
             .says("rejected_local/not_an_image")
             .mentions("HTML")
             .requests(1)
@@ -272,7 +272,7 @@ async fn a_stream_costs_its_origin_little_behind_what_the_answer_needed() {
             .map(|row| row.options(|o| o.max_header_bytes = 4 * 1_024 * KIB).requests(1)),
     )
     .await;
-    // The picture's version needs the first KB.
+    // The image's version needs the first KB.
     for (outcome, needed) in outcomes.iter().zip([1_024, far.len()]) {
         let seen = outcome.origin.until(|seen| seen.hung_up == 1).await;
         let beyond = seen.written - head.len() - needed;
@@ -381,11 +381,8 @@ async fn the_bytes_decide_not_their_label() {
     let heic = [&b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], &[0; 2_000]].concat();
     let dnl = jpeg(640, 0, 0, 2_000);
     let [_, _, _, _, _, ribbon, ..] = check([
-        row(
-            "a picture labelled text",
-            labelled(&["Content-Type: text/html"], png(640, 800, 2_000)),
-        )
-        .size(640, 800),
+        row("an image labelled text", labelled(&["Content-Type: text/html"], png(640, 800, 2_000)))
+            .size(640, 800),
         row(
             "a JPEG labelled PNG",
             labelled(&["Content-Type: image/png"], jpeg(640, 800, 0, 2_000)),

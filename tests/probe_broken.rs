@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::table::{self, check, probe, row, said};
 use common::{
-    Origin, Request, Step, head, jpeg, picture, png, ranged, redirect, refusing_port, status,
+    Origin, Request, Step, head, image, jpeg, png, ranged, redirect, refusing_port, status,
 };
 use emo_preflight::Source;
 
@@ -31,7 +31,7 @@ async fn a_connection_reset_as_soon_as_it_is_made_is_tried_three_times() {
     for (resets, says, requests) in
         [(1, "eligible", 2), (2, "eligible", 3), (9, "undetermined/network", 3)]
     {
-        let origin = Origin::start_slamming(resets, |r| ranged(r, &picture())).await;
+        let origin = Origin::start_slamming(resets, |r| ranged(r, &image())).await;
         let report = probe(&table::options()).check(Source::url(origin.url("a"))).await;
         assert_eq!(said(&report), says, "{resets}: {report:?}");
         assert_eq!(report.fetch.unwrap().requests, requests, "{resets}");
@@ -43,7 +43,7 @@ async fn a_connection_reset_as_soon_as_it_is_made_is_tried_three_times() {
 async fn a_transfer_that_breaks_off_is_taken_up_again() {
     /// What of the first answer arrives before the connection ends.
     fn broken(r: &Request, arrives: usize, end: Step) -> Vec<Step> {
-        let Some(Step::Bytes(mut bytes)) = ranged(r, &picture()).pop() else { panic!() };
+        let Some(Step::Bytes(mut bytes)) = ranged(r, &image()).pop() else { panic!() };
         let head = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
         bytes.truncate(head + arrives);
         vec![Step::Bytes(bytes), end]
@@ -52,14 +52,14 @@ async fn a_transfer_that_breaks_off_is_taken_up_again() {
     let once = move |arrives, reset| {
         move |r: &Request| match r.index {
             0 => broken(r, arrives, end(reset)),
-            _ => ranged(r, &picture()),
+            _ => ranged(r, &image()),
         }
     };
     let always = move |arrives, reset| move |r: &Request| broken(r, arrives, end(reset));
     let in_head = |start: &'static str, reset| {
         move |r: &Request| match r.index {
             0 => vec![Step::Bytes(start.into()), end(reset)],
-            _ => ranged(r, &picture()),
+            _ => ranged(r, &image()),
         }
     };
     let [resumed, also_resumed, ..] = check([
@@ -106,14 +106,14 @@ async fn a_transfer_that_breaks_off_is_taken_up_again() {
         row("reset behind a redirect", |r| match r.index {
             0 => redirect("/b"),
             1 => vec![Step::Reset],
-            _ => ranged(r, &picture()),
+            _ => ranged(r, &image()),
         })
         .requests(3)
         .redirects(1),
         // The pause before a repeat is longer than it takes.
         row("reset between two hops", |r| match r.index {
             0 => [status("503 Service Unavailable"), vec![Step::Reset]].concat(),
-            _ => ranged(r, &picture()),
+            _ => ranged(r, &image()),
         })
         .requests(2),
         // What was wanted has arrived.
@@ -122,7 +122,7 @@ async fn a_transfer_that_breaks_off_is_taken_up_again() {
         row("a stream always cut short", |_| {
             vec![
                 Step::Bytes(head("200 OK", &["Content-Length: 20000"])),
-                Step::Bytes(picture()[..700].to_vec()),
+                Step::Bytes(image()[..700].to_vec()),
                 Step::Close,
             ]
         })
@@ -131,7 +131,7 @@ async fn a_transfer_that_breaks_off_is_taken_up_again() {
         row("chunks that end before the range does", |r| {
             let (first, last) = r.range().unwrap();
             let range = format!("Content-Range: bytes {first}-{last}/20000");
-            common::chunked("206 Partial Content", &[&range], &picture()[first..][..300], 300)
+            common::chunked("206 Partial Content", &[&range], &image()[first..][..300], 300)
         })
         .says("undetermined/network")
         .requests(3)
@@ -144,9 +144,9 @@ async fn a_transfer_that_breaks_off_is_taken_up_again() {
 }
 
 #[tokio::test]
-async fn a_connection_closed_while_idle_is_not_the_pictures_fault() {
+async fn a_connection_closed_while_idle_is_not_the_images_fault() {
     let origin = Origin::start(|r| {
-        let mut steps = ranged(r, &picture());
+        let mut steps = ranged(r, &image());
         // Nothing in the answer says that the connection ends with it.
         steps.push(Step::Close);
         steps
@@ -163,7 +163,7 @@ async fn a_connection_closed_while_idle_is_not_the_pictures_fault() {
 
 #[tokio::test]
 async fn chunks_that_are_none_are_not_read() {
-    // Too little to know the picture by, so that what follows matters.
+    // Too little to know the image by, so that what follows matters.
     let behind_a_chunk = |name, follows: &'static [u8], then: Step| {
         row(name, move |_| {
             let head = head("200 OK", &["Transfer-Encoding: chunked"]);
@@ -196,8 +196,8 @@ async fn chunks_that_are_none_are_not_read() {
     .await;
     let chunked = |name, head: &'static str, tail: &'static str| {
         row(name, move |_| {
-            let picture = png(640, 800, 600);
-            vec![Step::Bytes([head.as_bytes(), &picture, tail.as_bytes()].concat())]
+            let image = png(640, 800, 600);
+            vec![Step::Bytes([head.as_bytes(), &image, tail.as_bytes()].concat())]
         })
         .requests(1)
         .bytes(600..=600)

@@ -178,11 +178,11 @@ async fn a_file_that_changes_between_two_hops_is_begun_anew_once() {
     assert_eq!(sent(&outcomes[6].seen), vec![None; 2]);
 }
 
-/// What an answer said whose body never came must not stay in the picture's version: at the next
-/// check the unchanged picture would be taken for another, and be paid for again.
+/// What an answer said whose body never came must not stay in the image's version: at the next
+/// check the unchanged image would be taken for another, and be paid for again.
 #[cfg(feature = "emulator")]
 #[tokio::test]
-async fn an_answer_without_its_body_says_nothing_of_the_picture() {
+async fn an_answer_without_its_body_says_nothing_of_the_image() {
     use common::{Origin, table};
     use emo_preflight::emulator::Emulator;
     use emo_preflight::{ApiKey, Preflight, Source};

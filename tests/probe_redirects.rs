@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 
 use common::table::{self, check, probe, row, said};
-use common::{Origin, answer, head, picture, ranged, redirect, refusing_port, status};
+use common::{Origin, answer, head, image, ranged, redirect, refusing_port, status};
 use emo_preflight::{AddressPolicy, ProbeOptions, Source, Verdict};
 
 // ---- redirects
@@ -19,20 +19,20 @@ async fn redirects_are_followed_five_times() {
     let by = |line: &'static str| {
         row(line, move |r| match r.index {
             0 => answer(line, &["Location: /b"], b"moved"),
-            _ => ranged(r, &picture()),
+            _ => ranged(r, &image()),
         })
         .requests(2)
         .redirects(1)
     };
     let times = |name, times: usize| {
         row(name, move |r| {
-            if r.index < times { redirect(&format!("/{}", r.index)) } else { ranged(r, &picture()) }
+            if r.index < times { redirect(&format!("/{}", r.index)) } else { ranged(r, &image()) }
         })
     };
     let to = |name, location: &'static str| {
         row(name, move |r| match r.index {
             0 => answer("302 Found", &[location], b""),
-            _ => ranged(r, &picture()),
+            _ => ranged(r, &image()),
         })
         .requests(2)
         .redirects(1)
@@ -65,7 +65,7 @@ async fn redirects_are_followed_five_times() {
         to("given twice", "Location: /b\r\nLocation: http://10.0.0.1/"),
         row("with a fragment too long to be sent", |r| match r.index {
             0 => redirect(&format!("/b#{}", "a".repeat(100_000))),
-            _ => ranged(r, &picture()),
+            _ => ranged(r, &image()),
         })
         .requests(2)
         .redirects(1),
@@ -121,13 +121,13 @@ async fn a_redirect_leads_to_a_web_address_or_nowhere() {
 
 #[tokio::test]
 async fn user_and_password_are_for_the_source_only() {
-    let target = Origin::start(|r| ranged(r, &picture())).await;
+    let target = Origin::start(|r| ranged(r, &image())).await;
     let there = target.url("there");
     let origin = Origin::start(move |r| match r.path.as_str() {
         "/absolute" => redirect(&there),
         "/relative" => redirect("/same"),
         "/with" => redirect(&there.replace("//", "//other:word@")),
-        _ => ranged(r, &picture()),
+        _ => ranged(r, &image()),
     })
     .await;
     let probe = probe(&table::options());
@@ -157,7 +157,7 @@ async fn user_and_password_are_for_the_source_only() {
 async fn a_redirect_cannot_write_lines_of_its_own_into_a_request() {
     let [outcome] = check([row("newlines", |r| match r.index {
         0 => redirect("/b%0d%0aX-Own: 1?c%00\td"),
-        _ => ranged(r, &picture()),
+        _ => ranged(r, &image()),
     })
     .requests(2)
     .redirects(1)])
@@ -339,7 +339,7 @@ async fn nothing_connects_there_behind_a_redirect_either() {
     let probe = probe(&options);
     let origin = Origin::start_on(outside, |r| match r.path.split_once("to=") {
         Some((_, to)) => redirect(&percent_decoded(to)),
-        None => ranged(r, &picture()),
+        None => ranged(r, &image()),
     })
     .await;
     let start = |to: &str| {
@@ -393,7 +393,7 @@ async fn a_proxy_from_the_environment_is_not_used() {
 /// Here as it is; [`a_proxy_from_the_environment_is_not_used`] runs it with a proxy around it.
 #[tokio::test]
 async fn behind_a_proxy() {
-    let [outcome] = check([row("behind a proxy", |r| ranged(r, &picture()))]).await;
+    let [outcome] = check([row("behind a proxy", |r| ranged(r, &image()))]).await;
     assert_eq!(outcome.seen.connections, 1);
 }
 
@@ -402,14 +402,14 @@ struct Inside(Option<Origin>);
 
 impl Inside {
     async fn start() -> Self {
-        Self(Some(Origin::start(|r| ranged(r, &picture())).await))
+        Self(Some(Origin::start(|r| ranged(r, &image())).await))
     }
 
     async fn start_v6() -> Self {
         let ip = Ipv6Addr::LOCALHOST;
         // Bound by hand first: some machines have no IPv6.
         match std::net::TcpListener::bind((ip, 0)) {
-            Ok(_) => Self(Some(Origin::start_on(ip.into(), |r| ranged(r, &picture())).await)),
+            Ok(_) => Self(Some(Origin::start_on(ip.into(), |r| ranged(r, &image())).await)),
             Err(_) => Self(None),
         }
     }
@@ -435,7 +435,7 @@ fn percent_decoded(text: &str) -> String {
 #[tokio::test]
 async fn a_location_beyond_utf_8_is_kept_as_it_is() {
     let outcomes = check([row("a byte of Latin-1", |r| match r.path.as_str() {
-        "/caf%E9.png" => ranged(r, &picture()),
+        "/caf%E9.png" => ranged(r, &image()),
         _ => {
             let redirect =
                 b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: /caf\xe9.png\r\n\r\n";
@@ -455,7 +455,7 @@ async fn a_location_in_utf_8_is_understood() {
             let head = head("302 Found", &["Location: /bücher", "Content-Length: 0"]);
             vec![common::Step::Bytes(head)]
         }
-        _ => ranged(r, &picture()),
+        _ => ranged(r, &image()),
     })
     .requests(2)
     .redirects(1)])

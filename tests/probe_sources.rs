@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::table::{self, probe, said};
-use common::{Origin, in_time, jpeg, picture, png, ranged};
+use common::{Origin, image, in_time, jpeg, png, ranged};
 use emo_preflight::header::{Format, Header};
 use emo_preflight::{AddressPolicy, Probe, ProbeOptions, Report, RunOptions, Source};
 use futures_util::stream::{self, StreamExt as _};
@@ -69,7 +69,7 @@ async fn what_is_no_web_address_is_refused_without_a_request() {
 
 #[tokio::test]
 async fn a_web_address_is_taken_in_any_case_and_script() {
-    let origin = Origin::start(|r| ranged(r, &picture())).await;
+    let origin = Origin::start(|r| ranged(r, &image())).await;
     let mut options = table::options();
     options.addresses = AddressPolicy::Any;
     let probe = probe(&options);
@@ -97,7 +97,7 @@ async fn a_web_address_is_taken_in_any_case_and_script() {
 
 #[tokio::test]
 async fn a_web_address_may_be_long_but_not_endless() {
-    let origin = Origin::start(|r| ranged(r, &picture())).await;
+    let origin = Origin::start(|r| ranged(r, &image())).await;
     let probe = probe(&table::options());
     let long = |part: &str| part.repeat(100_000);
     let port = origin.port();
@@ -137,7 +137,7 @@ async fn a_web_address_may_be_long_but_not_endless() {
 #[tokio::test]
 async fn a_known_header_is_judged_without_a_request() {
     let probe = probe(&table::options());
-    let origin = Origin::start(|r| ranged(r, &picture())).await;
+    let origin = Origin::start(|r| ranged(r, &image())).await;
     for (width, says) in [(640, "eligible"), (64, "rejected_local/shortest_side_below_min")] {
         let header = Header::new(Format::Jpeg, width, 800, None);
         let report = probe.check(Source::url(origin.url("a")).known_header(header)).await;
@@ -152,7 +152,7 @@ async fn a_known_header_is_judged_without_a_request() {
 
 #[tokio::test]
 async fn a_bad_line_costs_itself_and_no_other() {
-    let origin = Origin::start(|r| ranged(r, &picture())).await;
+    let origin = Origin::start(|r| ranged(r, &image())).await;
     let sources = [
         Source::unreadable("{\"image_url\"", "the line is JSON"),
         Source::url(origin.url("a")),
@@ -187,7 +187,7 @@ fn settings_that_cannot_work_are_refused() {
 
 #[tokio::test]
 async fn settings_without_measure_work() {
-    let origin = Origin::start(|r| ranged(r, &picture())).await;
+    let origin = Origin::start(|r| ranged(r, &image())).await;
     let mut options = table::options();
     options.per_host = usize::MAX;
     options.timeout = Duration::MAX;
@@ -213,8 +213,8 @@ async fn local_files_are_read_where_that_was_asked_for() {
     for (path, says, size) in [
         (dir.file("whole.bmp", &bmp), "eligible", Some((640, 480))),
         (dir.file("cut.bmp", &bmp[..bmp.len() - 1]), "rejected_local/corrupt_header", None),
-        (dir.file("good.jpg", &picture()), "eligible", Some((640, 800))),
-        (dir.file("bad name ü.png", &picture()), "eligible", Some((640, 800))),
+        (dir.file("good.jpg", &image()), "eligible", Some((640, 800))),
+        (dir.file("bad name ü.png", &image()), "eligible", Some((640, 800))),
         // No network, so no cap on what is taken from it.
         (dir.file("far.jpg", &far), "eligible", Some((640, 800))),
         (dir.file("small.png", &png(64, 64, 99)), "rejected_local/shortest_side_below_min", None),
@@ -247,7 +247,7 @@ async fn local_files_are_read_where_that_was_asked_for() {
     assert_eq!(said(&report), "rejected_local/shortest_side_below_min");
     assert_eq!(report.image, Some(known));
     // Asked for, and still a URL.
-    let origin = Origin::start(|r| ranged(r, &picture())).await;
+    let origin = Origin::start(|r| ranged(r, &image())).await;
     assert_eq!(said(&probe(&options).check(Source::url(origin.url("a"))).await), "eligible");
     let report = probe(&options).check(Source::url("file:///etc/passwd")).await;
     assert_eq!(said(&report), "rejected_local/not_http_url");

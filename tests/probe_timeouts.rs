@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::table::{self, check, probe, row, said};
 use common::{
-    Origin, Request, SLACK, Step, hanging_port, head, icc_jpeg, jpeg, picture, png, ranged, status,
+    Origin, Request, SLACK, Step, hanging_port, head, icc_jpeg, image, jpeg, png, ranged, status,
 };
 use emo_preflight::{AddressPolicy, ProbeOptions, Report, RunOptions, Source};
 use futures_util::stream::{self, StreamExt as _};
@@ -110,7 +110,7 @@ async fn waiting_for_ones_turn_is_not_on_the_clock() {
             }
             ("/first-refused", _) if is_first => status("503 Service Unavailable"),
             ("/two-ranges", _) => slowly(ranged(r, &file)),
-            _ => slowly(ranged(r, &picture())),
+            _ => slowly(ranged(r, &image())),
         }
     })
     .await;
@@ -134,7 +134,7 @@ async fn waiting_for_ones_turn_is_not_on_the_clock() {
 #[tokio::test]
 async fn an_answer_that_is_known_is_given_though_the_rest_stalls() {
     let stalls = |r: &Request| {
-        let Some(Step::Bytes(mut bytes)) = ranged(r, &picture()).pop() else { panic!() };
+        let Some(Step::Bytes(mut bytes)) = ranged(r, &image()).pop() else { panic!() };
         bytes.truncate(3_000);
         vec![Step::Bytes(bytes), Step::Hang]
     };
@@ -285,7 +285,7 @@ async fn an_answer_that_does_not_begin_is_asked_for_once_more() {
         [
             row("silent at first", |r| match r.index {
                 0 => vec![Step::Hang],
-                _ => ranged(r, &picture()),
+                _ => ranged(r, &image()),
             })
             .requests(2),
             row("silent at the second range", |r| match r.index {
@@ -306,11 +306,11 @@ async fn an_answer_that_does_not_begin_is_asked_for_once_more() {
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_died_unnoticed_is_not_the_pictures_fault() {
+async fn a_kept_connection_that_died_unnoticed_is_not_the_images_fault() {
     let origin = Origin::start(|r| match (r.connection, r.path.as_str()) {
         // As behind a NAT that has forgotten the connection: no reset, no end.
         (0, "/second") => vec![Step::Hang],
-        _ => ranged(r, &picture()),
+        _ => ranged(r, &image()),
     })
     .await;
     let mut options = table::options();
@@ -383,7 +383,7 @@ async fn an_end_that_does_not_come_is_not_waited_for() {
 async fn an_origin_that_never_stops_talking_takes_no_time_from_others() {
     let talks = b"HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n".repeat(2_000);
     let endless = Origin::start(move |_| vec![Step::Forever(talks.clone(), Duration::ZERO)]).await;
-    let good = Origin::start(|r| ranged(r, &picture())).await;
+    let good = Origin::start(|r| ranged(r, &image())).await;
     let mut options = table::options();
     options.addresses = AddressPolicy::Any;
     options.timeout = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! The local stage against origins that refuse or ask for patience; many pictures at a time, and
+//! The local stage against origins that refuse or ask for patience; many images at a time, and
 //! giving up.
 
 #![cfg(feature = "client")]
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::table::{self, check, probe, row, said};
 use common::{
-    Origin, Request, SLACK, Step, answer, head, in_time, jpeg, picture, ranged, status, whole,
+    Origin, Request, SLACK, Step, answer, head, image, in_time, jpeg, ranged, status, whole,
 };
 use emo_preflight::{AddressPolicy, Report, RunOptions, Source};
 use futures_util::stream::{self, StreamExt as _};
@@ -88,7 +88,7 @@ async fn the_body_of_a_refusal_is_not_waited_for() {
                     Step::Bytes(head("302 Found", &["Location: /b", "Content-Length: 900"])),
                     Step::Hang,
                 ],
-                _ => ranged(r, &picture()),
+                _ => ranged(r, &image()),
             })
             .requests(2)
             .redirects(1),
@@ -109,7 +109,7 @@ async fn the_body_of_a_refusal_is_not_waited_for() {
 #[tokio::test]
 async fn a_server_error_is_asked_again_twice() {
     let again = |line: &'static str, times: usize| {
-        move |r: &Request| if r.index < times { status(line) } else { ranged(r, &picture()) }
+        move |r: &Request| if r.index < times { status(line) } else { ranged(r, &image()) }
     };
     check([
         row("500 twice", again("500 Internal Server Error", 2)).requests(3),
@@ -143,11 +143,11 @@ async fn a_server_error_is_asked_again_twice() {
         row("between two streams", |r| match r.index {
             0 => vec![
                 Step::Bytes(head("200 OK", &["Content-Length: 20000"])),
-                Step::Bytes(picture()[..700].to_vec()),
+                Step::Bytes(image()[..700].to_vec()),
                 Step::Close,
             ],
             1 => status("502 Bad Gateway"),
-            _ => whole(&picture()),
+            _ => whole(&image()),
         })
         .requests(3)
         .size(640, 800),
@@ -159,7 +159,7 @@ async fn a_server_error_is_asked_again_twice() {
 async fn retry_after_keeps_everyone_from_that_host() {
     let origin = Origin::start(|r| match r.index {
         0 => answer("503 Service Unavailable", &["Retry-After: 1"], b"later"),
-        _ => ranged(r, &picture()),
+        _ => ranged(r, &image()),
     })
     .await;
     let mut options = table::options();
@@ -204,13 +204,13 @@ async fn a_wait_that_outlasts_the_time_out_is_not_begun() {
                 let long_ago = "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT";
                 answer("503 Service Unavailable", &[long_ago], b"")
             }
-            _ => ranged(r, &picture()),
+            _ => ranged(r, &image()),
         })
         .requests(2)
         .within(SLACK),
         row("no time at all", |r| match r.index {
             0 => answer("503 Service Unavailable", &["Retry-After: soon"], b""),
-            _ => ranged(r, &picture()),
+            _ => ranged(r, &image()),
         })
         .requests(2)
         .within(SLACK),
@@ -222,7 +222,7 @@ async fn a_wait_that_outlasts_the_time_out_is_not_begun() {
 async fn a_host_that_wants_to_be_left_alone_does_not_hold_up_the_others() {
     let origin = Origin::start(|r| match r.header("host").unwrap().starts_with("localhost") {
         true => answer("429 Too Many Requests", &["Retry-After: 61"], b""),
-        false => ranged(r, &picture()),
+        false => ranged(r, &image()),
     })
     .await;
     let (good, bad) = (origin.url("good"), origin.url("bad").replace("127.0.0.1", "localhost"));
@@ -258,9 +258,9 @@ async fn a_repeat_does_not_meet_the_next_dead_connection() {
     const KEPT: usize = 4;
     let origin = Origin::start(|r| match r.index {
         // All are open before the first is answered.
-        0..KEPT => [vec![Step::Wait(Duration::from_millis(200))], ranged(r, &picture())].concat(),
+        0..KEPT => [vec![Step::Wait(Duration::from_millis(200))], ranged(r, &image())].concat(),
         _ if r.connection < KEPT => vec![Step::Reset],
-        _ => ranged(r, &picture()),
+        _ => ranged(r, &image()),
     })
     .await;
     let probe = probe(&table::options());
@@ -284,7 +284,7 @@ async fn one_host_gets_so_many_requests_at_a_time_and_no_more() {
     options.per_host = 3;
     let origin = Origin::start(|r| {
         let mut steps = vec![Step::Wait(Duration::from_millis(40))];
-        steps.extend(ranged(r, &picture()));
+        steps.extend(ranged(r, &image()));
         steps
     })
     .await;

@@ -30,7 +30,7 @@ impl Contender {
         }
     }
 
-    /// The sides of the picture at `url`, and how long they took over a connection of their own.
+    /// The sides of the image at `url`, and how long they took over a connection of their own.
     pub(crate) async fn look_cold(self, url: &str) -> (Sides, Duration) {
         match self {
             Self::Ours => {

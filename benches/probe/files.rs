@@ -1,7 +1,7 @@
-//! Twelve pictures, and two more with long chains, whose headers are real and whose pixels are filler: what matters here is where
+//! Twelve images, and two more with long chains, whose headers are real and whose pixels are filler: what matters here is where
 //! in a file its sides stand, and how much lies before them.
 
-/// A picture as an origin has it.
+/// An image as an origin has it.
 #[derive(Clone)]
 pub(crate) struct Picture {
     pub(crate) name: &'static str,
@@ -31,7 +31,7 @@ pub(crate) fn all() -> Vec<Picture> {
         ("phone.jpg", (4032, 3024), 2, jpeg(BASELINE, (4032, 3024), &phone, 3_660_000)),
     ];
     let jpegs =
-        jpegs.map(|(name, sides, requests, bytes)| jpeg_picture(name, sides, requests, bytes));
+        jpegs.map(|(name, sides, requests, bytes)| jpeg_image(name, sides, requests, bytes));
     let metadata = [
         chunk(b"iCCP", &[&b"big\0\0\x78\x01"[..], &filler(200_000)].concat()),
         chunk(b"eXIf", &exif(1, 60_000)[10..]),
@@ -47,15 +47,15 @@ pub(crate) fn all() -> Vec<Picture> {
         (25, "lossless.webp", (900, 600), riff(&[lossless(900, 600, 1_000_000)])),
         (30, "animated.webp", (640, 480), animated(640, 480)),
     ];
-    let others = others
-        .map(|(needs, name, sides, bytes)| Picture { needs, ..picture(name, sides, 1, bytes) });
+    let others =
+        others.map(|(needs, name, sides, bytes)| Picture { needs, ..image(name, sides, 1, bytes) });
     jpegs.into_iter().chain(others).collect()
 }
 
 /// Two whose sides stand behind a long chain of segments.
 pub(crate) fn chains() -> [Picture; 2] {
     let with = |name, sides, metadata: &[u8], total| {
-        jpeg_picture(name, sides, 4, jpeg(BASELINE, sides, metadata, total))
+        jpeg_image(name, sides, 4, jpeg(BASELINE, sides, metadata, total))
     };
     [
         with("credentials.jpg", (2048, 1365), &credentials(), 2_600_000),
@@ -63,12 +63,12 @@ pub(crate) fn chains() -> [Picture; 2] {
     ]
 }
 
-fn jpeg_picture(name: &'static str, sides: (u16, u16), requests: u64, bytes: Vec<u8>) -> Picture {
+fn jpeg_image(name: &'static str, sides: (u16, u16), requests: u64, bytes: Vec<u8>) -> Picture {
     let frame = bytes.windows(4).position(|four| matches!(four, [0xff, 0xc0 | 0xc2, 0, 17]));
-    Picture { needs: frame.map_or(0, |at| at + 9), ..picture(name, sides, requests, bytes) }
+    Picture { needs: frame.map_or(0, |at| at + 9), ..image(name, sides, requests, bytes) }
 }
 
-fn picture(
+fn image(
     name: &'static str,
     (width, height): (u16, u16),
     requests: u64,
@@ -143,7 +143,7 @@ fn thermal() -> Vec<u8> {
         .collect()
 }
 
-/// What phones write to say that a file holds several pictures.
+/// What phones write to say that a file holds several images.
 fn several() -> Vec<u8> {
     segment(0xe2, &[&b"MPF\0II*\0\x08\0\0\0"[..], &[0; 80]].concat())
 }

@@ -9,11 +9,11 @@ use serde_json::Value;
 use crate::files::Picture;
 use crate::markdown::{bytes, table};
 
-pub(crate) fn run(pictures: &[Picture]) -> io::Result<()> {
+pub(crate) fn run(images: &[Picture]) -> io::Result<()> {
     println!("### Bytes and requests by the first range's length\n");
     let mut groups = vec![(
         "the twelve".to_owned(),
-        pictures.iter().map(|picture| picture.bytes.clone()).collect::<Vec<_>>(),
+        images.iter().map(|image| image.bytes.clone()).collect::<Vec<_>>(),
     )];
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures");
     let fixtures: io::Result<Vec<_>> =

@@ -1,4 +1,4 @@
-//! How long a picture's sides take over a new connection with a round trip of 50 ms.
+//! How long an image's sides take over a new connection with a round trip of 50 ms.
 
 use std::io;
 use std::time::Duration;
@@ -8,28 +8,28 @@ use crate::files::Picture;
 use crate::markdown::{median, table};
 use crate::origin::{Manners, Origin};
 
-pub(crate) async fn run(pictures: &[Picture], quick: bool) -> io::Result<()> {
+pub(crate) async fn run(images: &[Picture], quick: bool) -> io::Result<()> {
     println!("### Cold latency at a round trip of 50 ms\n");
     let rounds = if quick { 1 } else { 5 };
     let manners = Manners { round_trip: Duration::from_millis(50), ..Manners::PLAIN };
-    let origin = Origin::start(manners, pictures).await?;
-    let mut times = vec![[const { Vec::new() }; CONTENDERS.len()]; pictures.len()];
+    let origin = Origin::start(manners, images).await?;
+    let mut times = vec![[const { Vec::new() }; CONTENDERS.len()]; images.len()];
     for _ in 0..rounds {
-        for (picture, times) in pictures.iter().zip(&mut times) {
+        for (image, times) in images.iter().zip(&mut times) {
             for (contender, times) in CONTENDERS.iter().zip(times) {
-                let (sides, took) = contender.look_cold(&origin.url(picture.name)).await;
-                let right = Ok((picture.width, picture.height));
-                assert_eq!(sides, right, "{} on {}", contender.name(), picture.name);
+                let (sides, took) = contender.look_cold(&origin.url(image.name)).await;
+                let right = Ok((image.width, image.height));
+                assert_eq!(sides, right, "{} on {}", contender.name(), image.name);
                 origin.taken().await;
                 times.push(took.as_secs_f64() * 1e3);
             }
         }
     }
 
-    let row = |(picture, times): (&Picture, &[Vec<f64>; CONTENDERS.len()])| {
+    let row = |(image, times): (&Picture, &[Vec<f64>; CONTENDERS.len()])| {
         // Handshake and first request, then one round trip for every further request.
-        let target = 55 + 50 * picture.requests;
-        let mut row = vec![picture.name.to_owned()];
+        let target = 55 + 50 * image.requests;
+        let mut row = vec![image.name.to_owned()];
         row.extend(times.iter().map(|times| format!("{:.0}", median(times))));
         if median(&times[0]) > target as f64 {
             row[1] += " **missed**";
@@ -37,7 +37,7 @@ pub(crate) async fn run(pictures: &[Picture], quick: bool) -> io::Result<()> {
         row.push(target.to_string());
         row
     };
-    let rows: Vec<_> = pictures.iter().zip(&times).map(row).collect();
+    let rows: Vec<_> = images.iter().zip(&times).map(row).collect();
     let mut head = vec!["ms"];
     head.extend(CONTENDERS.map(Contender::name));
     head.push("target of ours");

@@ -41,14 +41,14 @@ fn main() -> io::Result<()> {
     if let Some(unknown) = wanted.iter().find(|name| !TABLES.contains(name)) {
         return Err(io::Error::other(format!("tables are {TABLES:?}, found {unknown:?}")));
     }
-    let pictures = files::all();
+    let images = files::all();
     for table in TABLES.into_iter().filter(|name| wanted.is_empty() || wanted.contains(name)) {
         match table {
-            "bytes" => runtime.block_on(taken::run(&pictures, &files::chains(), quick))?,
-            "latency" => runtime.block_on(latency::run(&pictures, quick))?,
-            "throughput" => throughput::run(&pictures, quick)?,
-            "memory" => memory::run(&pictures, quick)?,
-            _ => first_range::run(&pictures)?,
+            "bytes" => runtime.block_on(taken::run(&images, &files::chains(), quick))?,
+            "latency" => runtime.block_on(latency::run(&images, quick))?,
+            "throughput" => throughput::run(&images, quick)?,
+            "memory" => memory::run(&images, quick)?,
+            _ => first_range::run(&images)?,
         }
     }
     Ok(())

@@ -8,22 +8,22 @@ use crate::markdown::table;
 use crate::peers::Peer;
 use crate::process::{OriginProcess, Work};
 
-pub(crate) fn run(pictures: &[Picture], quick: bool) -> io::Result<()> {
+pub(crate) fn run(images: &[Picture], quick: bool) -> io::Result<()> {
     println!("### Peak memory of a process\n");
     let count = if quick { 2_000 } else { 20_000 };
     let mut rows = Vec::new();
     for (ranges, origin) in [(true, "knows ranges"), (false, "ignores ranges")] {
         let process = OriginProcess::start(ranges)?;
         for (mix, name) in [("phone", "phone.jpg"), ("all twelve", "")] {
-            let pictures: Vec<Picture> =
-                pictures.iter().filter(|picture| picture.name.ends_with(name)).cloned().collect();
-            let urls = process.urls(&pictures, count);
+            let images: Vec<Picture> =
+                images.iter().filter(|image| image.name.ends_with(name)).cloned().collect();
+            let urls = process.urls(&images, count);
             for in_flight in [64, 512] {
                 let mut row = vec![format!("{mix}, origin {origin}, {in_flight} in flight")];
                 for contender in contenders() {
                     let work = Work::through(contender, in_flight, &urls)?;
                     let peak = peak(work.pid());
-                    work.finish(&pictures, &urls)?;
+                    work.finish(&images, &urls)?;
                     let Some(peak) = peak else {
                         println!("This system does not say how much memory a process has held.\n");
                         return Ok(());

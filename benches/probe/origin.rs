@@ -47,7 +47,7 @@ struct Site {
 }
 
 impl Origin {
-    pub(crate) async fn start(manners: Manners, pictures: &[Picture]) -> io::Result<Self> {
+    pub(crate) async fn start(manners: Manners, images: &[Picture]) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         if manners.paced {
             // What lies in a large buffer would count as handed over.
@@ -56,7 +56,7 @@ impl Origin {
         socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let listener = socket.listen(1_024)?;
         let address = listener.local_addr()?;
-        let files = pictures.iter().map(|p| (format!("/{}", p.name), p.bytes.clone())).collect();
+        let files = images.iter().map(|p| (format!("/{}", p.name), p.bytes.clone())).collect();
         let [requests, bytes, busy] = [const { AtomicU64::new(0) }; 3];
         let site = Arc::new(Site { manners, files, requests, bytes, busy });
         let served = Arc::clone(&site);

@@ -1,4 +1,4 @@
-//! What people compose today to learn a picture's sides from its URL, each as well as we know how.
+//! What people compose today to learn an image's sides from its URL, each as well as we know how.
 
 use imagesize::blob_size;
 
@@ -23,7 +23,7 @@ impl Peer {
         }
     }
 
-    /// The sides of the picture at `url`.
+    /// The sides of the image at `url`.
     pub(crate) async fn look(self, http: &reqwest::Client, url: &str) -> Sides {
         match self {
             Self::RangeDoubling => by_ranges(http, url).await,

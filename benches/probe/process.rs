@@ -35,9 +35,9 @@ impl OriginProcess {
         Ok(Self { child, base: base.trim().to_owned() })
     }
 
-    /// So many URLs, of the pictures in turn.
-    pub(crate) fn urls(&self, pictures: &[Picture], count: usize) -> Vec<String> {
-        let names = pictures.iter().map(|picture| picture.name).cycle();
+    /// So many URLs, of the images in turn.
+    pub(crate) fn urls(&self, images: &[Picture], count: usize) -> Vec<String> {
+        let names = images.iter().map(|image| image.name).cycle();
         names.take(count).map(|name| format!("{}{name}", self.base)).collect()
     }
 }
@@ -93,18 +93,18 @@ impl Work {
         self.child.id()
     }
 
-    /// Asserts that every picture's sides are right.
-    pub(crate) fn finish(mut self, pictures: &[Picture], urls: &[String]) -> io::Result<()> {
+    /// Asserts that every image's sides are right.
+    pub(crate) fn finish(mut self, images: &[Picture], urls: &[String]) -> io::Result<()> {
         drop(self.stdin);
         self.child.wait()?;
         assert_eq!(self.lines.len(), urls.len(), "one line a URL");
         for line in &self.lines {
             let line: Value = serde_json::from_str(line)?;
             let source = line["source"].as_str().expect("a source");
-            let picture = pictures.iter().find(|picture| source.ends_with(picture.name));
-            let picture = picture.expect("a picture of ours");
+            let image = images.iter().find(|image| source.ends_with(image.name));
+            let image = image.expect("an image of ours");
             let sides = (line["image"]["width"].as_u64(), line["image"]["height"].as_u64());
-            assert_eq!(sides, (Some(picture.width.into()), Some(picture.height.into())), "{line}");
+            assert_eq!(sides, (Some(image.width.into()), Some(image.height.into())), "{line}");
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Where `image` and imsz both read a picture's sides, ours are the same.
+//! Where `image` and imsz both read an image's sides, ours are the same.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use others::ImageFormat;
 
 fuzz_target!(|file: &[u8]| {
-    // First, whatever the others say: where it gets is what leads the fuzzer to pictures.
+    // First, whatever the others say: where it gets is what leads the fuzzer to images.
     let ours = header::from_slice(file);
     let Some((format, (width, height))) = others::agree_on(file) else { return };
     if format == ImageFormat::Jpeg && !is_plain_jpeg(file) {

@@ -10,7 +10,7 @@ use emo_preflight::header::{self, Header, HeaderError, HeaderReader, Step};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
-    // At the end, so that a picture's file is a good input as it is.
+    // At the end, so that an image's file is a good input as it is.
     let (file, choices) = input.split_at(input.len() - input.len().min(CHOICES));
     let whole = header::from_slice(file);
     assert_eq!(in_pieces(file, choices), whole);

@@ -46,7 +46,7 @@ pub(super) enum Command {
     EmoBody(EmoBodyArguments),
     /// Run the stand-in service on loopback until Ctrl-C
     Emulator(EmulatorArguments),
-    /// Run the whole flow on the stand-in service and built-in pictures; needs no key
+    /// Run the whole flow on the stand-in service and built-in images; needs no key
     Demo,
 }
 
@@ -115,7 +115,7 @@ pub(super) struct CheckArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct LedgerArguments {
-    /// SQLite file of the books, or none (in memory: a question may be paid for again by another
+    /// SQLite file of the ledger, or none (in memory: a question may be paid for again by another
     /// process) [default: emo-preflight/ledger.db in the state directory]
     // As with the base URL: a value that is a database's URL by mistake has a password in it.
     #[arg(long, value_name = "L", env = "EMO_PREFLIGHT_LEDGER", hide_env_values = true)]
@@ -144,9 +144,9 @@ pub(super) struct SpendArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("pictures").required(true).multiple(true).args(["sources", "input"])))]
+#[command(group(ArgGroup::new("images").required(true).multiple(true).args(["sources", "input"])))]
 pub(super) struct SourceArguments {
-    /// http(s) URLs of pictures; for probe also paths of files
+    /// http(s) URLs of images; for probe also paths of files
     #[arg(value_name = "SOURCE")]
     pub(super) sources: Vec<String>,
     /// File (- for stdin): one source a line, a JSON object with image_url, ratio, image_id, or CSV
@@ -171,7 +171,7 @@ pub(super) struct LocalArguments {
     /// Seconds the local stage of one source may take
     #[arg(long, value_name = "S", default_value = "20", value_parser = seconds, allow_negative_numbers = true)]
     timeout: Duration,
-    /// Bytes to take of one picture before giving up; at least 1024
+    /// Bytes to take of one image before giving up; at least 1024
     #[arg(long, value_name = "N", default_value = "4194304", value_parser = clap::value_parser!(u64).range(1_024..))]
     max_header_bytes: u64,
     /// Fetch from addresses that are not public too

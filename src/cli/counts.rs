@@ -34,7 +34,7 @@ impl Counts {
         self.sources += 1;
         *self.by_verdict.entry(report.verdict.as_str()).or_default() += 1;
         self.worst = self.worst.max(Some(Status::of(report)));
-        // Books can fail before a call and after it: what the service said tells which it was.
+        // The ledger can fail before a call and after it: what the service said tells which it was.
         let answered = report.request_id.is_some() || report.billing.certainty != Certainty::None;
         let sent_nothing = |reason: &crate::Reason| match reason.code {
             ReasonCode::Network => true,

@@ -13,11 +13,11 @@ use crate::cli::{signals, text};
 use crate::emulator::Emulator;
 use crate::{AddressPolicy, ApiKey, Preflight, ProbeOptions, Report, RunOptions, Source};
 
-/// Shows every built-in picture to the gate and says what was expected and what came.
+/// Shows every built-in image to the gate and says what was expected and what came.
 pub(super) async fn run() -> anyhow::Result<Status> {
     let emulator = Emulator::builder().start().await.context("cannot start the emulator")?;
     let mut exhibits = gallery::open(&emulator);
-    // The first picture a second time: it is not paid for again.
+    // The first image a second time: it is not paid for again.
     if let Some(first) = exhibits.first() {
         let again = Exhibit { name: "portrait.jpg again", ..first.clone() };
         exhibits.push(again);
@@ -42,7 +42,7 @@ pub(super) async fn run() -> anyhow::Result<Status> {
     printer.line(
         &format!(
             "The whole flow on a stand-in for the service, which looks at no faces.\n\
-             {} pictures, 5 calls a second at the most.\n\n  \
+             {} images, 5 calls a second at the most.\n\n  \
              {:<18} {:<38} {:<12} {:<15} {:>9}",
             exhibits.len(),
             "PICTURE",
@@ -68,7 +68,7 @@ pub(super) async fn run() -> anyhow::Result<Status> {
     let ended_early = signal.received().is_some() || printer.is_unread();
     if !ended_early {
         printer.line(
-            &format!("\n{as_expected} of {all} pictures got the verdict they were drawn for\n"),
+            &format!("\n{as_expected} of {all} images got the verdict they were drawn for\n"),
             &stopper,
         );
     }
@@ -89,7 +89,7 @@ pub(super) async fn run() -> anyhow::Result<Status> {
     })
 }
 
-/// The line of one picture, and whether it came out as expected.
+/// The line of one image, and whether it came out as expected.
 fn compare(exhibit: &Exhibit, report: &Report) -> (String, bool) {
     let (verdict, reason) = (exhibit.verdict, exhibit.reason.as_ref());
     let came = (report.verdict.as_str(), report.reasons.first().map(|reason| &reason.code));

@@ -1,9 +1,9 @@
-//! The built-in pictures of `demo` and `emulator`, and the verdict each was made for.
+//! The built-in images of `demo` and `emulator`, and the verdict each was made for.
 
 use crate::emulator::{Emulator, Fate, Picture, Served};
 use crate::{AspectRatio, ReasonCode};
 
-/// A picture that is served, and what is to come of it.
+/// An image that is served, and what is to come of it.
 #[derive(Clone)]
 pub(super) struct Exhibit {
     pub(super) name: &'static str,
@@ -15,11 +15,11 @@ pub(super) struct Exhibit {
     pub(super) reason: Option<ReasonCode>,
 }
 
-/// Hangs every picture up on `emulator`, with the fate that its first call is to take.
+/// Hangs every image up on `emulator`, with the fate that its first call is to take.
 pub(super) fn open(emulator: &Emulator) -> Vec<Exhibit> {
     let mut exhibits = Vec::new();
-    let mut hang = |name, picture, fates: &[Fate], verdict, reason| {
-        let served = emulator.serve(&format!("/pictures/{name}"), picture);
+    let mut hang = |name, image, fates: &[Fate], verdict, reason| {
+        let served = emulator.serve(&format!("/images/{name}"), image);
         emulator.script(&served, fates.iter().cloned());
         let ratio = match name {
             "half-body.webp" => AspectRatio::Portrait,

@@ -253,7 +253,7 @@ fn object(
         }
         Some(Ok(Value::String(id))) => Ok(Some(id)),
         // Beyond 64 bits, and with a fraction, two different numbers may read as the same one, and
-        // the second picture would get the first one's verdict.
+        // the second image would get the first one's verdict.
         Some(Ok(Value::Number(id))) if id.is_u64() || id.is_i64() => Ok(Some(id.to_string())),
         Some(Ok(Value::Number(_))) => Err(format!("{IMAGE_ID}, found another number")),
         Some(other) => Err(format!("{IMAGE_ID}, found {}", kind(&other))),

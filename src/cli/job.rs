@@ -100,7 +100,7 @@ impl Job {
         text::tell(format_args!(
             "{} of {} done before",
             kept.earlier.lines,
-            text::count(count, "picture", "pictures")
+            text::count(count, "image", "images")
         ));
         self.due = Some(count.saturating_sub(kept.earlier.lines));
         self.earlier = kept.earlier;

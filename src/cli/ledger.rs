@@ -1,4 +1,4 @@
-//! Where the books are: the `--ledger` option.
+//! Where the ledger is: the `--ledger` option.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use crate::cli::args::LedgerArguments;
 use crate::cli::text;
 use crate::{Ledger, LedgerError};
 
-/// A place for books.
+/// A place for a ledger.
 pub(super) enum Place {
     Memory,
     File(PathBuf),
@@ -27,7 +27,7 @@ impl LedgerArguments {
             // Not repeated: it may have a password in it.
             Some(url) if url.contains("://") => {
                 anyhow::bail!(
-                    "this build keeps its books in SQLite files only: the ledger must be a path or \
+                    "this build keeps its ledger in SQLite files only: the ledger must be a path or \
                      none, found a URL"
                 )
             }
@@ -41,7 +41,7 @@ impl LedgerArguments {
 }
 
 impl Place {
-    /// Opens the books for writing and says on stderr where they are.
+    /// Opens the ledger for writing and says on stderr where it is.
     pub(super) async fn open(&self) -> Result<Ledger, LedgerError> {
         match self {
             Self::Memory => {
@@ -56,7 +56,7 @@ impl Place {
         }
     }
 
-    /// Opens the books for reading; none where there are none yet.
+    /// Opens the ledger for reading; none where there is none yet.
     pub(super) async fn open_read_only(&self) -> Result<Option<Ledger>, LedgerError> {
         match self {
             Self::Memory => Ok(None),

@@ -117,7 +117,7 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
     };
     let gate = match arguments.gate(key, ledger).build().await {
         Ok(gate) => gate,
-        // With --retry-unknown the books are read for the first time here.
+        // With --retry-unknown the ledger is read for the first time here.
         Err(GateError::Ledger(error)) => return Ok(no_ledger(&error)),
         Err(error) => return Err(error.into()),
     };
@@ -135,7 +135,7 @@ async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
         Ok(ledger) => ledger,
         Err(error) => return Ok(no_ledger(&error)),
     };
-    // What it comes to depends on what these books know.
+    // What it comes to depends on what the ledger knows.
     match (&place, &ledger) {
         (Place::Memory, _) => text::tell("ledger: none"),
         (Place::File(path), None) => {

@@ -102,7 +102,7 @@ fn sort_out(
             break;
         }
         if line.last() != Some(&b'\n') {
-            // Broken off in the middle of a write: its result is in the books, or done over.
+            // Broken off in the middle of a write: its result is in the ledger, or done over.
             dropped = true;
             break;
         }

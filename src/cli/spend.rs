@@ -45,7 +45,7 @@ async fn read(
     if ledger.is_none() {
         text::tell(match place {
             Place::Memory => {
-                "the ledger is none: no books are kept, so there is nothing to sum".to_owned()
+                "the ledger is `none`: none is kept, so there is nothing to sum".to_owned()
             }
             Place::File(path) => format!("no ledger yet at {}: nothing was spent", path.display()),
         });

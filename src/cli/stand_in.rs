@@ -22,7 +22,7 @@ pub(super) async fn run(listen: SocketAddr) -> anyhow::Result<Status> {
     let mut signals = signals::Signals::new();
     // For programs; people find it below too, so it does not matter if nobody reads it.
     let _ = writeln!(std::io::stdout(), "{base}");
-    text::tell("A stand-in for the service, which looks at no faces. Ctrl-C ends it. Pictures:");
+    text::tell("A stand-in for the service, which looks at no faces. Ctrl-C ends it. Images:");
     for exhibit in &exhibits {
         let reason = exhibit.reason.as_ref().map_or(String::new(), |code| format!(" {code}"));
         text::tell(format_args!("  {}  ({}{reason})", exhibit.served.url(), exhibit.verdict));

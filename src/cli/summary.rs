@@ -21,8 +21,8 @@ pub(super) enum Calls {
 pub(super) fn tell(counts: &Counts, calls: Calls, earlier: &Earlier) {
     let verdicts = counts.verdicts();
     let colon = if verdicts.is_empty() { "" } else { ": " };
-    let pictures = text::count(counts.sources, "picture", "pictures");
-    text::tell(format_args!("{pictures}{colon}{verdicts}"));
+    let images = text::count(counts.sources, "image", "images");
+    text::tell(format_args!("{images}{colon}{verdicts}"));
     let of = |verdict: &str| counts.by_verdict.get(verdict).copied().unwrap_or(0);
     let rejected = of("rejected_local");
     match calls {
@@ -48,7 +48,7 @@ pub(super) fn tell(counts: &Counts, calls: Calls, earlier: &Earlier) {
             // A refused call may be free, so what was saved is an upper bound.
             text::tell(format_args!(
                 "rejected for free: {rejected}; {}; spent {}{unknown}; saved up to {}",
-                text::count(counts.called, "picture called for", "pictures called for"),
+                text::count(counts.called, "image called for", "images called for"),
                 text::cny(counts.images),
                 text::cny(rejected + counts.known),
             ));

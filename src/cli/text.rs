@@ -1,4 +1,4 @@
-//! Text for people: nothing that a picture's owner wrote may steer their terminal.
+//! Text for people: nothing that an image's owner wrote may steer their terminal.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -68,7 +68,7 @@ pub(super) fn bill(billing: Billing, from_ledger: bool) -> String {
     }
 }
 
-/// `1 picture`, `2 pictures`.
+/// `1 image`, `2 images`.
 pub(super) fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }

@@ -109,17 +109,17 @@ pub(crate) enum End {
     Unknown(Reason),
 }
 
-/// What the service answered about a picture.
+/// What the service answered about an image.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Judgement {
-    /// The picture passed, with both boxes.
+    /// The image passed, with both boxes.
     Passed {
         /// The face's box.
         face: BBox,
         /// The dynamic area's box.
         ext: BBox,
     },
-    /// The picture did not pass.
+    /// The image did not pass.
     Rejected(Reason),
     /// Billed, and no verdict can be read from it.
     Unusable(Reason),
@@ -159,7 +159,7 @@ fn answered(status: u16, wait: Option<Duration>, answer: &Answer, attempt: Retry
             settled(Judgement::Passed { face, ext }, billing)
         }
         (Finding::Incomplete(required), _) if is_success => unusable(required, billing),
-        // An account that may not call is no verdict on a picture, wherever it is said.
+        // An account that may not call is no verdict on an image, wherever it is said.
         (_, Some(code)) if class_of(code) == Class::StopsRun => {
             coded(status, code, wait, answer, attempt, billing)
         }
@@ -283,7 +283,7 @@ fn said(code: ReasonCode, answer: &Answer) -> Reason {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
-    /// A verdict on the picture.
+    /// A verdict on the image.
     Judged,
     /// No verdict, and the same request would end the same way.
     Refused,
@@ -297,7 +297,7 @@ enum Class {
 enum Patience {
     /// Nothing was sent.
     NotSent,
-    /// The service could not download the picture.
+    /// The service could not download the image.
     Download,
     /// Too many requests.
     Throttled,

@@ -15,7 +15,7 @@ pub(crate) struct Detector {
     pub(crate) calls_per_second: f64,
     /// The request's body.
     pub(super) body: fn(&Ask<'_>) -> serde_json::Result<Vec<u8>>,
-    /// What an answer's `output`, an object, says of the picture; `None` when it says one thing
+    /// What an answer's `output`, an object, says of the image; `None` when it says one thing
     /// twice.
     pub(super) read: fn(&RawValue) -> Option<Finding>,
 }
@@ -27,7 +27,7 @@ pub(super) struct Ask<'a> {
     pub(super) ratio: AspectRatio,
 }
 
-/// What an answer says of the picture.
+/// What an answer says of the image.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Finding {
     /// Nothing.
@@ -77,7 +77,7 @@ mod tests {
             }
             Some(match (bbox_face.and_then(bounding_box), ext_bbox_face.and_then(bounding_box)) {
                 (Some(face), Some(ext)) => Finding::Passed { face, ext },
-                _ => Finding::Incomplete("a picture that passed has two boxes"),
+                _ => Finding::Incomplete("an image that passed has two boxes"),
             })
         },
     };

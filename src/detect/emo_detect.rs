@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_the_picture() {
+    fn what_is_said_of_the_image() {
         for (output, expected) in [
             ("{}", Some(Finding::Absent)),
             (r#"{"check_pass":null}"#, Some(Finding::Absent)),

@@ -119,7 +119,7 @@ fn bill(usage: &RawValue) -> Count {
 }
 
 fn images(count: &RawValue) -> Count {
-    // One request is about one picture: a bill of a million is none that can be believed.
+    // One request is about one image: a bill of a million is none that can be believed.
     match read::<f64>(count).filter(|n| n.fract() == 0.0 && (0.0..=MOST_IMAGES).contains(n)) {
         #[expect(
             clippy::cast_possible_truncation,

@@ -72,10 +72,10 @@ async fn route(state: Arc<State>, request: Request<Incoming>) -> Reply {
             return error(&state, 400, "InvalidParameter", "the body is incomplete or too long");
         };
         let (answered, answer) = oneshot::channel();
-        let books = Arc::clone(&state);
+        let ledger = Arc::clone(&state);
         // Its own task: a client that hangs up must not undo a call that the service would bill.
         state.spawn(async move {
-            let reply = endpoint::call(&books, head, body.to_bytes()).await;
+            let reply = endpoint::call(&ledger, head, body.to_bytes()).await;
             let _ = answered.send(reply);
         });
         return match answer.await {

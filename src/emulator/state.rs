@@ -1,4 +1,4 @@
-//! What the emulator knows: pictures, scripts, the rate window, the books.
+//! What the emulator knows: pictures, scripts, the rate window, the ledger.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -72,7 +72,7 @@ pub(super) struct State {
     pub(super) config: Config,
     pub(super) client: reqwest::Client,
     pub(super) decoders: Arc<Semaphore>,
-    books: Mutex<Books>,
+    ledger: Mutex<Ledger>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -82,7 +82,7 @@ pub(super) struct Exhibit {
     pub(super) etag: String,
 }
 
-/// A call's place in the books.
+/// A call's place in the ledger.
 pub(super) struct Ticket {
     pub(super) request_id: String,
     pub(super) within_rate: bool,
@@ -90,7 +90,7 @@ pub(super) struct Ticket {
     received: Option<usize>,
 }
 
-/// What a picture goes by in the books.
+/// What a picture goes by in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     /// Served here: the path, without query.
@@ -108,7 +108,7 @@ pub(super) struct Counts {
 }
 
 #[derive(Default)]
-struct Books {
+struct Ledger {
     total: Counts,
     answers: u64,
     arrivals: VecDeque<Instant>,
@@ -131,7 +131,7 @@ impl State {
             config,
             client,
             decoders: Arc::new(Semaphore::new(DECODERS)),
-            books: Mutex::default(),
+            ledger: Mutex::default(),
             tasks: Mutex::default(),
         }
     }
@@ -153,32 +153,32 @@ impl State {
             let etag = picture.etag();
             Arc::new(Exhibit { picture, etag })
         });
-        lock(&self.books).slots.entry(key).or_default().exhibit = exhibit;
+        lock(&self.ledger).slots.entry(key).or_default().exhibit = exhibit;
     }
 
     pub(super) fn script(&self, key: &Key, fates: impl IntoIterator<Item = Fate>) {
         // The caller's iterator runs before the lock is taken: it may use the emulator itself.
         let fates: Vec<Fate> = fates.into_iter().collect();
-        let mut books = lock(&self.books);
-        match books.slots.get_mut(key) {
+        let mut ledger = lock(&self.ledger);
+        match ledger.slots.get_mut(key) {
             Some(slot) => slot.fates.extend(fates),
             None => {
-                books.unscripted.push(format!("fates for {key}, a picture of another emulator"))
+                ledger.unscripted.push(format!("fates for {key}, a picture of another emulator"))
             }
         }
     }
 
     /// The picture of a path; counted as a fetch unless the emulator itself asks.
     pub(super) fn exhibit(&self, path: &str, own: bool) -> Option<Arc<Exhibit>> {
-        let mut books = lock(&self.books);
-        let slot = books.slots.get_mut(&Key::Here(path.to_owned()))?;
+        let mut ledger = lock(&self.ledger);
+        let slot = ledger.slots.get_mut(&Key::Here(path.to_owned()))?;
         slot.counts.fetches += u64::from(!own);
         slot.exhibit.clone()
     }
 
     pub(super) fn serves(&self, path: &str) -> bool {
         let key = Key::Here(path.to_owned());
-        lock(&self.books).slots.contains_key(&key)
+        lock(&self.ledger).slots.contains_key(&key)
     }
 
     /// A picture's key by its URL.
@@ -197,22 +197,22 @@ impl State {
         }
     }
 
-    /// Books the arrival of a call, in the rate window too.
+    /// Notes the arrival of a call, in the rate window too.
     pub(super) fn arrive(&self, received: Received) -> Ticket {
         let url = received.image_url.as_deref().map(Url::parse);
         let picture = url.and_then(Result::ok).map(|url| self.key(&url));
-        let mut books = lock(&self.books);
-        books.total.calls += 1;
-        books.answers += 1;
-        let request_id = request_id(books.answers);
+        let mut ledger = lock(&self.ledger);
+        ledger.total.calls += 1;
+        ledger.answers += 1;
+        let request_id = request_id(ledger.answers);
         let within_rate =
-            self.config.rps.is_none_or(|limit| window(&mut books.arrivals, limit, Instant::now()));
-        if let Some(slot) = picture.as_ref().and_then(|key| books.slots.get_mut(key)) {
+            self.config.rps.is_none_or(|limit| window(&mut ledger.arrivals, limit, Instant::now()));
+        if let Some(slot) = picture.as_ref().and_then(|key| ledger.slots.get_mut(key)) {
             slot.counts.calls += 1;
         }
         let place = (!self.config.forgiving).then(|| {
-            books.received.push(received);
-            books.received.len() - 1
+            ledger.received.push(received);
+            ledger.received.len() - 1
         });
         Ticket { request_id, within_rate, picture, received: place }
     }
@@ -221,22 +221,22 @@ impl State {
     /// picture.
     pub(super) fn next_fate(&self, ticket: &Ticket) -> Option<Fate> {
         let key = ticket.picture.as_ref()?;
-        match lock(&self.books).slots.get_mut(key) {
+        match lock(&self.ledger).slots.get_mut(key) {
             Some(slot) => Some(slot.fates.pop_front().unwrap_or_else(Fate::judge)),
             None => matches!(key, Key::Elsewhere(_)).then(Fate::judge),
         }
     }
 
-    /// Books how a call ended, before a byte of the answer leaves.
+    /// Notes how a call ended, before a byte of the answer leaves.
     pub(super) fn settle(&self, ticket: &Ticket, status: Option<u16>, billed: bool) {
-        let mut books = lock(&self.books);
+        let mut ledger = lock(&self.ledger);
         if billed {
-            books.total.billed += 1;
-            if let Some(slot) = ticket.picture.as_ref().and_then(|key| books.slots.get_mut(key)) {
+            ledger.total.billed += 1;
+            if let Some(slot) = ticket.picture.as_ref().and_then(|key| ledger.slots.get_mut(key)) {
                 slot.counts.billed += 1;
             }
         }
-        if let Some(received) = ticket.received.and_then(|place| books.received.get_mut(place)) {
+        if let Some(received) = ticket.received.and_then(|place| ledger.received.get_mut(place)) {
             received.status = status;
             received.billed = billed;
         }
@@ -244,39 +244,39 @@ impl State {
 
     /// An id for an answer outside the endpoint.
     pub(super) fn fresh_id(&self) -> String {
-        let mut books = lock(&self.books);
-        books.answers += 1;
-        request_id(books.answers)
+        let mut ledger = lock(&self.ledger);
+        ledger.answers += 1;
+        request_id(ledger.answers)
     }
 
     /// Notes what no test scripted.
     pub(super) fn complain(&self, what: String) {
         if !self.config.forgiving {
-            lock(&self.books).unscripted.push(what);
+            lock(&self.ledger).unscripted.push(what);
         }
     }
 
     pub(super) fn totals(&self) -> Counts {
-        lock(&self.books).total
+        lock(&self.ledger).total
     }
 
     pub(super) fn counts_of(&self, key: &Key) -> Counts {
-        let books = lock(&self.books);
-        books.slots.get(key).map_or_else(Counts::default, |slot| slot.counts)
+        let ledger = lock(&self.ledger);
+        ledger.slots.get(key).map_or_else(Counts::default, |slot| slot.counts)
     }
 
     pub(super) fn received(&self) -> Vec<Received> {
-        lock(&self.books).received.clone()
+        lock(&self.ledger).received.clone()
     }
 
     pub(super) fn unscripted(&self) -> Vec<String> {
-        lock(&self.books).unscripted.clone()
+        lock(&self.ledger).unscripted.clone()
     }
 
     /// Per picture, how many fates were never taken; sorted.
     pub(super) fn untaken(&self) -> Vec<(String, usize)> {
-        let books = lock(&self.books);
-        let left = books.slots.iter().filter(|(_, slot)| !slot.fates.is_empty());
+        let ledger = lock(&self.ledger);
+        let left = ledger.slots.iter().filter(|(_, slot)| !slot.fates.is_empty());
         let mut left: Vec<_> =
             left.map(|(key, slot)| (key.to_string(), slot.fates.len())).collect();
         left.sort();

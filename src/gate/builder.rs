@@ -88,7 +88,7 @@ impl PreflightBuilder {
         self
     }
 
-    /// Where the books are kept. Default [`Ledger::in_memory`].
+    /// Where the ledger is kept. Default [`Ledger::in_memory`].
     pub fn ledger(mut self, ledger: Ledger) -> Self {
         self.ledger = ledger;
         self

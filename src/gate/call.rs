@@ -347,7 +347,7 @@ impl Caller {
     }
 }
 
-/// The verdict a judgement comes to for this picture and ratio, and what does not hold.
+/// The verdict a judgement comes to for this image and ratio, and what does not hold.
 pub(super) fn verdict_of(
     judgement: &Judgement,
     ratio: AspectRatio,

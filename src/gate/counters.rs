@@ -33,7 +33,7 @@ pub struct Activity {
     /// Calls that the service refused for their pace (429).
     pub throttled: u64,
     /// How long slots of the quota went unused since the first call: there was nothing to ask, or
-    /// other gates on the same books took them.
+    /// other gates on the same ledger took them.
     pub quota_idle: Duration,
 }
 

@@ -3,14 +3,14 @@
 use crate::ledger::LedgerError;
 use crate::net::ConfigError;
 
-/// Why the gate gave no report. Never says anything about the picture.
+/// Why the gate gave no report. Never says anything about the image.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GateError {
     /// A setting that cannot work; no call has left.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The books failed before the next call for this source could leave; earlier ones, if there
+    /// The ledger failed before the next call for this source could leave; earlier ones, if there
     /// were any, were answered without a bill. (An answer that came and could not be written down
     /// is a report, which has its bill.)
     #[error(transparent)]

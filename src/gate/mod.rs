@@ -45,9 +45,9 @@ impl Preflight {
         PreflightBuilder::new(key)
     }
 
-    /// Checks one picture: the local stage, then the paid call if it passes.
+    /// Checks one image: the local stage, then the paid call if it passes.
     ///
-    /// Whatever is wrong with the picture or its call is in the report. The future may be dropped
+    /// Whatever is wrong with the image or its call is in the report. The future may be dropped
     /// at any point: before the call leaves nothing is sent any more, after it the answer is
     /// booked all the same and given to whoever asks next.
     ///
@@ -64,7 +64,7 @@ impl Preflight {
         async move { gate.check(source, &Stop::default()).await }
     }
 
-    /// Checks many pictures: a stream of sources in, a stream of reports out, in the order in
+    /// Checks many images: a stream of sources in, a stream of reports out, in the order in
     /// which they are done.
     pub fn run<S>(&self, sources: S, options: RunOptions) -> Run
     where

@@ -226,7 +226,7 @@ pub enum Problem {
         /// The checksum as written.
         found: u32,
     },
-    /// A WebP picture that is not a VP8 key frame (RFC 6386, 9.1).
+    /// A WebP image that is not a VP8 key frame (RFC 6386, 9.1).
     #[error("first frame must be a key frame, found an interframe")]
     Interframe,
     /// A VP8 key frame without its start code (RFC 6386, 9.1).
@@ -235,7 +235,7 @@ pub enum Problem {
         /// The code as written.
         found: [u8; 3],
     },
-    /// A lossless WebP picture without its signature (RFC 9649, 3.4).
+    /// A lossless WebP image without its signature (RFC 9649, 3.4).
     #[error("signature must be 2f, found {found:02x}")]
     LosslessSignature {
         /// The signature as written.
@@ -308,13 +308,13 @@ pub enum Problem {
         /// Bytes.
         found: u64,
     },
-    /// A lossy WebP picture of an undefined version (RFC 6386, 9.1).
+    /// A lossy WebP image of an undefined version (RFC 6386, 9.1).
     #[error("version must be at most 3, found {found}")]
     LossyVersion {
         /// The version as written, 4 to 7.
         found: u8,
     },
-    /// A lossless WebP picture of a later version (RFC 9649, 3.4).
+    /// A lossless WebP image of a later version (RFC 9649, 3.4).
     #[error("version must be 0, found {found}")]
     LosslessVersion {
         /// The version as written, 1 to 7.

@@ -49,7 +49,7 @@ fn plain(head: &[u8]) -> Option<Header> {
     }
 }
 
-/// Walks the segments after SOI. Only the outermost level is seen: pictures inside APPn
+/// Walks the segments after SOI. Only the outermost level is seen: images inside APPn
 /// segments are skipped with them.
 #[derive(Clone, Debug)]
 pub(super) struct Walker {

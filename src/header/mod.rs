@@ -1,4 +1,4 @@
-//! Format and sides of a picture from its first bytes, without I/O.
+//! Format and sides of an image from its first bytes, without I/O.
 //!
 //! [`HeaderReader`] is fed bytes in any split and answers with a [`Header`], with the bytes it
 //! wants next, or with a [`HeaderError`]. [`from_slice`] and [`from_reader`] drive it.

@@ -51,7 +51,7 @@ pub(crate) fn one_of(formats: &[Format]) -> String {
     }
 }
 
-/// How a picture is to be turned or mirrored for display: the EXIF orientation, 1 to 8.
+/// How an image is to be turned or mirrored for display: the EXIF orientation, 1 to 8.
 ///
 /// CIPA DC-008 (EXIF 2.32), 4.6.4, tag 0x0112. Serialized as the number.
 ///
@@ -82,7 +82,7 @@ impl Orientation {
         self.0
     }
 
-    /// Whether the shown picture is as wide as the stored one is high: 5 to 8.
+    /// Whether the shown image is as wide as the stored one is high: 5 to 8.
     pub const fn swaps_sides(self) -> bool {
         self.0 >= 5
     }

@@ -86,7 +86,7 @@ fn extended(head: &[u8]) -> Result<Option<Header>, HeaderError> {
     if width.checked_mul(height).is_none() {
         return Err(corrupt(24, Problem::CanvasArea { width, height }));
     }
-    // The EXIF chunk comes after the picture.
+    // The EXIF chunk comes after the image.
     let orientation = if flags & EXIF_FLAG == 0 { Some(Orientation::NORMAL) } else { None };
     Ok(Some(header(width, height, orientation)))
 }

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-/// Why the books cannot be used.
+/// Why the ledger cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LedgerError {
-    /// The books cannot be opened: someone has to mend the path, the file or the disk.
+    /// The ledger cannot be opened: someone has to mend the path, the file or the disk.
     #[error("cannot open the ledger {path}: {why}")]
     Open {
         /// The file.
@@ -14,7 +14,7 @@ pub enum LedgerError {
         /// What was found and what to do.
         why: String,
     },
-    /// The books were written by a newer version of this crate.
+    /// The ledger was written by a newer version of this crate.
     #[error(
         "the ledger {path} has schema version {found}, this program knows up to {known}: update it"
     )]

@@ -23,17 +23,17 @@ pub(crate) struct Identity([u8; 32]);
 
 impl Identity {
     pub(crate) fn of(source: &Source, endpoint: &str, model: &str) -> Self {
-        // An empty id would make one picture of all that have it.
-        let (kind, picture) = match source.image_id.as_deref().filter(|id| !id.is_empty()) {
+        // An empty id would make one image of all that have it.
+        let (kind, image) = match source.image_id.as_deref().filter(|id| !id.is_empty()) {
             Some(id) => ("id", id.to_owned()),
             None => ("url", without_signature(&normalized(without_fragment(&source.text)))),
         };
-        Self::digest(endpoint, model, source.ratio, kind, &picture)
+        Self::digest(endpoint, model, source.ratio, kind, &image)
     }
 
-    fn digest(endpoint: &str, model: &str, ratio: AspectRatio, kind: &str, picture: &str) -> Self {
+    fn digest(endpoint: &str, model: &str, ratio: AspectRatio, kind: &str, image: &str) -> Self {
         let mut hasher = Sha256::new();
-        for field in [endpoint, model, ratio.as_str(), kind, picture] {
+        for field in [endpoint, model, ratio.as_str(), kind, image] {
             // Lengths keep two fields from being read as two others.
             hasher.update(u64::try_from(field.len()).unwrap_or(u64::MAX).to_be_bytes());
             hasher.update(field);
@@ -83,7 +83,7 @@ impl Content {
     }
 }
 
-/// A digest as books on disk keep it.
+/// A digest as a ledger on disk keeps it.
 pub(super) fn hex(digest: [u8; 32]) -> String {
     format!("{:x}", Output::<Sha256>::from(digest))
 }

@@ -1,4 +1,4 @@
-//! Books in memory, for one process.
+//! A ledger in memory, for one process.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,13 +15,13 @@ use crate::probe::{Sameness, Version};
 use crate::report::Certainty;
 
 pub(super) struct Memory {
-    /// Where the books' clock begins, which nobody can set back.
+    /// Where the ledger's clock begins, which nobody can set back.
     zero: Instant,
-    books: Mutex<Books>,
+    entries: Mutex<Entries>,
 }
 
 #[derive(Default)]
-struct Books {
+struct Entries {
     questions: HashMap<Identity, State>,
     /// Which questions were asked about a content.
     contents: HashMap<Content, Vec<Identity>>,
@@ -73,7 +73,7 @@ struct Known {
 
 impl Memory {
     pub(super) fn new() -> Self {
-        Self { zero: Instant::now(), books: Mutex::default() }
+        Self { zero: Instant::now(), entries: Mutex::default() }
     }
 
     pub(super) fn moment(&self) -> Moment {
@@ -85,29 +85,29 @@ impl Memory {
     }
 
     pub(super) fn reserve(&self, question: &Question, terms: &Terms) -> ReserveResult {
-        let mut books = self.lock();
-        match books.lookup(question, &terms.reuse) {
+        let mut entries = self.lock();
+        match entries.lookup(question, &terms.reuse) {
             Lookup::Known(record) => return ReserveResult::Known(record),
             Lookup::InFlight(other) => return ReserveResult::InFlight(other),
             Lookup::NeedsLastBytes => return ReserveResult::NeedsLastBytes,
             Lookup::Free => {}
         }
-        let cap = books.caps.entry(terms.run.clone()).or_default();
+        let cap = entries.caps.entry(terms.run.clone()).or_default();
         match terms.max_calls {
             Some(most) if cap.used >= most => return ReserveResult::CapReached,
             Some(most) if cap.used + cap.sending >= most => return ReserveResult::CapTaken,
             _ => {}
         }
         cap.sending += 1;
-        books.attempts += 1;
-        let attempt = Reservation { identity: question.identity, id: books.attempts };
-        let pace = books.paces.entry(terms.account.clone()).or_default();
+        entries.attempts += 1;
+        let attempt = Reservation { identity: question.identity, id: entries.attempts };
+        let pace = entries.paces.entry(terms.account.clone()).or_default();
         let slot = pace.book(self.now(), Duration::ZERO, terms.spacing);
         let slot = self.zero + Duration::from_micros(u64::try_from(slot).unwrap_or(0));
         if let Some(content) = question.content {
-            books.contents.entry(content).or_default().push(question.identity);
+            entries.contents.entry(content).or_default().push(question.identity);
         }
-        let state = books.questions.entry(question.identity).or_default();
+        let state = entries.questions.entry(question.identity).or_default();
         let about = About {
             source: question.source.clone(),
             version: question.version.clone(),
@@ -126,8 +126,8 @@ impl Memory {
     }
 
     pub(super) fn record(&self, attempt: &Reservation, outcome: &AttemptOutcome, terms: &Terms) {
-        let mut books = self.lock();
-        let Books { questions, caps, paces, contents, .. } = &mut *books;
+        let mut entries = self.lock();
+        let Entries { questions, caps, paces, contents, .. } = &mut *entries;
         let Some(state) = questions.get_mut(&attempt.identity) else { return };
         let Some(asking) = state.asking.take_if(|asking| asking.attempt == attempt.id) else {
             return;
@@ -175,8 +175,8 @@ impl Memory {
         micros(self.zero.elapsed())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -192,7 +192,7 @@ fn forget(contents: &mut HashMap<Content, Vec<Identity>>, content: Content, iden
     }
 }
 
-impl Books {
+impl Entries {
     fn lookup(&self, question: &Question, reuse: &Reuse) -> Lookup {
         let look = self
             .questions
@@ -319,9 +319,9 @@ mod tests {
     #[test]
     fn a_slot_unused_is_lost() {
         let now = Instant::now();
-        let books = Memory { zero: now - Duration::from_secs(10), books: Mutex::default() };
+        let ledger = Memory { zero: now - Duration::from_secs(10), entries: Mutex::default() };
         let terms = Terms { spacing: Duration::from_secs(1), max_calls: None, ..terms() };
-        let slot = |number| match books.reserve(&question(number), &terms) {
+        let slot = |number| match ledger.reserve(&question(number), &terms) {
             ReserveResult::Reserved { slot, .. } => slot,
             _ => panic!("{number} is sent"),
         };
@@ -331,26 +331,26 @@ mod tests {
 
     #[test]
     fn an_old_verdict_is_given_again_to_whoever_takes_it() {
-        let (books, terms) = (Memory::new(), terms());
-        let ReserveResult::Reserved { attempt, .. } = books.reserve(&question(1), &terms) else {
+        let (ledger, terms) = (Memory::new(), terms());
+        let ReserveResult::Reserved { attempt, .. } = ledger.reserve(&question(1), &terms) else {
             panic!()
         };
         let rejected = |reason| CallEnd::Settled(Judgement::Rejected(reason));
-        books.record(&attempt, &outcome(rejected, Billing::certain(1)), &terms);
-        for state in books.lock().questions.values_mut() {
+        ledger.record(&attempt, &outcome(rejected, Billing::certain(1)), &terms);
+        for state in ledger.lock().questions.values_mut() {
             state.known.as_mut().unwrap().since -= Duration::from_secs(10);
         }
         for (max_age, is_known) in [(None, true), (Some(60), true), (Some(5), false)] {
             let reuse = Reuse { max_age: max_age.map(Duration::from_secs), ..Reuse::default() };
-            let found = matches!(books.lookup(&question(1), &reuse), Lookup::Known(_));
+            let found = matches!(ledger.lookup(&question(1), &reuse), Lookup::Known(_));
             assert_eq!(found, is_known, "{max_age:?}");
         }
     }
 
     #[test]
     fn the_cap_counts_what_is_being_sent_and_what_was_billed() {
-        let (books, terms) = (Memory::new(), terms());
-        let reserve = |number| books.reserve(&question(number), &terms);
+        let (ledger, terms) = (Memory::new(), terms());
+        let reserve = |number| ledger.reserve(&question(number), &terms);
         let sent = |number| match reserve(number) {
             ReserveResult::Reserved { attempt, .. } => attempt,
             _ => panic!("{number} is sent"),
@@ -359,40 +359,40 @@ mod tests {
         assert!(0 < first.id && first.id < second.id && second.id < third.id);
         assert!(matches!(reserve(4), ReserveResult::CapTaken));
         // What was not billed gives its place back.
-        books.record(&first, &outcome(CallEnd::Refused, Billing::NONE), &terms);
+        ledger.record(&first, &outcome(CallEnd::Refused, Billing::NONE), &terms);
         let fourth = sent(4);
         assert!(matches!(reserve(5), ReserveResult::CapTaken));
         let rejected = |reason| CallEnd::Settled(Judgement::Rejected(reason));
-        books.record(&second, &outcome(rejected, Billing::certain(1)), &terms);
-        books.record(&third, &outcome(CallEnd::Unknown, Billing::UNKNOWN), &terms);
+        ledger.record(&second, &outcome(rejected, Billing::certain(1)), &terms);
+        ledger.record(&third, &outcome(CallEnd::Unknown, Billing::UNKNOWN), &terms);
         assert!(matches!(reserve(5), ReserveResult::CapTaken), "one may yet turn out unbilled");
-        books.record(&fourth, &outcome(rejected, Billing::certain(1)), &terms);
+        ledger.record(&fourth, &outcome(rejected, Billing::certain(1)), &terms);
         assert!(matches!(reserve(5), ReserveResult::CapReached));
         // Another run has its own.
         let other = Terms { run: "other".to_owned(), ..terms.clone() };
-        assert!(matches!(books.reserve(&question(5), &other), ReserveResult::Reserved { .. }));
+        assert!(matches!(ledger.reserve(&question(5), &other), ReserveResult::Reserved { .. }));
     }
     /// Whoever gave up waiting for a write does it again, perhaps when another asks already.
     #[test]
     fn ending_twice_is_ending_once() {
-        let (books, terms) = (Memory::new(), terms());
-        let sent = |number| match books.reserve(&question(number), &terms) {
+        let (ledger, terms) = (Memory::new(), terms());
+        let sent = |number| match ledger.reserve(&question(number), &terms) {
             ReserveResult::Reserved { attempt, .. } => attempt,
             _ => panic!("{number} is sent"),
         };
         let (first, refused) = (sent(1), outcome(CallEnd::Refused, Billing::NONE));
-        books.record(&first, &refused, &terms);
+        ledger.record(&first, &refused, &terms);
         let second = sent(1);
-        books.record(&first, &refused, &terms);
-        let looked = books.lookup(&question(1), &terms.reuse);
+        ledger.record(&first, &refused, &terms);
+        let looked = ledger.lookup(&question(1), &terms.reuse);
         assert!(matches!(looked, Lookup::InFlight(now) if now.attempt == second.id));
         let unknown = outcome(CallEnd::Unknown, Billing::UNKNOWN);
         for _ in 0..3 {
-            books.record(&second, &unknown, &terms);
+            ledger.record(&second, &unknown, &terms);
         }
         let (_, _) = (sent(2), sent(3));
         assert!(
-            matches!(books.reserve(&question(4), &terms), ReserveResult::CapTaken),
+            matches!(ledger.reserve(&question(4), &terms), ReserveResult::CapTaken),
             "one is used"
         );
     }

@@ -1,4 +1,4 @@
-//! The books: which questions were asked and what came of them, so that none is paid for twice.
+//! The ledger: which questions were asked and what came of them, so that none is paid for twice.
 //!
 //! A question is free, booked, being sent, settled, or unknown. [`Ledger::reserve`] is the
 //! compare-and-set that books a free question, a slot of the quota and one call of the cap, all or
@@ -7,7 +7,7 @@
 //! it had marked is unknown. [`Ledger::end`] writes down what came; an attempt that came to nothing
 //! leaves its question as it was before.
 //!
-//! Books are kept in memory, for one process, or (feature `ledger`) in an SQLite file that any
+//! A ledger is kept in memory, for one process, or (feature `ledger`) in an SQLite file that any
 //! number of processes on one machine share.
 
 mod error;
@@ -43,7 +43,7 @@ use crate::probe::Version;
 use crate::report::{Billing, Reason, ReasonCode};
 use crate::rules::AspectRatio;
 
-/// Where a gate keeps its books. Cheap to clone; clones are the same books.
+/// Where a gate keeps its ledger. Cheap to clone; clones are the same one.
 #[derive(Clone)]
 pub struct Ledger(Arc<Engine>);
 
@@ -54,14 +54,14 @@ enum Engine {
 }
 
 impl Ledger {
-    /// Books in memory: what they promise ends with the process. Gates of the same account that
-    /// share them share their pace, those of the same run their cap.
+    /// A ledger in memory: what it promises ends with the process. Gates of the same account that
+    /// share it share their pace, those of the same run their cap.
     #[must_use]
     pub fn in_memory() -> Self {
         Self(Arc::new(Engine::Memory(memory::Memory::new())))
     }
 
-    /// Books in an SQLite file, made (readable for its owner only) if it is not there.
+    /// A ledger in an SQLite file, made (readable for its owner only) if it is not there.
     ///
     /// Beside it SQLite keeps its own files, and a folder named like the file with `-owners` holds
     /// a lock for each process at work. The file must lie on a local disk: SQLite's locks, and so
@@ -78,7 +78,7 @@ impl Ledger {
         Ok(Self(Arc::new(Engine::Sqlite(engine))))
     }
 
-    /// Books in an SQLite file, to be read only: for [`Ledger::spend`] and dry runs. `None` when
+    /// A ledger in an SQLite file, to be read only: for [`Ledger::spend`] and dry runs. `None` when
     /// there is no such file. Dropping the future is harmless.
     ///
     /// # Errors
@@ -91,13 +91,13 @@ impl Ledger {
         Ok(engine.map(|engine| Self(Arc::new(Engine::Sqlite(engine)))))
     }
 
-    /// What the calls in these books have cost, by Beijing days as on the vendor's bill.
+    /// What the calls in this ledger have cost, by Beijing days as on the vendor's bill.
     ///
-    /// `since` and `until` are days (inclusive), counted from 1970-01-01. Books in memory keep no
+    /// `since` and `until` are days (inclusive), counted from 1970-01-01. A ledger in memory keeps no
     /// attempts: theirs is empty. Only reads: dropping the future is harmless.
     ///
     /// # Errors
-    /// [`LedgerError`] when the books cannot be read.
+    /// [`LedgerError`] when the ledger cannot be read.
     #[cfg(feature = "ledger")]
     pub async fn spend(
         &self,
@@ -114,7 +114,7 @@ impl Ledger {
     /// the future is harmless.
     ///
     /// # Errors
-    /// [`LedgerError`] when the books cannot be read.
+    /// [`LedgerError`] when the ledger cannot be read.
     #[cfg(feature = "ledger")]
     pub async fn unknown_calls(&self) -> Result<Vec<UnknownCall>, LedgerError> {
         match &*self.0 {
@@ -131,7 +131,7 @@ impl Ledger {
         }
     }
 
-    /// This moment, on the books' clock.
+    /// This moment, on the ledger's clock.
     pub(crate) async fn moment(&self) -> Result<Moment, LedgerError> {
         match &*self.0 {
             Engine::Memory(engine) => Ok(engine.moment()),
@@ -140,7 +140,7 @@ impl Ledger {
         }
     }
 
-    /// What the books know of a question. Writes nothing.
+    /// What the ledger knows of a question. Writes nothing.
     pub(crate) async fn lookup(
         &self,
         question: &Question,
@@ -153,7 +153,7 @@ impl Ledger {
         }
     }
 
-    /// Books the intent to send a question. After [`ReserveResult::Reserved`] it is this caller's alone to
+    /// Books a question that is to be sent. After [`ReserveResult::Reserved`] it is this caller's alone to
     /// send, and its duty to [`end`](Self::end); after anything else, an error above all, nothing
     /// may be sent.
     pub(crate) async fn reserve(
@@ -226,11 +226,11 @@ impl std::fmt::Debug for Ledger {
     }
 }
 
-/// One question: what is asked about which picture.
+/// One question: what is asked about which image.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
     pub(crate) identity: Identity,
-    /// The picture as the local stage found it.
+    /// The image as the local stage found it.
     pub(crate) version: Option<Version>,
     /// All is known of the version that can be known.
     pub(crate) version_is_final: bool,
@@ -240,7 +240,7 @@ pub(crate) struct Question {
     pub(crate) source: String,
     pub(crate) ratio: AspectRatio,
     /// Who reads its answer.
-    #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for books on disk"))]
+    #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for a ledger on disk"))]
     pub(crate) detector: &'static Detector,
     pub(crate) model: String,
 }
@@ -256,7 +256,7 @@ pub(crate) struct Terms {
     pub(crate) run: String,
     /// The most calls of the run that may be billed.
     pub(crate) max_calls: Option<u64>,
-    /// What the books know and may be told again.
+    /// What the ledger knows and may be told again.
     pub(crate) reuse: Reuse,
 }
 
@@ -271,7 +271,7 @@ pub(crate) struct Reuse {
     pub(crate) same_content: bool,
 }
 
-/// A moment in the books' life, told by the time and by the last attempt: by the time alone, a clock
+/// A moment in the ledger's life, told by the time and by the last attempt: by the time alone, a clock
 /// set back would put later attempts before it; by attempts alone, one still under way would count
 /// as ended.
 #[derive(Clone, Copy, Debug)]
@@ -289,7 +289,7 @@ impl Moment {
     }
 }
 
-/// What the books know of a question.
+/// What the ledger knows of a question.
 pub(crate) enum Lookup {
     /// It may be asked.
     Free,
@@ -329,14 +329,14 @@ pub(crate) struct Reservation {
 #[derive(Clone, Debug)]
 pub(crate) struct OtherAttempt {
     pub(crate) attempt: i64,
-    /// The process's name in the books.
-    #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for books on disk"))]
+    /// The process's name in the ledger.
+    #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for a ledger on disk"))]
     pub(crate) owner: String,
     /// How long until it leaves.
     pub(crate) leaves_in: Duration,
 }
 
-/// What came of an attempt, as the books keep it.
+/// What came of an attempt, as the ledger keeps it.
 #[derive(Clone, Debug)]
 pub(crate) struct AttemptOutcome {
     pub(crate) record: CallRecord,

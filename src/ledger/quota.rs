@@ -1,6 +1,6 @@
 //! The pace of paid calls: the generic cell rate algorithm (GCRA, ITU-T I.371) without burst.
 //!
-//! Pure arithmetic on a clock that the caller reads, for every kind of books.
+//! Pure arithmetic on a clock that the caller reads, for every kind of ledger.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub(crate) fn spacing(calls_per_second: f64) -> Duration {
     (ONE_SECOND + MARGIN).div_f64(calls_per_second)
 }
 
-/// An account's pace: when its next call may leave, in microseconds on the books' clock.
+/// An account's pace: when its next call may leave, in microseconds on the ledger's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pace {
     /// From when on the next slot is free; absent when none was booked yet.

@@ -1,4 +1,4 @@
-//! Questions and terms for the tests of the books.
+//! Questions and terms for the tests of the ledger.
 
 use std::time::Duration;
 

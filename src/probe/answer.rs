@@ -1,4 +1,4 @@
-//! What a [`ImageFetch`] makes of an answer about the picture: the file (200), a part of it (206), or
+//! What a [`ImageFetch`] makes of an answer about the image: the file (200), a part of it (206), or
 //! that it ends sooner (416). Its requests are in `fetch.rs`.
 
 use hyper::Response;

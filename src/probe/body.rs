@@ -51,7 +51,7 @@ impl Body {
     }
 }
 
-/// The next bytes of a body; trailers say nothing of the picture.
+/// The next bytes of a body; trailers say nothing of the image.
 async fn data(incoming: &mut Incoming) -> Result<Option<Bytes>, hyper::Error> {
     while let Some(frame) = incoming.frame().await {
         if let Ok(bytes) = frame?.into_data() {

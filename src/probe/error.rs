@@ -1,4 +1,4 @@
-//! What goes wrong with a fetch, and what it says of the picture.
+//! What goes wrong with a fetch, and what it says of the image.
 
 use std::error::Error;
 use std::io;
@@ -21,7 +21,7 @@ pub(super) enum FetchError {
     Final(LocalRejection),
     /// This process has no file descriptor left: another fetch will give one back.
     NoDescriptor(LocalRejection),
-    /// The time that the picture had as a whole is over.
+    /// The time that the image had as a whole is over.
     OutOfTime,
 }
 
@@ -44,7 +44,7 @@ impl From<LocalRejection> for FetchError {
     }
 }
 
-/// A status that brings no picture; `said` is what an object store's error body gives for a reason.
+/// A status that brings no image; `said` is what an object store's error body gives for a reason.
 pub(super) fn refused_by_status(
     status: StatusCode,
     wait: Option<Duration>,
@@ -148,7 +148,7 @@ pub(super) fn unusable(what: &str) -> LocalRejection {
     )
 }
 
-/// Nothing can be said of the picture.
+/// Nothing can be said of the image.
 pub(super) fn undetermined(code: ReasonCode, message: impl Into<String>) -> LocalRejection {
     LocalRejection::undetermined(Reason::new(code, message))
 }

@@ -30,7 +30,7 @@ use crate::net::http_error::{causes, is_timeout};
 use crate::net::url_text::printable;
 use crate::report::{Fetch, Reason, ReasonCode};
 
-/// A header, and the version of the picture it belongs to.
+/// A header, and the version of the image it belongs to.
 pub(crate) struct Fetched {
     pub(crate) header: Header,
     pub(crate) version: VersionBuilder,
@@ -38,7 +38,7 @@ pub(crate) struct Fetched {
     pub(crate) origin: Option<Url>,
 }
 
-/// Reads the header of the picture at `url`. What was taken from the network is counted whatever
+/// Reads the header of the image at `url`. What was taken from the network is counted whatever
 /// the outcome.
 pub(super) async fn fetch(
     shared: &Shared,
@@ -94,7 +94,7 @@ async fn transfer(
     (outcome, spent)
 }
 
-/// One picture's way through requests, redirects and repeats.
+/// One image's way through requests, redirects and repeats.
 pub(super) struct ImageFetch<'a> {
     pub(super) shared: &'a Shared,
     url: Url,
@@ -148,7 +148,7 @@ impl ImageFetch<'_> {
                 Ok(Next::Known(answer)) => return self.conclude(answer),
                 Ok(Next::Again) => {
                     // Whoever has begun goes on: to queue anew for each part would keep all
-                    // pictures of a busy host unfinished.
+                    // images of a busy host unfinished.
                     kept = (host_of(&self.url) == host.name).then_some((host, place));
                 }
                 Err(FetchError::Final(rejection)) => return Err(rejection),
@@ -214,7 +214,7 @@ impl ImageFetch<'_> {
         if let (Some(asked), Some(total)) = (asked, self.progress.version.total())
             && asked.first >= total
         {
-            // What an origin answers to a range beyond its file is not about the picture.
+            // What an origin answers to a range beyond its file is not about the image.
             return Ok(Next::Known(self.progress.end(total)));
         }
         self.refuse_if_too_long()?;

@@ -224,7 +224,7 @@ const NOT_PUBLIC_V6: &[(Ipv6Net, &str)] = &[
 
 /// What is not public but for the prefixes of [`EMBEDDING_V6`] within. Global unicast is 2000::/3
 /// (RFC 4291, section 2.4), of which 2001::/23 is set apart (RFC 2928): the few public services
-/// there are no hosts of pictures.
+/// there are no hosts of images.
 const NOT_PUBLIC_UNLESS_EMBEDDING_V6: &[(Ipv6Net, &str)] = &[
     (Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), "protocol assignments"),
     (Ipv6Net::new_assert(Ipv6Addr::new(0x5f00, 0, 0, 0, 0, 0, 0, 0), 16), "segment routing"),

@@ -189,7 +189,7 @@ async fn verdict(probe: &Probe, url: String) -> String {
 const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const INSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
-/// Serves a picture at both addresses, on one port, and counts the connections each gets. Each
+/// Serves an image at both addresses, on one port, and counts the connections each gets. Each
 /// request gets a connection of its own, and `/away` is a redirect on the same host.
 fn servers() -> (u16, [Arc<AtomicUsize>; 2]) {
     let (port, listeners) = loop {
@@ -209,14 +209,14 @@ fn servers() -> (u16, [Arc<AtomicUsize>; 2]) {
                 let mut request = [0; 4_096];
                 let length = stream.read(&mut request).unwrap();
                 let away = request[..length].starts_with(b"GET /away ");
-                let (head, picture): (_, &[u8]) = if away {
-                    ("302 Found\r\nLocation: /picture", b"")
+                let (head, image): (_, &[u8]) = if away {
+                    ("302 Found\r\nLocation: /image", b"")
                 } else {
                     ("200 OK", b"\xff\xd8\xff\xc0\0\x0b\x08\x03\x20\x02\x80\x01\x01\x11\0")
                 };
-                let length = picture.len();
+                let length = image.len();
                 let head = format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\n");
-                let answer = [head.as_bytes(), b"Connection: close\r\n\r\n", picture].concat();
+                let answer = [head.as_bytes(), b"Connection: close\r\n\r\n", image].concat();
                 stream.write_all(&answer).unwrap();
             }
         });
@@ -234,9 +234,9 @@ async fn what_was_judged_is_what_is_connected_to() {
     let names = Names::new(rebinding);
     let prober = probe(&names, vec![OUTSIDE]);
     let url = |path| format!("http://rebinding.example:{port}/{path}");
-    assert_eq!(verdict(&prober, url("picture")).await, "eligible");
+    assert_eq!(verdict(&prober, url("image")).await, "eligible");
     assert_eq!((names.asked().len(), outside.load(Ordering::SeqCst)), (1, 1));
-    assert_eq!(verdict(&prober, url("picture")).await, "rejected_local/private_address");
+    assert_eq!(verdict(&prober, url("image")).await, "rejected_local/private_address");
 
     let names = Names::new(rebinding);
     let prober = probe(&names, vec![OUTSIDE]);
@@ -246,7 +246,7 @@ async fn what_was_judged_is_what_is_connected_to() {
     assert_eq!(inside.load(Ordering::SeqCst), 0);
     // The other server would have noticed.
     let prober = probe(&Names::new(|_| vec![INSIDE]), vec![INSIDE]);
-    assert_eq!(verdict(&prober, url("picture")).await, "eligible");
+    assert_eq!(verdict(&prober, url("image")).await, "eligible");
     assert_eq!(inside.load(Ordering::SeqCst), 1);
 }
 

@@ -1,10 +1,10 @@
-//! What of a picture has been read, and which part is wanted next. Knows no network.
+//! What of an image has been read, and which part is wanted next. Knows no network.
 
 use super::range::ByteRange;
 use super::version::VersionBuilder;
 use crate::header::{Header, HeaderError, HeaderReader, Shortcut, Step};
 
-/// The way through one picture's header.
+/// The way through one image's header.
 pub(super) struct HeaderProgress {
     reader: HeaderReader,
     pub(super) version: VersionBuilder,

@@ -65,7 +65,7 @@ impl Http {
             .http1_max_buf_size(READ_BUFFER)
             .http2_initial_stream_window_size(STREAM_WINDOW)
             .http2_max_concurrent_reset_streams(RESET_STREAMS)
-            // A dead connection would be asked by every picture that is under way: it is found out
+            // A dead connection would be asked by every image that is under way: it is found out
             // before the patience with it ends.
             .http2_keep_alive_interval(options.progress_timeout / 4)
             .http2_keep_alive_timeout(options.progress_timeout / 2);

@@ -1,4 +1,4 @@
-//! The local stage: is this picture worth a call? Free, a few KB, no key.
+//! The local stage: is this image worth a call? Free, a few KB, no key.
 
 mod answer;
 mod body;
@@ -38,7 +38,7 @@ use crate::run::{Run, RunOptions, Source, Stop, drive, http_url, looks_like_url}
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ProbeOptions {
-    /// What a picture must satisfy. Default: the documented limits.
+    /// What an image must satisfy. Default: the documented limits.
     pub limits: Limits,
     /// The longest the local stage of one source may take, redirects and retries included. Waiting
     /// for one's turn at a host does not count, but no longer than this is waited for a host that
@@ -48,7 +48,7 @@ pub struct ProbeOptions {
     /// to begin (one that does not is asked for once more), and then at least 1,024 bytes of its
     /// body arrive, or all that is left of it. Default 10 s.
     pub progress_timeout: Duration,
-    /// Body bytes taken of one picture before the answer is `undetermined`. At least 1,024.
+    /// Body bytes taken of one image before the answer is `undetermined`. At least 1,024.
     /// Default 4 MiB.
     pub max_header_bytes: u64,
     /// Requests under way to one host at a time, at least 1. Default 16.
@@ -111,7 +111,7 @@ impl Probe {
         Shared::new(options, Arc::new(guard::SystemNames)).map(|shared| Self(Arc::new(shared)))
     }
 
-    /// Looks at one picture's header: [`Verdict::Eligible`], [`Verdict::RejectedLocal`] or
+    /// Looks at one image's header: [`Verdict::Eligible`], [`Verdict::RejectedLocal`] or
     /// [`Verdict::Undetermined`].
     ///
     /// Dropping the future ends the transfer; nothing else is lost.
@@ -127,7 +127,7 @@ impl Probe {
         }
     }
 
-    /// Looks at many pictures: a stream of sources in, a stream of reports out, in the order in
+    /// Looks at many images: a stream of sources in, a stream of reports out, in the order in
     /// which they are done.
     ///
     /// How to end it early is said at [`Run`].
@@ -296,7 +296,7 @@ impl Shared {
         )?;
         required(
             options.max_header_bytes >= version::START as u64,
-            "header bytes allowed must be at least 1024, which the picture's version needs",
+            "header bytes allowed must be at least 1024, which the image's version needs",
         )?;
         let http = http::Http::new(&options, names)?;
         let hosts = hosts::Hosts::new(options.per_host);

@@ -106,7 +106,7 @@ impl<T: Connection> Connection for Turns<T> {
     }
 }
 
-/// A part of a picture comes in one or two.
+/// A part of an image comes in one or two.
 const READS_IN_A_ROW: u8 = 2;
 
 #[cfg(test)]

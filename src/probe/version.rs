@@ -1,11 +1,11 @@
-//! Which version of a picture was looked at: total length and the SHA-256 of its first bytes, so
-//! that a verdict on one picture is not given for another that took its place.
+//! Which version of an image was looked at: total length and the SHA-256 of its first bytes, so
+//! that a verdict on one image is not given for another that took its place.
 
 use std::borrow::Cow;
 
 use sha2::{Digest as _, Sha256};
 
-/// A picture's version, independent of how its bytes were fetched.
+/// An image's version, independent of how its bytes were fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Version {
     /// Total length in bytes, where the origin said it.

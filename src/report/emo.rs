@@ -38,7 +38,7 @@ pub struct EmoRequest {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EmoInput {
-    /// The picture that was checked: the very URL the boxes belong to.
+    /// The image that was checked: the very URL the boxes belong to.
     pub image_url: String,
     /// The sound: wav or mp3, less than 15 MB, less than 60 s (vendor page).
     pub audio_url: String,
@@ -119,7 +119,7 @@ impl EmoRequest {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandOffError {
-    /// The service did not pass the picture.
+    /// The service did not pass the image.
     #[error("verdict must be accepted, found {0}")]
     NotAccepted(&'static str),
     /// The boxes did not hold; the codes say how.

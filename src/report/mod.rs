@@ -31,7 +31,7 @@ pub struct Report {
     pub index: u64,
     /// The source, verbatim.
     pub source: String,
-    /// The caller's own identity for the picture, when one was given.
+    /// The caller's own identity for the image, when one was given.
     pub image_id: Option<String>,
     /// The aspect ratio asked for.
     pub ratio: AspectRatio,
@@ -43,7 +43,7 @@ pub struct Report {
     pub reasons: Vec<Reason>,
     /// What the local stage took from the network; absent when it took nothing.
     pub fetch: Option<Fetch>,
-    /// What this picture's call cost.
+    /// What this image's call cost.
     pub billing: Billing,
     /// The service's id of the answer.
     pub request_id: Option<String>,
@@ -185,7 +185,7 @@ impl TryFrom<Row> for Report {
     }
 }
 
-/// What is said of a picture.
+/// What is said of an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Verdict {
@@ -200,7 +200,7 @@ pub enum Verdict {
     },
     /// Refused here; no call was made.
     RejectedLocal,
-    /// The service judged the picture and refused it.
+    /// The service judged the image and refused it.
     RejectedRemote,
     /// The service passed it, but the boxes do not hold: see the reasons.
     BoxMismatch {
@@ -258,7 +258,7 @@ impl fmt::Display for Verdict {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Fetch {
-    /// Body bytes of pictures received; those of redirects and errors are not counted.
+    /// Body bytes of images received; those of redirects and errors are not counted.
     pub bytes: u64,
     /// Requests sent, redirects and retries included.
     pub requests: u32,
@@ -268,7 +268,7 @@ pub struct Fetch {
     pub elapsed_ms: u64,
 }
 
-/// What one picture's call cost.
+/// What one image's call cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Billing {

@@ -196,7 +196,7 @@ reason_codes! {
     RatioMismatch = "ratio_mismatch",
     /// 3:4 was requested and `ext_bbox` is 8:11.
     Ratio8To11 = "ratio_8_11",
-    /// `ext_bbox` leaves the picture.
+    /// `ext_bbox` leaves the image.
     BoxOutOfImage = "box_out_of_image",
     /// `face_bbox` is not within `ext_bbox`.
     FaceOutsideExt = "face_outside_ext",
@@ -206,7 +206,7 @@ reason_codes! {
     MalformedAnswer = "malformed_answer",
     /// The call may have been billed and its answer is lost; it is not repeated.
     BillingUnknown = "billing_unknown",
-    /// The books could not be written or read.
+    /// The ledger could not be written or read.
     LedgerError = "ledger_error",
     /// The run's cap on paid calls is used up.
     CapReached = "cap_reached",

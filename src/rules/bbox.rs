@@ -1,4 +1,4 @@
-//! What must hold between the service's two boxes, the picture and the requested aspect ratio.
+//! What must hold between the service's two boxes, the image and the requested aspect ratio.
 //!
 //! A box is `[x1, y1, x2, y2]`: upper-left and lower-right corner in pixels (vendor page of
 //! `emo-detect-v1`). Each side of a box is a rounded pixel, so an exact comparison would reject
@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::header::{Header, Orientation};
 
-/// A bounding box: upper-left and lower-right corner, in pixels of the picture.
+/// A bounding box: upper-left and lower-right corner, in pixels of the image.
 ///
 /// Any four numbers make one: whether it is well-formed is [`check_boxes`]'s to say.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for BBox {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum AspectRatio {
-    /// `1:1`, a profile picture; EMO's video is 512×512.
+    /// `1:1`, a profile image; EMO's video is 512×512.
     #[default]
     #[serde(rename = "1:1")]
     Square,
@@ -144,7 +144,7 @@ impl FromStr for AspectRatio {
 #[error("aspect ratio must be 1:1 or 3:4, found {0:?}")]
 pub struct UnknownRatio(String);
 
-/// Something that does not hold between the boxes, the picture and the ratio.
+/// Something that does not hold between the boxes, the image and the ratio.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum BoxProblem {
@@ -171,13 +171,13 @@ pub enum BoxProblem {
         /// Height of the box, in pixels.
         height: f64,
     },
-    /// `ext_bbox` leaves the picture.
+    /// `ext_bbox` leaves the image.
     OutOfImage {
         /// The box as answered.
         found: BBox,
-        /// Width of the picture as stored, in pixels.
+        /// Width of the image as stored, in pixels.
         width: u32,
-        /// Height of the picture as stored, in pixels.
+        /// Height of the image as stored, in pixels.
         height: u32,
     },
     /// `face_bbox` is not within `ext_bbox`.
@@ -207,7 +207,7 @@ impl fmt::Display for BoxProblem {
                  the shape of EMO's 512×704 video"
             ),
             Self::OutOfImage { found, width, height } => {
-                write!(f, "ext_bbox must lie within the {width}×{height} picture, found {found}")
+                write!(f, "ext_bbox must lie within the {width}×{height} image, found {found}")
             }
             Self::FaceOutsideExt { face, ext } => {
                 write!(f, "face_bbox must lie within ext_bbox {ext}, found {face}")
@@ -219,7 +219,7 @@ impl fmt::Display for BoxProblem {
 /// Everything that does not hold of an answer's boxes, in a fixed order; empty when all does.
 ///
 /// `image` is what the local stage found; without it the bounds are not checked. Whether the
-/// service counts pixels in the stored or in the EXIF-rotated picture is not documented, so where
+/// service counts pixels in the stored or in the EXIF-rotated image is not documented, so where
 /// the orientation swaps the sides, or is unknown, a box that fits either way passes.
 ///
 /// ```

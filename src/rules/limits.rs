@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::header::{Format, Header, one_of};
 
-/// What a picture must satisfy before a call is worth its money.
+/// What an image must satisfy before a call is worth its money.
 ///
 /// Source: the vendor's API page of `emo-detect-v1`: JPG/JPEG, PNG, BMP or WebP, shortest side
 /// at least 400 px, longest side at most 7,000 px. The service's own error text says "larger than
@@ -69,13 +69,13 @@ impl Limits {
     }
 }
 
-/// A limit that a picture breaks, with what was found and what was required.
+/// A limit that an image breaks, with what was found and what was required.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Violation {
     /// The format is none that the limits allow.
     Format {
-        /// The picture's format.
+        /// The image's format.
         found: Format,
         /// The formats allowed.
         required: Vec<Format>,

@@ -1,4 +1,4 @@
-//! What the caller asks about: a picture's URL and how it is to be asked.
+//! What the caller asks about: an image's URL and how it is to be asked.
 
 use url::Url;
 
@@ -7,7 +7,7 @@ use crate::net::url_text::{printable_text, starts_with_ignore_case};
 use crate::report::{Fields, Reason, ReasonCode};
 use crate::rules::AspectRatio;
 
-/// One picture to check.
+/// One image to check.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Source {
     pub(crate) text: String,
@@ -20,7 +20,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// A picture by its http or https URL. The text is kept as it is; what is no such URL gets a
+    /// An image by its http or https URL. The text is kept as it is; what is no such URL gets a
     /// report that says so.
     #[must_use]
     pub fn url(text: impl Into<String>) -> Self {
@@ -42,7 +42,7 @@ impl Source {
         self
     }
 
-    /// The caller's own identity for the picture: two sources with one id are one question, even
+    /// The caller's own identity for the image: two sources with one id are one question, even
     /// when their URLs differ (freshly signed ones, say).
     #[must_use]
     pub fn image_id(mut self, id: impl Into<String>) -> Self {
@@ -50,8 +50,8 @@ impl Source {
         self
     }
 
-    /// The picture's header, when the caller has it already: nothing is fetched or read. So
-    /// nobody sees whether the picture has changed since a verdict in the ledger, which is given
+    /// The image's header, when the caller has it already: nothing is fetched or read. So
+    /// nobody sees whether the image has changed since a verdict in the ledger, which is given
     /// again.
     #[must_use]
     pub fn known_header(mut self, header: Header) -> Self {

@@ -2,7 +2,7 @@
 
 use emo_preflight::emulator::Fate;
 
-use crate::desk::{BOOKS, Desk};
+use crate::desk::{Desk, LEDGER};
 use crate::rig::{Running, gist, gists, run};
 
 #[test]
@@ -18,7 +18,7 @@ fn a_cap_ends_the_run_and_goes_on_where_it_was() {
     let message = rows.iter().find_map(|row| row["reasons"][0]["message"].as_str()).unwrap();
     assert!(message.contains("at most 2 calls of the run \"pilot\""), "{message}");
     // Again, and it is still reached: the cap is the run's, not the process's.
-    run(&mut desk.resume(cap("2"))).assert_status(4).says("2 of 6 pictures done before");
+    run(&mut desk.resume(cap("2"))).assert_status(4).says("2 of 6 images done before");
     assert_eq!((desk.results().len(), desk.rig.emu.calls()), (6, 2));
     run(&mut desk.resume(cap("5"))).assert_status(4);
     assert_eq!((desk.results().len(), desk.rig.emu.calls()), (6, 5));
@@ -30,10 +30,10 @@ fn a_cap_ends_the_run_and_goes_on_where_it_was() {
 }
 
 #[test]
-fn what_the_books_know_takes_nothing_from_a_cap() {
+fn what_the_ledger_know_takes_nothing_from_a_cap() {
     let desk = Desk::new();
-    let pictures = desk.listed(4);
-    run(&mut desk.check([pictures[0].url(), pictures[1].url()])).assert_status(0);
+    let images = desk.listed(4);
+    run(&mut desk.check([images[0].url(), images[1].url()])).assert_status(0);
     run(&mut desk.batch(["--max-calls", "2"])).assert_status(0);
     assert_eq!(gists(&desk.results()), ["accepted"; 4]);
     assert_eq!(desk.rig.emu.billed(), 4);
@@ -42,9 +42,9 @@ fn what_the_books_know_takes_nothing_from_a_cap() {
 #[test]
 fn what_may_have_been_billed_counts_and_what_was_not_does_not() {
     let desk = Desk::new();
-    let pictures = desk.listed(5);
-    desk.rig.emu.script(&pictures[0], [Fate::judge().reset()]);
-    desk.rig.emu.script(&pictures[1], [Fate::error(400, "InvalidFile.NoHuman")]);
+    let images = desk.listed(5);
+    desk.rig.emu.script(&images[0], [Fate::judge().reset()]);
+    desk.rig.emu.script(&images[1], [Fate::error(400, "InvalidFile.NoHuman")]);
     let cap = ["--concurrency", "1", "--run", "r", "--max-calls", "3"];
     run(&mut desk.batch(cap)).assert_status(4);
     assert_eq!(
@@ -73,9 +73,9 @@ fn a_cap_of_none_is_a_run_without_calls() {
 #[test]
 fn several_processes_are_one_run() {
     let desk = Desk::new();
-    let pictures = desk.pictures(24);
+    let images = desk.images(24);
     let part = |at: usize| {
-        let sources = pictures[at * 8..][..8].iter().map(|picture| picture.url());
+        let sources = images[at * 8..][..8].iter().map(|image| image.url());
         let mut command = desk.check(sources);
         command.args(["--run", "together", "--max-calls", "10"]);
         command
@@ -88,5 +88,5 @@ fn several_processes_are_one_run() {
     assert_eq!(rows.iter().filter(|row| gist(row) == "accepted").count(), 10);
     assert_eq!(rows.iter().filter(|row| gist(row) == "skipped cap_reached").count(), 14);
     assert_eq!(desk.rig.emu.calls(), 10);
-    assert!(desk.path(BOOKS).is_file());
+    assert!(desk.path(LEDGER).is_file());
 }

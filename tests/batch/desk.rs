@@ -59,30 +59,30 @@ impl Desk {
         names
     }
 
-    /// So many pictures that pass.
-    pub(crate) fn pictures(&self, count: usize) -> Vec<Served> {
-        let picture = Picture::png(400, 400);
-        let serve = |at| self.rig.emu.serve(&format!("/{at}.png"), picture.clone());
+    /// So many images that pass.
+    pub(crate) fn images(&self, count: usize) -> Vec<Served> {
+        let image = Picture::png(400, 400);
+        let serve = |at| self.rig.emu.serve(&format!("/{at}.png"), image.clone());
         (0..count).map(serve).collect()
     }
 
-    /// So many pictures that pass, as the input.
+    /// So many images that pass, as the input.
     pub(crate) fn listed(&self, count: usize) -> Vec<Served> {
-        let pictures = self.pictures(count);
-        self.list(&pictures);
-        pictures
+        let images = self.images(count);
+        self.list(&images);
+        images
     }
 
-    pub(crate) fn list(&self, pictures: &[Served]) {
-        let lines: Vec<&str> = pictures.iter().map(Served::url).collect();
+    pub(crate) fn list(&self, images: &[Served]) {
+        let lines: Vec<&str> = images.iter().map(Served::url).collect();
         self.put(INPUT, lines.join("\n") + "\n");
     }
 
-    /// `check` with the books of this folder.
+    /// `check` with the ledger of this folder.
     pub(crate) fn check<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = self.rig.check(arguments);
         // By the variable, so that a test can still give the option.
-        command.env("EMO_PREFLIGHT_LEDGER", self.at(BOOKS));
+        command.env("EMO_PREFLIGHT_LEDGER", self.at(LEDGER));
         command
     }
 
@@ -115,14 +115,14 @@ impl Desk {
     }
 
     pub(crate) fn spend<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
-        let mut command = program_with(["spend", "--ledger", &self.at(BOOKS)]);
+        let mut command = program_with(["spend", "--ledger", &self.at(LEDGER)]);
         command.args(arguments);
         command
     }
 
-    /// GETs of these pictures by the program.
-    pub(crate) fn fetches(&self, pictures: &[Served]) -> u64 {
-        pictures.iter().map(|picture| self.rig.emu.fetches_of(picture)).sum()
+    /// GETs of these images by the program.
+    pub(crate) fn fetches(&self, images: &[Served]) -> u64 {
+        images.iter().map(|image| self.rig.emu.fetches_of(image)).sum()
     }
 }
 
@@ -189,4 +189,4 @@ pub(crate) fn screen(written: &str) -> Vec<String> {
 
 pub(crate) const INPUT: &str = "input.txt";
 pub(crate) const RESULTS: &str = "results.jsonl";
-pub(crate) const BOOKS: &str = "books.db";
+pub(crate) const LEDGER: &str = "ledger.db";

@@ -13,10 +13,10 @@ fn an_input_that_breaks_off_is_a_run_that_stopped() {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
     let desk = Desk::new();
-    let pictures = desk.pictures(2);
+    let images = desk.images(2);
     let (mut ours, theirs) = UnixStream::pair().unwrap();
-    for picture in &pictures {
-        ours.write_all(format!("{}\n", picture.url()).as_bytes()).unwrap();
+    for image in &images {
+        ours.write_all(format!("{}\n", image.url()).as_bytes()).unwrap();
     }
     // Where a reader would wait it gets an error instead: EAGAIN, after two good lines.
     theirs.set_nonblocking(true).unwrap();
@@ -25,11 +25,11 @@ fn an_input_that_breaks_off_is_a_run_that_stopped() {
     let done = run(&mut command);
     drop(ours);
     done.assert_status(4).says("error: line 3 of the input and all after it cannot be read: ");
-    done.says("2 pictures: 2 accepted");
+    done.says("2 images: 2 accepted");
     assert_eq!(gists(&desk.results()), ["accepted"; 2], "no line for what is no source");
     // So the file is gone on with once the input is whole.
     desk.listed(3);
-    run(&mut desk.resume([])).assert_status(0).says("2 of 3 pictures done before");
+    run(&mut desk.resume([])).assert_status(0).says("2 of 3 images done before");
     assert_eq!(desk.results().len(), 3);
     assert_eq!(desk.rig.emu.billed(), 3);
     desk.rig.emu.finish();
@@ -40,10 +40,10 @@ fn an_input_that_breaks_off_is_a_run_that_stopped() {
 fn an_input_that_is_deleted_is_read_to_its_end() {
     let desk = Desk::new();
     // More than is read ahead.
-    let pictures = desk.listed(1_500);
-    for picture in &pictures[..1] {
+    let images = desk.listed(1_500);
+    for image in &images[..1] {
         let late = std::time::Duration::from_secs(1);
-        desk.rig.emu.script(picture, [emo_preflight::emulator::Fate::judge().late(late)]);
+        desk.rig.emu.script(image, [emo_preflight::emulator::Fate::judge().late(late)]);
     }
     let running = Running::start(&mut desk.batch(["--concurrency", "1", "--ledger", "none"]));
     crate::rig::until("a call is under way", || desk.rig.emu.calls() > 0);
@@ -92,8 +92,8 @@ fn a_named_pipe_is_an_input_with_any_progress() {
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     for how in ["none", "json", "bar"] {
         // Its writer is gone before anyone could open it twice.
-        let (to, picture) = (pipe.clone(), fixture("plain.png"));
-        let writer = std::thread::spawn(move || std::fs::write(to, picture).unwrap());
+        let (to, image) = (pipe.clone(), fixture("plain.png"));
+        let writer = std::thread::spawn(move || std::fs::write(to, image).unwrap());
         let command = ["probe", "--json", "--progress", how, "--input", &pipe];
         let done = run(&mut program_with(command));
         done.assert_status(1);
@@ -111,7 +111,7 @@ fn an_empty_input_is_done_at_once() {
         desk.put(INPUT, content);
         std::fs::remove_file(desk.path(RESULTS)).unwrap_or_default();
         let done = run(&mut desk.resume(["--progress", "json"]));
-        done.assert_status(0).says("0 of 0 pictures done before").says("0 pictures\n");
+        done.assert_status(0).says("0 of 0 images done before").says("0 images\n");
         assert_eq!(desk.get(RESULTS), "");
     }
 }

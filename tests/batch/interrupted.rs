@@ -11,7 +11,7 @@ use crate::rig::{Running, gist, gists, kill, rows, run, until};
 fn a_batch_that_a_signal_ended_is_completed_by_resume() {
     for (signal, status) in [("INT", 130), ("TERM", 143)] {
         let desk = Desk::new();
-        let pictures = slow(&desk, 40, Duration::from_millis(120));
+        let images = slow(&desk, 40, Duration::from_millis(120));
         let mut parts = 0;
         loop {
             let billed = desk.rig.emu.billed();
@@ -35,8 +35,8 @@ fn a_batch_that_a_signal_ended_is_completed_by_resume() {
         assert!(parts > 1);
         assert_eq!(gists(&desk.results()), ["accepted"; 40]);
         assert_eq!(desk.rig.emu.billed(), 40, "each once");
-        for picture in &pictures {
-            assert_eq!(desk.rig.emu.calls_for(picture), 1);
+        for image in &images {
+            assert_eq!(desk.rig.emu.calls_for(image), 1);
         }
         desk.rig.emu.finish();
     }
@@ -45,8 +45,8 @@ fn a_batch_that_a_signal_ended_is_completed_by_resume() {
 #[test]
 fn a_second_signal_leaves_whole_lines_and_an_unknown_bill() {
     let desk = Desk::new();
-    let pictures = desk.listed(3);
-    desk.rig.emu.script(&pictures[2], [Fate::judge().late(Duration::from_secs(50))]);
+    let images = desk.listed(3);
+    desk.rig.emu.script(&images[2], [Fate::judge().late(Duration::from_secs(50))]);
     let running = Running::start(&mut desk.batch([]));
     until("two are done", || rows_of(&desk) == 2 && desk.rig.emu.billed() == 3);
     kill(running.id(), "TERM");
@@ -68,9 +68,9 @@ fn a_signal_while_nothing_but_fetches_are_under_way_loses_no_kept_line() {
     let desk = Desk::new();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let never = format!("http://{}/never.jpg", silent.local_addr().unwrap());
-    let pictures = desk.pictures(1);
-    desk.put(crate::desk::INPUT, format!("{}\n{never}\n", pictures[0].url()));
-    let kept = line(0, pictures[0].url(), "accepted", "certain");
+    let images = desk.images(1);
+    desk.put(crate::desk::INPUT, format!("{}\n{never}\n", images[0].url()));
+    let kept = line(0, images[0].url(), "accepted", "certain");
     desk.put(RESULTS, lines(&[kept.clone(), line(1, &never, "undetermined", "none")]));
     let running = Running::start(&mut desk.resume(["--timeout", "60"]));
     let _held = silent.accept().unwrap();
@@ -83,13 +83,13 @@ fn a_signal_while_nothing_but_fetches_are_under_way_loses_no_kept_line() {
     assert_eq!(desk.rig.emu.calls(), 0);
 }
 
-/// So many pictures as the input, each call for one of which takes a while.
+/// So many images as the input, each call for one of which takes a while.
 fn slow(desk: &Desk, count: usize, late: Duration) -> Vec<Served> {
-    let pictures = desk.listed(count);
-    for picture in &pictures {
-        desk.rig.emu.script(picture, [Fate::judge().late(late)]);
+    let images = desk.listed(count);
+    for image in &images {
+        desk.rig.emu.script(image, [Fate::judge().late(late)]);
     }
-    pictures
+    images
 }
 
 fn rows_of(desk: &Desk) -> usize {

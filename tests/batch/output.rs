@@ -11,11 +11,11 @@ use crate::rig::{Running, by_index, fixture, gists, kill, on_a_terminal, run, un
 #[test]
 fn results_go_to_the_file_and_nothing_to_stdout() {
     let desk = Desk::new();
-    let pictures = desk.pictures(2);
+    let images = desk.images(2);
     let small = desk.rig.emu.serve("/small.png", Picture::png(399, 400));
-    desk.list(&[pictures[0].clone(), small, pictures[1].clone()]);
+    desk.list(&[images[0].clone(), small, images[1].clone()]);
     let done = run(&mut desk.batch([]));
-    done.assert_status(1).says("3 pictures: 2 accepted, 1 rejected_local");
+    done.assert_status(1).says("3 images: 2 accepted, 1 rejected_local");
     assert_eq!(done.stdout, "");
     let in_file = desk.results();
     // As they would have come on stdout, but for how long it took, who paid, and the last bytes of
@@ -42,8 +42,8 @@ fn a_file_gets_json_lines_on_a_terminal_too() {
 #[test]
 fn a_probe_writes_and_goes_on_too() {
     let desk = Desk::new();
-    let pictures = desk.pictures(1);
-    let list = [pictures[0].url(), &fixture("plain.png"), "no/such.jpg"].join("\n");
+    let images = desk.images(1);
+    let list = [images[0].url(), &fixture("plain.png"), "no/such.jpg"].join("\n");
     desk.put(INPUT, &list);
     let done = run(&mut desk.probe([]));
     done.assert_status(1);
@@ -51,11 +51,11 @@ fn a_probe_writes_and_goes_on_too() {
     let gist = ["eligible", "rejected_local shortest_side_below_min", "rejected_local not_found"];
     assert_eq!(gists(&desk.results()), gist);
     desk.put(INPUT, list + "\nno/other.jpg");
-    run(&mut desk.probe(["--resume"])).assert_status(1).says("3 of 4 pictures done before");
+    run(&mut desk.probe(["--resume"])).assert_status(1).says("3 of 4 images done before");
     assert_eq!(desk.results().len(), 4);
-    assert_eq!(desk.fetches(&pictures), 1, "what stands is not fetched again");
+    assert_eq!(desk.fetches(&images), 1, "what stands is not fetched again");
     // A check goes on with what a probe found out: only the eligible is worth its while.
-    run(&mut desk.resume([])).assert_status(1).says("3 of 4 pictures done before");
+    run(&mut desk.resume([])).assert_status(1).says("3 of 4 images done before");
     assert_eq!(gists(&desk.results())[0], "accepted");
     assert_eq!(desk.rig.emu.billed(), 1);
     desk.rig.emu.finish();
@@ -65,11 +65,11 @@ fn a_probe_writes_and_goes_on_too() {
 #[test]
 fn a_reader_that_stops_reading_costs_no_answer() {
     let desk = Desk::new();
-    let picture = desk.pictures(1).remove(0);
-    desk.rig.emu.script(&picture, [Fate::judge().late(Duration::from_millis(500))]);
+    let image = desk.images(1).remove(0);
+    desk.rig.emu.script(&image, [Fate::judge().late(Duration::from_millis(500))]);
     // Far more than a pipe and a buffer hold.
     let long = format!("no/{}", "x".repeat(2_000));
-    let list = [vec![picture.url()], vec![long.as_str(); 500]].concat().join("\n");
+    let list = [vec![image.url()], vec![long.as_str(); 500]].concat().join("\n");
     desk.put(INPUT, list);
     let mut command = desk.check(["--input", &desk.at(INPUT)]);
     let running = Running::start(command.env("TOKIO_WORKER_THREADS", "1"));
@@ -87,9 +87,9 @@ fn a_reader_that_stops_reading_costs_no_answer() {
 #[test]
 fn a_full_disk_ends_the_run_in_order() {
     let desk = Desk::new();
-    let pictures = desk.listed(40);
-    for picture in &pictures {
-        desk.rig.emu.script(picture, [Fate::judge().late(Duration::from_millis(50))]);
+    let images = desk.listed(40);
+    for image in &images {
+        desk.rig.emu.script(image, [Fate::judge().late(Duration::from_millis(50))]);
     }
     let mut command = desk.check(["--input", &desk.at(INPUT), "--output", "/dev/full"]);
     let done = run(command.args(["--concurrency", "3"]));

@@ -11,13 +11,13 @@ use crate::rig::{fixture, on_a_terminal, on_a_terminal_of, program_with, run};
 #[test]
 fn json_says_how_it_goes_and_how_it_ended() {
     let desk = Desk::new();
-    let pictures = desk.listed(6);
+    let images = desk.listed(6);
     let small = desk.rig.emu.serve("/5.png", Picture::png(399, 400));
-    desk.rig.emu.script(&pictures[0], [Fate::judge().late(Duration::from_millis(10_500))]);
-    desk.rig.emu.script(&pictures[1], [Fate::throttled()]);
-    desk.rig.emu.script(&pictures[2], [Fate::judge().reset()]);
+    desk.rig.emu.script(&images[0], [Fate::judge().late(Duration::from_millis(10_500))]);
+    desk.rig.emu.script(&images[1], [Fate::throttled()]);
+    desk.rig.emu.script(&images[2], [Fate::judge().reset()]);
     // One was done before: it is not among what is to be done.
-    desk.put(RESULTS, lines(&[line(3, pictures[3].url(), "accepted", "certain")]));
+    desk.put(RESULTS, lines(&[line(3, images[3].url(), "accepted", "certain")]));
     let done = run(&mut desk.resume(["--progress", "json"]));
     done.assert_status(3);
     let (objects, others): (Vec<&str>, Vec<&str>) =
@@ -53,7 +53,7 @@ fn json_says_how_it_goes_and_how_it_ended() {
     }
     let [during, end] = &objects[..] else { unreachable!() };
     assert_eq!((&during["done"], &during["in_flight"]), (&4.into(), &1.into()), "{during}");
-    // Calls that are answered: a 429 and its repeat, a lost one, and picture 4's.
+    // Calls that are answered: a 429 and its repeat, a lost one, and image 4's.
     assert_eq!((&during["calls"], &during["images_certain"]), (&4.into(), &2.into()), "{during}");
     assert!((9.9..10.4).contains(&during["elapsed_s"].as_f64().unwrap()), "{during}");
     // 4 of 5 in 10 s: 2.5 s more, one would think.
@@ -68,9 +68,9 @@ fn json_says_how_it_goes_and_how_it_ended() {
     assert_eq!(end["verdicts"], verdicts);
     // All else on stderr is as without it.
     assert_eq!(others.len(), 4, "{others:?}");
-    assert_eq!(others[0], "1 of 6 pictures done before");
+    assert_eq!(others[0], "1 of 6 images done before");
     assert!(others[1].starts_with("ledger: "));
-    assert!(others[2].starts_with("5 pictures: 3 accepted, 1 failed, 1 rejected_local"));
+    assert!(others[2].starts_with("5 images: 3 accepted, 1 failed, 1 rejected_local"));
     assert_eq!(desk.rig.emu.calls_for(&small), 0);
     desk.rig.emu.finish();
 }
@@ -80,7 +80,7 @@ fn what_needs_a_call_is_expected_at_the_quotas_pace() {
     let desk = Desk::new();
     let small = desk.rig.emu.serve("/small.png", Picture::png(399, 400));
     let mut list = vec![small; 300];
-    list.extend(desk.pictures(30));
+    list.extend(desk.images(30));
     desk.list(&list);
     let mut command = program_with(["check", "--allow-private-network", "--progress", "json"]);
     command.args(["--base-url", &desk.rig.emu.base_url(), "--ledger", "none", "--rps", "2"]);
@@ -102,9 +102,9 @@ fn a_narrow_terminal_cuts_no_word_and_never_the_money() {
     {
         let desk = Desk::new();
         let small = desk.rig.emu.serve("/small.png", Picture::png(399, 400));
-        let pictures = desk.pictures(2);
-        desk.rig.emu.script(&pictures[1], [Fate::judge().late(Duration::from_millis(900))]);
-        desk.list(&[small, pictures[0].clone(), pictures[1].clone()]);
+        let images = desk.images(2);
+        desk.rig.emu.script(&images[1], [Fate::judge().late(Duration::from_millis(900))]);
+        desk.list(&[small, images[0].clone(), images[1].clone()]);
         let Some(done) = on_a_terminal_of(columns, &desk.batch(["--concurrency", "3"])) else {
             return;
         };
@@ -131,21 +131,21 @@ fn nothing_is_shown_where_nobody_looks_or_nobody_wants() {
     for how in ["none", "auto", "bar"] {
         let command = ["probe", "--json", "--progress", how, &fixture("plain.png")];
         let done = run(&mut program_with(command));
-        assert_eq!(done.stderr, "1 picture: 1 rejected_local\n", "{how}");
+        assert_eq!(done.stderr, "1 image: 1 rejected_local\n", "{how}");
     }
 }
 
 #[test]
 fn a_bar_is_drawn_beside_a_file_and_gone_at_the_end() {
     let desk = Desk::new();
-    for picture in desk.listed(5) {
-        desk.rig.emu.script(&picture, [Fate::judge().late(Duration::from_millis(300))]);
+    for image in desk.listed(5) {
+        desk.rig.emu.script(&image, [Fate::judge().late(Duration::from_millis(300))]);
     }
     for (how, drawn) in [("auto", true), ("bar", true), ("none", false)] {
         std::fs::remove_file(desk.path(RESULTS)).unwrap_or_default();
         // Each line of the log is one too: it must not end up in the bar.
         let mut command = desk.batch(["--concurrency", "2", "--progress", how, "-vv"]);
-        // Without books each is called for anew.
+        // Without a ledger each is called for anew.
         command.args(["--ledger", "none"]).env("NO_COLOR", "1");
         let Some(done) = on_a_terminal(&command) else { return };
         let written = &done.assert_status(0).stdout;
@@ -158,11 +158,11 @@ fn a_bar_is_drawn_beside_a_file_and_gone_at_the_end() {
         );
         assert_eq!(said.len(), 3, "{how}: {screen:#?}");
         assert!(said[0].starts_with("ledger: none"), "{said:?}");
-        assert_eq!(said[1], "5 pictures: 5 accepted");
-        assert!(said[2].starts_with("rejected for free: 0; 5 pictures called for; spent 0.020"));
+        assert_eq!(said[1], "5 images: 5 accepted");
+        assert!(said[2].starts_with("rejected for free: 0; 5 images called for; spent 0.020"));
         assert_eq!(desk.results().len(), 5);
-        for picture in desk.pictures(5) {
-            desk.rig.emu.script(&picture, [Fate::judge().late(Duration::from_millis(300))]);
+        for image in desk.images(5) {
+            desk.rig.emu.script(&image, [Fate::judge().late(Duration::from_millis(300))]);
         }
     }
 }
@@ -170,9 +170,9 @@ fn a_bar_is_drawn_beside_a_file_and_gone_at_the_end() {
 #[test]
 fn rows_and_a_bar_share_a_terminal() {
     let desk = Desk::new();
-    let pictures = desk.listed(6);
-    for picture in &pictures {
-        desk.rig.emu.script(picture, [Fate::judge().late(Duration::from_millis(200))]);
+    let images = desk.listed(6);
+    for image in &images {
+        desk.rig.emu.script(image, [Fate::judge().late(Duration::from_millis(200))]);
     }
     let mut command = program_with(["check", "--allow-private-network", "--progress", "bar"]);
     command.args(["--base-url", &desk.rig.emu.base_url(), "--input", &desk.at(INPUT)]);
@@ -186,13 +186,13 @@ fn rows_and_a_bar_share_a_terminal() {
     assert_eq!(shown.len(), 1 + 1 + 6 + 2, "{screen:#?}");
     assert!(shown[1].starts_with("NUMBER  VERDICT"), "{shown:#?}");
     for row in &shown[2..8] {
-        let index = pictures.iter().position(|picture| row.ends_with(picture.url())).unwrap();
+        let index = images.iter().position(|image| row.ends_with(image.url())).unwrap();
         let number = index + 1;
-        let url = pictures[index].url();
+        let url = images[index].url();
         let whole = format!("{number:>6}  accepted         PNG 400×400      0.004 CNY  {url}");
         assert_eq!(**row, whole);
     }
-    assert_eq!(shown[8], "6 pictures: 6 accepted");
+    assert_eq!(shown[8], "6 images: 6 accepted");
 }
 
 #[test]

@@ -39,13 +39,13 @@ fn lines_that_stand_are_kept_to_the_byte_and_the_others_done_over() {
         ("probe", false, false),
     ] {
         let desk = Desk::new();
-        let pictures = desk.listed(KINDS.len());
+        let images = desk.listed(KINDS.len());
         let earlier: Vec<Value> = KINDS
             .iter()
             .enumerate()
             .map(|(at, (verdict, certainty, _))| {
                 let (verdict, code) = verdict.split_once(' ').unwrap_or((verdict, ""));
-                let mut line = line(at, pictures[at].url(), verdict, certainty);
+                let mut line = line(at, images[at].url(), verdict, certainty);
                 if !code.is_empty() {
                     line["reasons"] = json!([{"code": code, "message": "why"}]);
                 }
@@ -75,7 +75,7 @@ fn lines_that_stand_are_kept_to_the_byte_and_the_others_done_over() {
         let file = desk.get(RESULTS);
         for (at, (verdict, certainty, when)) in KINDS.iter().enumerate() {
             let what = format!("{mode}: {verdict} {certainty}");
-            let fetched = desk.rig.emu.fetches_of(&pictures[at]) > 0;
+            let fetched = desk.rig.emu.fetches_of(&images[at]) > 0;
             assert_eq!(fetched, over(*when), "{what}");
             let earlier_verdict = &earlier[at]["verdict"];
             assert_eq!(now[at]["verdict"] == *earlier_verdict, !over(*when), "{what}");
@@ -85,7 +85,7 @@ fn lines_that_stand_are_kept_to_the_byte_and_the_others_done_over() {
         let redone = KINDS.iter().filter(|kind| over(kind.2)).count();
         assert_eq!(desk.rig.emu.billed(), if calls { redone as u64 } else { 0 }, "{mode}");
         // What was kept counts: a `failed` among it is 3, whatever came now.
-        done.assert_status(3).says(&format!("{} of 11 pictures done before", 11 - redone));
+        done.assert_status(3).says(&format!("{} of 11 images done before", 11 - redone));
         assert_eq!(done.stdout, "");
         desk.rig.emu.finish();
     }
@@ -103,8 +103,8 @@ fn kept_lines_count_for_the_exit_status() {
         ("undetermined", "none", &[], 0),
     ] {
         let desk = Desk::new();
-        let pictures = desk.listed(2);
-        desk.put(RESULTS, lines(&[line(1, pictures[1].url(), verdict, certainty)]));
+        let images = desk.listed(2);
+        desk.put(RESULTS, lines(&[line(1, images[1].url(), verdict, certainty)]));
         run(&mut desk.resume(arguments.iter().copied())).assert_status(status);
         desk.results();
     }
@@ -121,14 +121,14 @@ fn a_torn_last_line_is_cut_and_its_call_not_paid_again() {
     for end in [last + 1, last + (whole.len() - last) / 2, whole.len() - 1] {
         desk.put(RESULTS, &whole[..end]);
         let done = run(&mut desk.resume([]));
-        done.assert_status(0).says("2 of 3 pictures done before");
+        done.assert_status(0).says("2 of 3 images done before");
         let rows = desk.results();
         assert_eq!(rows.len(), 3);
         assert_eq!(rows.iter().filter(|row| row["from_ledger"] == true).count(), 1);
     }
     // A file that is nothing but half a line.
     desk.put(RESULTS, "{\"v\":1,\"ind");
-    run(&mut desk.resume([])).assert_status(0).says("0 of 3 pictures done before");
+    run(&mut desk.resume([])).assert_status(0).says("0 of 3 images done before");
     assert_eq!(desk.results().len(), 3);
     assert_eq!(desk.rig.emu.billed(), 3);
     desk.rig.emu.finish();
@@ -137,13 +137,13 @@ fn a_torn_last_line_is_cut_and_its_call_not_paid_again() {
 #[test]
 fn two_lines_of_one_index_end_as_one() {
     let desk = Desk::new();
-    let pictures = desk.listed(3);
-    let twice = line(1, pictures[1].url(), "accepted", "certain");
+    let images = desk.listed(3);
+    let twice = line(1, images[1].url(), "accepted", "certain");
     let mut other = twice.clone();
     other["request_id"] = "later".into();
-    let over = line(0, pictures[0].url(), "skipped", "none");
+    let over = line(0, images[0].url(), "skipped", "none");
     desk.put(RESULTS, lines(&[twice.clone(), over.clone(), other, over, twice]));
-    run(&mut desk.resume([])).assert_status(0).says("1 of 3 pictures done before");
+    run(&mut desk.resume([])).assert_status(0).says("1 of 3 images done before");
     let rows = desk.results();
     assert_eq!(rows.len(), 3);
     assert_eq!(rows[1]["request_id"], "earlier");
@@ -154,17 +154,17 @@ fn two_lines_of_one_index_end_as_one() {
 #[test]
 fn a_finished_file_is_left_alone_and_costs_nothing() {
     let desk = Desk::new();
-    let pictures = desk.listed(3);
-    desk.rig.emu.script(&pictures[1], [Fate::refused_by_model()]);
+    let images = desk.listed(3);
+    desk.rig.emu.script(&images[1], [Fate::refused_by_model()]);
     run(&mut desk.batch([])).assert_status(1);
-    let (before, fetches) = (desk.get(RESULTS), desk.fetches(&pictures));
+    let (before, fetches) = (desk.get(RESULTS), desk.fetches(&images));
     let modified = || std::fs::metadata(desk.path(RESULTS)).unwrap().modified().unwrap();
     let written = modified();
     let done = run(&mut desk.resume([]));
-    done.assert_status(1).says("3 of 3 pictures done before").says("0 pictures\n");
+    done.assert_status(1).says("3 of 3 images done before").says("0 images\n");
     assert_eq!(desk.get(RESULTS), before);
     assert_eq!(modified(), written, "it was not even written");
-    assert_eq!((desk.rig.emu.calls(), desk.fetches(&pictures)), (3, fetches));
+    assert_eq!((desk.rig.emu.calls(), desk.fetches(&images)), (3, fetches));
     desk.no_copy_is_left();
     desk.rig.emu.finish();
 }
@@ -177,7 +177,7 @@ fn an_absent_or_an_empty_file_makes_a_plain_run() {
         if !absent {
             desk.put(RESULTS, "");
         }
-        run(&mut desk.resume([])).assert_status(0).says("0 of 2 pictures done before");
+        run(&mut desk.resume([])).assert_status(0).says("0 of 2 images done before");
         assert_eq!(gists(&desk.results()), ["accepted"; 2]);
         desk.rig.emu.finish();
     }
@@ -186,14 +186,14 @@ fn an_absent_or_an_empty_file_makes_a_plain_run() {
 #[test]
 fn the_callers_own_fields_come_back_whenever_their_line_was_written() {
     let desk = Desk::new();
-    let pictures = desk.pictures(4);
+    let images = desk.images(4);
     let own = |at: usize| json!({"n": at, "big": u64::MAX, "deep": {"z": [null], "a": "ü"}});
-    let list: String = pictures
+    let list: String = images
         .iter()
         .enumerate()
-        .map(|(at, picture)| {
+        .map(|(at, image)| {
             let mut object = own(at);
-            object["image_url"] = picture.url().into();
+            object["image_url"] = image.url().into();
             object["image_id"] = format!("portrait-{at}").into();
             object["ratio"] = if at % 2 == 0 { "1:1" } else { "3:4" }.into();
             format!("{object}\n\n")
@@ -215,26 +215,26 @@ fn the_callers_own_fields_come_back_whenever_their_line_was_written() {
 #[test]
 fn named_sources_keep_their_places_before_the_list() {
     let desk = Desk::new();
-    let pictures = desk.pictures(3);
-    desk.list(&pictures[1..]);
-    desk.put(RESULTS, lines(&[line(1, pictures[1].url(), "accepted", "certain")]));
-    run(&mut desk.resume([pictures[0].url()])).assert_status(0);
+    let images = desk.images(3);
+    desk.list(&images[1..]);
+    desk.put(RESULTS, lines(&[line(1, images[1].url(), "accepted", "certain")]));
+    run(&mut desk.resume([images[0].url()])).assert_status(0);
     let sources: Vec<Value> = desk.results().iter().map(|row| row["source"].clone()).collect();
-    assert_eq!(sources, [pictures[0].url(), pictures[1].url(), pictures[2].url()]);
+    assert_eq!(sources, [images[0].url(), images[1].url(), images[2].url()]);
     assert_eq!(desk.rig.emu.billed(), 2);
 }
 
 #[test]
 fn what_stopped_a_run_is_done_over_when_it_is_mended() {
     let desk = Desk::new();
-    let pictures = desk.listed(5);
-    desk.rig.emu.script(&pictures[0], [Fate::error(401, "InvalidApiKey")]);
+    let images = desk.listed(5);
+    desk.rig.emu.script(&images[0], [Fate::error(401, "InvalidApiKey")]);
     let done = run(&mut desk.batch(["--concurrency", "1"]));
     done.assert_status(4);
     let stopped = gists(&desk.results());
     assert_eq!(stopped[0], "failed InvalidApiKey");
     assert_eq!(stopped[1..], ["skipped InvalidApiKey"; 4].map(str::to_owned));
-    run(&mut desk.resume([])).assert_status(0).says("0 of 5 pictures done before");
+    run(&mut desk.resume([])).assert_status(0).says("0 of 5 images done before");
     assert_eq!(gists(&desk.results()), ["accepted"; 5]);
     assert_eq!(desk.rig.emu.billed(), 5);
     desk.rig.emu.finish();
@@ -243,22 +243,22 @@ fn what_stopped_a_run_is_done_over_when_it_is_mended() {
 #[test]
 fn an_origin_that_recovers_is_asked_again() {
     let desk = Desk::new();
-    let pictures = desk.listed(2);
+    let images = desk.listed(2);
     desk.rig.emu.serve("/1.png", Picture::status(403));
     run(&mut desk.batch([])).assert_status(3);
     assert_eq!(gist(&desk.results()[1]), "undetermined http_status");
     desk.rig.emu.serve("/1.png", Picture::png(400, 400));
     run(&mut desk.resume([])).assert_status(0);
     assert_eq!(gists(&desk.results()), ["accepted"; 2]);
-    assert_eq!(desk.rig.emu.billed_for(&pictures[0]), 1);
+    assert_eq!(desk.rig.emu.billed_for(&images[0]), 1);
     desk.rig.emu.finish();
 }
 
 #[test]
 fn a_copy_that_a_crash_left_behind_does_not_matter() {
     let desk = Desk::new();
-    let pictures = desk.listed(2);
-    desk.put(RESULTS, lines(&[line(0, pictures[0].url(), "skipped", "none")]));
+    let images = desk.listed(2);
+    desk.put(RESULTS, lines(&[line(0, images[0].url(), "skipped", "none")]));
     desk.put(&format!("{RESULTS}.resuming"), "half a line of long ago, longer than all of it");
     run(&mut desk.resume([])).assert_status(0);
     assert_eq!(gists(&desk.results()), ["accepted"; 2]);
@@ -269,8 +269,8 @@ fn a_copy_that_a_crash_left_behind_does_not_matter() {
 fn a_link_stays_a_link_and_who_may_read_stays_who_may_read() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let desk = Desk::new();
-    let pictures = desk.listed(2);
-    let over = lines(&[line(0, pictures[0].url(), "skipped", "none")]);
+    let images = desk.listed(2);
+    let over = lines(&[line(0, images[0].url(), "skipped", "none")]);
     let real = desk.put("real.jsonl", over);
     // Results may hold signed URLs.
     std::fs::set_permissions(&real, PermissionsExt::from_mode(0o640)).unwrap();
@@ -285,9 +285,9 @@ fn a_link_stays_a_link_and_who_may_read_stays_who_may_read() {
 #[test]
 fn a_second_process_is_refused_at_once() {
     let desk = Desk::new();
-    let pictures = desk.listed(2);
-    desk.rig.emu.script(&pictures[0], [Fate::judge().late(std::time::Duration::from_secs(2))]);
-    desk.put(RESULTS, lines(&[line(1, pictures[1].url(), "skipped", "none")]));
+    let images = desk.listed(2);
+    desk.rig.emu.script(&images[0], [Fate::judge().late(std::time::Duration::from_secs(2))]);
+    desk.put(RESULTS, lines(&[line(1, images[1].url(), "skipped", "none")]));
     let first = Running::start(&mut desk.resume([]));
     until("a call is under way", || desk.rig.emu.calls() > 0);
     for command in [&mut desk.resume([]), &mut desk.batch([]), &mut desk.probe(["--resume"])] {
@@ -295,7 +295,7 @@ fn a_second_process_is_refused_at_once() {
         second.assert_status(2).says("another process is writing to").says(RESULTS);
         assert_eq!(second.stdout, "");
     }
-    assert_eq!(desk.rig.emu.billed_for(&pictures[0]), 1, "the first was still at it");
+    assert_eq!(desk.rig.emu.billed_for(&images[0]), 1, "the first was still at it");
     first.finish().assert_status(0);
     assert_eq!(gists(&desk.results()), ["accepted"; 2]);
     desk.rig.emu.finish();
@@ -304,9 +304,9 @@ fn a_second_process_is_refused_at_once() {
 #[test]
 fn of_many_that_go_on_at_once_one_at_a_time_does() {
     let desk = Desk::new();
-    let pictures = desk.listed(20);
+    let images = desk.listed(20);
     let over: Vec<Value> =
-        (0..20).map(|at| line(at, pictures[at].url(), "skipped", "none")).collect();
+        (0..20).map(|at| line(at, images[at].url(), "skipped", "none")).collect();
     for _ in 0..3 {
         desk.put(RESULTS, lines(&over));
         let all: Vec<Running> = (0..8).map(|_| Running::start(&mut desk.resume([]))).collect();
@@ -330,10 +330,10 @@ fn of_many_that_go_on_at_once_one_at_a_time_does() {
 #[test]
 fn a_process_that_was_killed_leaves_a_file_to_go_on_with() {
     let desk = Desk::new();
-    let pictures = desk.listed(40);
-    for picture in &pictures {
+    let images = desk.listed(40);
+    for image in &images {
         let late = std::time::Duration::from_millis(100);
-        desk.rig.emu.script(picture, [Fate::judge().late(late)]);
+        desk.rig.emu.script(image, [Fate::judge().late(late)]);
     }
     let running = Running::start(&mut desk.batch(["--concurrency", "4"]));
     until("some are done", || desk.rig.emu.billed() > 8);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use emo_preflight::emulator::Fate;
 use serde_json::{Value, json};
 
-use crate::desk::{BOOKS, Desk};
+use crate::desk::{Desk, LEDGER};
 use crate::ledger::change;
 use crate::rig::{Running, kill, program_with, run, until};
 
@@ -93,11 +93,11 @@ fn calls_of_unknown_bill_are_listed() {
 #[test]
 fn days_are_beijings_and_both_ends_count() {
     let desk = Desk::new();
-    let pictures = desk.pictures(3);
-    run(&mut desk.check(pictures.iter().map(|picture| picture.url()))).assert_status(0);
+    let images = desk.images(3);
+    run(&mut desk.check(images.iter().map(|image| image.url()))).assert_status(0);
     // Midnight in Beijing is 16:00 UTC: the last moment of the 31st, the first of the 1st.
     change(
-        &desk.at(BOOKS),
+        &desk.at(LEDGER),
         "UPDATE attempt SET slot_us = CASE (SELECT COUNT(*) FROM attempt b WHERE b.id < attempt.id)
             WHEN 0 THEN 1769875199999999 WHEN 1 THEN 1769875200000000 ELSE 1770048000000000 END",
     );
@@ -134,9 +134,9 @@ fn wrong_days_are_usage_errors() {
 }
 
 #[test]
-fn without_books_nothing_was_spent() {
+fn without_ledger_nothing_was_spent() {
     let desk = Desk::new();
-    for (ledger, said) in [(desk.at(BOOKS), "no ledger yet at "), ("none".into(), "no books")] {
+    for (ledger, said) in [(desk.at(LEDGER), "no ledger yet at "), ("none".into(), "no ledger")] {
         let spend = |arguments: &[&str]| {
             let done = run(program_with(["spend", "--ledger", &ledger]).args(arguments));
             done.assert_status(0).says(said);
@@ -156,9 +156,9 @@ fn without_books_nothing_was_spent() {
 #[test]
 fn a_call_under_way_is_among_the_unknown_and_one_cut_short_stays_there() {
     let desk = Desk::new();
-    let pictures = desk.pictures(1);
-    desk.rig.emu.script(&pictures[0], [Fate::judge().late(Duration::from_secs(20))]);
-    let running = Running::start(&mut desk.check([pictures[0].url()]));
+    let images = desk.images(1);
+    desk.rig.emu.script(&images[0], [Fate::judge().late(Duration::from_secs(20))]);
+    let running = Running::start(&mut desk.check([images[0].url()]));
     until("a call is under way", || desk.rig.emu.billed() > 0);
     let table = || run(&mut desk.spend(["--unknown"])).assert_status(0).stdout.clone();
     assert!(table().contains("  (may be under way)"), "{}", table());
@@ -187,20 +187,20 @@ fn sums_that_cannot_be_written_are_no_success() {
     assert!(String::from_utf8(output.stderr).unwrap().contains("No space left"));
 }
 
-/// Books with something of everything: seven pictures, two of them of unknown bill.
+/// Ledger with something of everything: seven images, two of them of unknown bill.
 fn booked() -> Desk {
     let desk = Desk::new();
-    let pictures = desk.pictures(8);
-    let script = |at: usize, fate: Fate| desk.rig.emu.script(&pictures[at], [fate]);
+    let images = desk.images(8);
+    let script = |at: usize, fate: Fate| desk.rig.emu.script(&images[at], [fate]);
     script(1, Fate::refused_by_model());
     script(2, Fate::boxes([9.0, 9.0, 20.0, 20.0], [0.0, 0.0, 400.0, 410.0]));
     script(3, Fate::missing_box());
     script(4, Fate::error(400, "InvalidFile.NoHuman"));
     script(5, Fate::judge().reset());
     script(6, Fate::without_usage());
-    let sources = pictures.iter().enumerate().map(|(at, picture)| match at {
-        5 => format!("{}?sig=SECRET", picture.url()),
-        _ => picture.url().to_owned(),
+    let sources = images.iter().enumerate().map(|(at, image)| match at {
+        5 => format!("{}?sig=SECRET", image.url()),
+        _ => image.url().to_owned(),
     });
     let sources: Vec<String> = sources.collect();
     run(&mut desk.check(sources.iter().map(String::as_str))).assert_status(3);

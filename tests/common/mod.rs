@@ -7,7 +7,7 @@
 #![allow(dead_code)]
 
 mod answers;
-mod pictures;
+mod images;
 pub(crate) mod table;
 
 use std::future::Future;
@@ -24,7 +24,7 @@ use tokio::time::MissedTickBehavior;
 #[allow(unused_imports)]
 pub(crate) use answers::*;
 #[allow(unused_imports)]
-pub(crate) use pictures::*;
+pub(crate) use images::*;
 
 /// One thing an origin does on its connection.
 #[derive(Clone, Debug)]

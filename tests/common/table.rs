@@ -39,7 +39,7 @@ pub(crate) fn shows_secret(report: &Report) -> bool {
     json.contains(SECRET) || format!("{report:?}").contains(SECRET)
 }
 
-/// One origin and what is to come of a picture there.
+/// One origin and what is to come of an image there.
 pub(crate) struct Row {
     name: &'static str,
     script: Box<Script>,

@@ -10,7 +10,7 @@ use crate::rig::gist;
 use crate::scene::{Luck, Scene, share_the_machine, until};
 
 #[test]
-fn a_batch_killed_again_and_again_pays_for_each_picture_once() {
+fn a_batch_killed_again_and_again_pays_for_each_image_once() {
     let _machine = share_the_machine();
     let kills = std::env::var("EMO_PREFLIGHT_KILLS").ok().and_then(|text| text.parse().ok());
     match kills {
@@ -19,7 +19,7 @@ fn a_batch_killed_again_and_again_pays_for_each_picture_once() {
     }
 }
 
-/// What befalls a picture's calls.
+/// What befalls an image's calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Plain,
@@ -101,10 +101,10 @@ impl Kind {
 
 struct Batch {
     scene: Scene,
-    pictures: Vec<Served>,
+    images: Vec<Served>,
     kills: usize,
     luck: Luck,
-    /// Calls of each picture when the books first held an answer to it, or an open question.
+    /// Calls of each image when the ledger first held an answer to it, or an open question.
     /// None of these may be asked again.
     closed: HashMap<String, u64>,
     /// How many calls may have been in flight at the kills, at the most.
@@ -112,19 +112,19 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(kills: usize, pictures: usize) -> Self {
+    fn new(kills: usize, images: usize) -> Self {
         let scene = Scene::new();
-        let pictures = scene.portraits(pictures);
-        for (index, picture) in pictures.iter().enumerate() {
-            scene.emu().script(picture, Kind::of(index).fates(index));
+        let images = scene.portraits(images);
+        for (index, image) in images.iter().enumerate() {
+            scene.emu().script(image, Kind::of(index).fates(index));
         }
         let luck = Luck::new();
-        Self { scene, pictures, kills, luck, closed: HashMap::new(), in_flight: 0 }
+        Self { scene, images, kills, luck, closed: HashMap::new(), in_flight: 0 }
     }
 
     fn run(mut self) {
         let begun = Instant::now();
-        let input = self.scene.input("pictures.txt", &self.pictures);
+        let input = self.scene.input("images.txt", &self.images);
         for kill in 0..self.kills {
             let (before, wanted) = (self.scene.emu().calls(), self.calls_until_the_next(kill));
             let mut process = self.scene.start(&mut self.scene.check(&input, OUTPUT, RPS));
@@ -148,14 +148,14 @@ impl Batch {
         self.assert_nothing_was_paid_twice(begun.elapsed());
     }
 
-    /// So many that the pictures last for all kills: each also takes some that were booked and
+    /// So many that the images last for all kills: each also takes some that were booked and
     /// not sent yet, or sent while it came.
     fn calls_until_the_next(&mut self, kill: usize) -> u64 {
         let asked: Vec<(i64,)> = match kill {
             0 => vec![(0,)],
             _ => self.scene.read("SELECT COUNT(DISTINCT identity) FROM attempt"),
         };
-        let left = self.pictures.len() as u64 - u64::try_from(asked[0].0).unwrap();
+        let left = self.images.len() as u64 - u64::try_from(asked[0].0).unwrap();
         let each = (left / (self.kills - kill + 1) as u64).saturating_sub(1).max(1);
         1 + self.luck.below(2 * each - 1)
     }
@@ -167,8 +167,8 @@ impl Batch {
              WHERE a.state IN ('settled', 'unknown')",
         );
         for (source, state) in closed {
-            let picture = self.pictures.iter().find(|picture| picture.url() == source).unwrap();
-            let calls = self.scene.emu().calls_for(picture);
+            let image = self.images.iter().find(|image| image.url() == source).unwrap();
+            let calls = self.scene.emu().calls_for(image);
             assert!(calls > 0 || state == "unknown", "{source}: an answer to no call");
             self.closed.entry(source).or_insert(calls);
         }
@@ -177,22 +177,22 @@ impl Batch {
     fn assert_nothing_was_paid_twice(&self, took: Duration) {
         let emu = self.scene.emu();
         let rows = self.scene.results(OUTPUT);
-        assert_eq!(rows.len(), self.pictures.len(), "one line an index");
+        assert_eq!(rows.len(), self.images.len(), "one line an index");
         let attempts: Vec<(String, i64)> = self
             .scene
             .read("SELECT source, COUNT(*) FROM attempt WHERE state <> 'not_sent' GROUP BY source");
         let attempts: HashMap<String, i64> = attempts.into_iter().collect();
         let (mut by_fate, mut by_kill) = (0_u64, 0_u64);
-        for (index, (picture, row)) in self.pictures.iter().zip(&rows).enumerate() {
+        for (index, (image, row)) in self.images.iter().zip(&rows).enumerate() {
             let (kind, gist) = (Kind::of(index), gist(row));
-            let (calls, billed) = (emu.calls_for(picture), emu.billed_for(picture));
-            let what = format!("{picture} ({kind:?}): {calls} calls, {billed} billed, {row}");
-            assert_eq!(row["source"], picture.url(), "{what}");
+            let (calls, billed) = (emu.calls_for(image), emu.billed_for(image));
+            let what = format!("{image} ({kind:?}): {calls} calls, {billed} billed, {row}");
+            assert_eq!(row["source"], image.url(), "{what}");
             assert!(billed <= 1, "PAID TWICE: {what}");
             assert!(calls <= kind.calls_at_most(), "asked again: {what}");
-            let booked = attempts.get(picture.url()).copied().unwrap_or(0);
+            let booked = attempts.get(image.url()).copied().unwrap_or(0);
             assert!(calls <= u64::try_from(booked).unwrap(), "a call in no book: {what}");
-            if let Some(then) = self.closed.get(picture.url()) {
+            if let Some(then) = self.closed.get(image.url()) {
                 // A call that was in flight at a kill may have arrived a little later.
                 let late = u64::from(gist == UNKNOWN && *then == 0);
                 assert!(calls <= then + late, "asked again after {then} calls: {what}");
@@ -209,12 +209,12 @@ impl Batch {
         }
         let billed = emu.received().iter().filter(|received| received.billed).count() as u64;
         assert_eq!(billed, emu.billed());
-        assert!(billed <= self.pictures.len() as u64);
+        assert!(billed <= self.images.len() as u64);
         assert!(by_kill <= self.in_flight, "{by_kill} unknown of {} in flight", self.in_flight);
-        self.scene.assert_books_hold_the_bill();
-        self.assert_the_books_are_the_results(&rows);
+        self.scene.assert_ledger_hold_the_bill();
+        self.assert_the_ledger_are_the_results(&rows);
         println!(
-            "{} kills, {} pictures, {} calls, {billed} billed, {by_fate} unknown by fate, \
+            "{} kills, {} images, {} calls, {billed} billed, {by_fate} unknown by fate, \
              {by_kill} unknown by kill, {:.1} s",
             self.kills,
             rows.len(),
@@ -224,7 +224,7 @@ impl Batch {
     }
 
     /// No answer that was written down is missing from the results.
-    fn assert_the_books_are_the_results(&self, rows: &[Value]) {
+    fn assert_the_ledger_are_the_results(&self, rows: &[Value]) {
         let states: Vec<(String, String)> = self.scene.read(
             "SELECT a.source, a.state FROM question q
              JOIN attempt a ON a.id = COALESCE(q.asking, q.attempt)",
@@ -246,7 +246,7 @@ impl Batch {
 const OUTPUT: &str = "results.jsonl";
 const UNKNOWN: &str = "failed billing_unknown";
 
-/// Slow enough that a call is one booking ahead: each kill takes few pictures, so that there are
+/// Slow enough that a call is one booking ahead: each kill takes few images, so that there are
 /// many kills.
 const RPS: f64 = 20.0;
 const REFUSALS: usize = 3;

@@ -42,16 +42,16 @@ impl Scene {
         self.path("ledger.db")
     }
 
-    /// Pictures of their own paths, that pass.
+    /// Images of their own paths, that pass.
     pub(crate) fn portraits(&self, count: usize) -> Vec<Served> {
         // Drawn once: the drawing takes longer than all the rest.
-        let picture = Picture::png(400, 400);
-        (0..count).map(|n| self.emu().serve(&format!("/{n}.png"), picture.clone())).collect()
+        let image = Picture::png(400, 400);
+        (0..count).map(|n| self.emu().serve(&format!("/{n}.png"), image.clone())).collect()
     }
 
-    pub(crate) fn input(&self, name: &str, pictures: &[Served]) -> PathBuf {
+    pub(crate) fn input(&self, name: &str, images: &[Served]) -> PathBuf {
         let path = self.path(name);
-        let lines: String = pictures.iter().map(|picture| format!("{picture}\n")).collect();
+        let lines: String = images.iter().map(|image| format!("{image}\n")).collect();
         std::fs::write(&path, lines).unwrap();
         path
     }
@@ -152,9 +152,9 @@ impl Scene {
         (total("images_certain"), total("images_at_most"))
     }
 
-    /// Asserts what holds at the end of every test: the books' bounds hold the true bill, and the
+    /// Asserts what holds at the end of every test: the ledger's bounds hold the true bill, and the
     /// service saw nothing that nobody meant.
-    pub(crate) fn assert_books_hold_the_bill(&self) {
+    pub(crate) fn assert_ledger_hold_the_bill(&self) {
         let ((least, most), billed) = (self.spend(), self.emu().billed());
         assert!((least..=most).contains(&billed), "{least} <= {billed} <= {most}");
         assert_eq!(self.emu().unscripted(), [""; 0]);

@@ -24,7 +24,7 @@ fn three_processes_use_the_quota_and_never_exceed_it() {
              machine late by up to {:?}",
             seen.calls, seen.calls, seen.refused, seen.closest_six, seen.closest_slots, seen.stall
         );
-        // What was promised, whatever the machine does: it is in the books.
+        // What was promised, whatever the machine does: it is in the ledger.
         assert!(seen.closest_slots >= 207_000, "{} µs", seen.closest_slots);
         if seen.refused == 0 && seen.calls >= 95 {
             return;
@@ -46,9 +46,9 @@ struct Seen {
 impl Seen {
     fn of_20_seconds() -> Self {
         let scene = Scene::at_rate(Some(5));
-        let pictures = scene.portraits(3 * 120);
+        let images = scene.portraits(3 * 120);
         let stalls = Stalls::watch();
-        let mut processes: Vec<Process> = pictures
+        let mut processes: Vec<Process> = images
             .chunks(120)
             .enumerate()
             .map(|(n, part)| {
@@ -66,10 +66,10 @@ impl Seen {
         }
         let stall = stalls.longest();
         let received = scene.emu().received();
-        for picture in &pictures {
-            assert!(scene.emu().billed_for(picture) <= 1, "{picture}");
+        for image in &images {
+            assert!(scene.emu().billed_for(image) <= 1, "{image}");
         }
-        scene.assert_books_hold_the_bill();
+        scene.assert_ledger_hold_the_bill();
         let mut slots: Vec<(i64,)> =
             scene.read("SELECT slot_us FROM attempt WHERE state <> 'not_sent'");
         slots.sort_unstable();
@@ -118,9 +118,9 @@ impl Stalls {
 }
 
 /// Three processes of one run, one of which asks what the others ask too.
-fn run_with_cap(scene: &Scene, pictures: &[Served], cap: &str) {
-    let half = pictures.len() / 2;
-    let parts = [&pictures[..half], &pictures[half..], pictures];
+fn run_with_cap(scene: &Scene, images: &[Served], cap: &str) {
+    let half = images.len() / 2;
+    let parts = [&images[..half], &images[half..], images];
     let mut processes: Vec<Process> = parts
         .iter()
         .enumerate()
@@ -141,23 +141,23 @@ fn run_with_cap(scene: &Scene, pictures: &[Served], cap: &str) {
 fn the_cap_of_three_processes_is_exact() {
     let _machine = share_the_machine();
     let scene = Scene::new();
-    let pictures = scene.portraits(160);
-    for (n, picture) in pictures.iter().enumerate() {
+    let images = scene.portraits(160);
+    for (n, image) in images.iter().enumerate() {
         // A place under the cap that was taken for nothing comes back.
         match n % 8 {
-            1 => scene.emu().script(picture, [Fate::error(400, "InvalidParameter")]),
-            3 => scene.emu().script(picture, [Fate::judge().late(Duration::from_millis(300))]),
-            5 => scene.emu().script(picture, [Fate::error(400, "InvalidFile.NoHuman")]),
+            1 => scene.emu().script(image, [Fate::error(400, "InvalidParameter")]),
+            3 => scene.emu().script(image, [Fate::judge().late(Duration::from_millis(300))]),
+            5 => scene.emu().script(image, [Fate::error(400, "InvalidFile.NoHuman")]),
             _ => {}
         }
     }
-    run_with_cap(&scene, &pictures, "60");
+    run_with_cap(&scene, &images, "60");
     println!("cap 60: {} billed of {} calls", scene.emu().billed(), scene.emu().calls());
     assert_eq!(scene.emu().billed(), 60, "not one more, not one less");
-    for picture in &pictures {
-        assert!(scene.emu().billed_for(picture) <= 1, "{picture}");
+    for image in &images {
+        assert!(scene.emu().billed_for(image) <= 1, "{image}");
     }
-    scene.assert_books_hold_the_bill();
+    scene.assert_ledger_hold_the_bill();
 }
 
 /// What may have been billed counts as if it was.
@@ -166,13 +166,13 @@ fn calls_of_unknown_bill_take_their_places_under_the_cap() {
     let _machine = share_the_machine();
     for fate in [Fate::judge().reset(), Fate::without_usage()] {
         let scene = Scene::new();
-        let pictures = scene.portraits(40);
-        for picture in &pictures {
-            scene.emu().script(picture, [fate.clone()]);
+        let images = scene.portraits(40);
+        for image in &images {
+            scene.emu().script(image, [fate.clone()]);
         }
-        run_with_cap(&scene, &pictures, "15");
+        run_with_cap(&scene, &images, "15");
         assert_eq!(scene.emu().billed(), 15, "{fate:?}");
-        scene.assert_books_hold_the_bill();
+        scene.assert_ledger_hold_the_bill();
     }
 }
 
@@ -181,13 +181,13 @@ fn calls_of_unknown_bill_take_their_places_under_the_cap() {
 fn a_place_under_the_cap_that_died_holds_nobody_up() {
     let _machine = share_the_machine();
     let scene = Scene::new();
-    let pictures = scene.portraits(2);
-    scene.emu().script(&pictures[0], [Fate::judge().late(Duration::from_secs(60))]);
+    let images = scene.portraits(2);
+    scene.emu().script(&images[0], [Fate::judge().late(Duration::from_secs(60))]);
     let cap = ["--max-calls", "1", "--run", "X"];
-    let first = scene.input("first.txt", &pictures[..1]);
+    let first = scene.input("first.txt", &images[..1]);
     let mut first = scene.start(scene.check(&first, "first.jsonl", 5.0).args(cap));
     until("the call", || scene.emu().calls() == 1);
-    let second = scene.input("second.txt", &pictures[1..]);
+    let second = scene.input("second.txt", &images[1..]);
     let mut second = scene.start(scene.check(&second, "second.jsonl", 5.0).args(cap));
     // A moment to find the place taken.
     std::thread::sleep(Duration::from_millis(700));
@@ -196,7 +196,7 @@ fn a_place_under_the_cap_that_died_holds_nobody_up() {
     assert_eq!(second.end(), 4);
     assert_eq!(gist(&scene.results("second.jsonl")[0]), "skipped cap_reached");
     assert_eq!(scene.emu().calls(), 1);
-    scene.assert_books_hold_the_bill();
+    scene.assert_ledger_hold_the_bill();
 }
 
 /// A disk on which a booking takes longer than slots are booked ahead by default: calls leave all
@@ -205,8 +205,8 @@ fn a_place_under_the_cap_that_died_holds_nobody_up() {
 fn a_slow_disk_slows_calls_and_stops_none() {
     let _machine = share_the_machine();
     let scene = Scene::new();
-    let pictures = scene.portraits(4);
-    let first = scene.input("first.txt", &pictures[..1]);
+    let images = scene.portraits(4);
+    let first = scene.input("first.txt", &images[..1]);
     assert_eq!(scene.run(&mut scene.check(&first, "first.jsonl", 5.0)), 0);
     scene.write(
         "CREATE TABLE slow (n INTEGER);
@@ -217,16 +217,16 @@ fn a_slow_disk_slows_calls_and_stops_none() {
              INSERT INTO slow SELECT SUM(a.n + b.n) FROM hold a, hold b;
          END;",
     );
-    let all = scene.input("all.txt", &pictures);
+    let all = scene.input("all.txt", &images);
     let begun = Instant::now();
     assert_eq!(scene.run(&mut scene.check(&all, "all.jsonl", 5.0)), 0);
     println!("three calls on a slow disk: {:?}, {:?}", begun.elapsed(), scene.attempts());
     let late = scene.attempts().iter().filter(|state| *state == "not_sent").count();
     assert!((1..=4).contains(&late), "{:?}", scene.attempts());
-    for picture in &pictures {
-        assert_eq!(scene.emu().billed_for(picture), 1, "{picture}");
+    for image in &images {
+        assert_eq!(scene.emu().billed_for(image), 1, "{image}");
     }
-    scene.assert_books_hold_the_bill();
+    scene.assert_ledger_hold_the_bill();
 }
 
 const SPAN: Duration = Duration::from_secs(20);

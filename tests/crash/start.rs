@@ -10,18 +10,18 @@ fn processes_that_start_at_once_make_one_ledger() {
     let _machine = share_the_machine();
     for _ in 0..10 {
         let scene = Scene::new();
-        let pictures = scene.portraits(6);
-        let input = scene.input("pictures.txt", &pictures);
+        let images = scene.portraits(6);
+        let input = scene.input("images.txt", &images);
         let mut processes: Vec<Process> = (0..6)
             .map(|n| scene.start(&mut scene.check(&input, &format!("{n}.jsonl"), 100.0)))
             .collect();
         for process in &mut processes {
             assert_eq!(process.end(), 0, "{}", process.said());
         }
-        for picture in &pictures {
-            assert_eq!(scene.emu().billed_for(picture), 1, "{picture}");
+        for image in &images {
+            assert_eq!(scene.emu().billed_for(image), 1, "{image}");
         }
-        scene.assert_books_hold_the_bill();
+        scene.assert_ledger_hold_the_bill();
     }
 }
 
@@ -33,8 +33,8 @@ fn a_ledger_whose_makers_were_killed_is_usable() {
     let (mut bare, mut made) = (0, 0);
     for round in 0..ROUNDS {
         let scene = Scene::new();
-        let pictures = scene.portraits(4);
-        let input = scene.input("pictures.txt", &pictures);
+        let images = scene.portraits(4);
+        let input = scene.input("images.txt", &images);
         let mut processes: Vec<Process> = (0..4)
             .map(|n| scene.start(&mut scene.check(&input, &format!("{n}.jsonl"), 100.0)))
             .collect();
@@ -52,16 +52,16 @@ fn a_ledger_whose_makers_were_killed_is_usable() {
         let status = scene.run(&mut scene.check(&input, "last.jsonl", 100.0));
         let rows = scene.results("last.jsonl");
         assert_eq!(rows.len(), 4);
-        for (picture, row) in pictures.iter().zip(&rows) {
-            let (gist, billed) = (gist(row), scene.emu().billed_for(picture));
-            assert!(billed <= 1, "{picture}");
+        for (image, row) in images.iter().zip(&rows) {
+            let (gist, billed) = (gist(row), scene.emu().billed_for(image));
+            assert!(billed <= 1, "{image}");
             match gist.as_str() {
-                "accepted" => assert_eq!(billed, 1, "{picture}"),
+                "accepted" => assert_eq!(billed, 1, "{image}"),
                 "failed billing_unknown" => assert_eq!(status, 3),
                 other => panic!("{other}"),
             }
         }
-        scene.assert_books_hold_the_bill();
+        scene.assert_ledger_hold_the_bill();
     }
     println!("killed {bare} times before the tables were made, {made} times after");
     assert!(bare > 0 && made > 0, "the kills miss what they are for: {bare}, {made}");

@@ -9,40 +9,40 @@ use serde_json::Value;
 use crate::rig::gist;
 use crate::scene::{Process, Scene, share_the_machine, until};
 
-/// Two pictures, one paid, and a process stopped after the intent for the other was committed and
+/// Two images, one paid, and a process stopped after the intent for the other was committed and
 /// long before its slot.
 struct Stopped {
     scene: Scene,
-    pictures: Vec<Served>,
+    images: Vec<Served>,
     sleeper: Process,
 }
 
 impl Stopped {
     fn between_intent_and_send(fates: impl IntoIterator<Item = Fate>) -> Self {
         let scene = Scene::new();
-        let pictures = scene.portraits(2);
-        let input = scene.input("pictures.txt", &pictures);
+        let images = scene.portraits(2);
+        let input = scene.input("images.txt", &images);
         // Calls are 2.6 s apart: the second one's slot lies that far ahead when it is booked.
         let mut command = scene.check(&input, "sleeper.jsonl", 0.4);
         let sleeper = scene.start(command.args(["--concurrency", "1"]));
         until("the first call", || scene.emu().calls() == 1);
         until("the second intent", || scene.attempts() == ["settled", "sending"]);
         sleeper.signal("STOP");
-        scene.emu().script(&pictures[1], fates);
+        scene.emu().script(&images[1], fates);
         // Longer than its slot is away.
         std::thread::sleep(Duration::from_secs(4));
         assert_eq!(scene.emu().calls(), 1, "it was to be stopped before it sent");
-        Self { scene, pictures, sleeper }
+        Self { scene, images, sleeper }
     }
 
     /// A second process that asks both, and waits for another's answer for 11 s at the most.
     fn other(&self, output: &str) -> Command {
-        let mut command = self.scene.check(&self.scene.path("pictures.txt"), output, 0.4);
+        let mut command = self.scene.check(&self.scene.path("images.txt"), output, 0.4);
         command.args(["--call-timeout", "1"]);
         command
     }
 
-    /// The results of the two pictures.
+    /// The results of the two images.
     fn gists(&self, output: &str) -> [String; 2] {
         let rows = self.scene.results(output);
         [gist(&rows[0]), gist(&rows[1])]
@@ -53,16 +53,16 @@ impl Stopped {
     }
 
     fn assert_each_was_paid_once(&self) {
-        for picture in &self.pictures {
-            assert_eq!(self.scene.emu().billed_for(picture), 1, "{picture}");
-            assert_eq!(self.scene.emu().calls_for(picture), 1, "{picture}");
+        for image in &self.images {
+            assert_eq!(self.scene.emu().billed_for(image), 1, "{image}");
+            assert_eq!(self.scene.emu().calls_for(image), 1, "{image}");
         }
-        self.scene.assert_books_hold_the_bill();
+        self.scene.assert_ledger_hold_the_bill();
     }
 }
 
 #[test]
-fn a_process_stopped_before_its_call_books_again() {
+fn a_process_stopped_before_its_call_ledger_again() {
     let _machine = share_the_machine();
     let mut stopped = Stopped::between_intent_and_send([]);
     assert_eq!(stopped.scene.run(&mut stopped.other("other.jsonl")), 3);
@@ -79,7 +79,7 @@ fn a_process_stopped_before_its_call_books_again() {
 /// With its lock gone a process counts as gone, so its question becomes unknown. It wakes with
 /// nobody else asking: nothing was sent, and it is the one to know that.
 #[test]
-fn a_process_stopped_before_its_call_and_given_up_still_books_again() {
+fn a_process_stopped_before_its_call_and_given_up_still_ledger_again() {
     let _machine = share_the_machine();
     let mut stopped = Stopped::between_intent_and_send([]);
     std::fs::remove_file(stopped.scene.lock_of_the_sender()).unwrap();
@@ -103,7 +103,7 @@ fn a_process_given_up_wakes_while_another_asks_in_its_place() {
     assert_eq!(stopped.scene.run(&mut stopped.other("other.jsonl")), 3);
     assert_eq!(stopped.gists("other.jsonl"), ["accepted", "failed billing_unknown"]);
 
-    let input = stopped.scene.path("pictures.txt");
+    let input = stopped.scene.path("images.txt");
     let mut retry = stopped.scene.check(&input, "retry.jsonl", 0.4);
     let mut retry = stopped.scene.start(retry.arg("--retry-unknown"));
     until("the retry", || stopped.scene.emu().calls() == 2);
@@ -123,7 +123,7 @@ fn a_process_given_up_wakes_after_another_asked_in_its_place() {
     let mut stopped = Stopped::between_intent_and_send([]);
     std::fs::remove_file(stopped.scene.lock_of_the_sender()).unwrap();
     // It finds the question given up itself: that was before it began to ask.
-    let input = stopped.scene.path("pictures.txt");
+    let input = stopped.scene.path("images.txt");
     let mut retry = stopped.scene.check(&input, "retry.jsonl", 0.4);
     assert_eq!(stopped.scene.run(retry.arg("--retry-unknown")), 0);
 
@@ -137,9 +137,9 @@ fn a_process_given_up_wakes_after_another_asked_in_its_place() {
 fn a_process_stopped_after_its_call_settles_the_question_late() {
     let _machine = share_the_machine();
     let scene = Scene::new();
-    let pictures = scene.portraits(1);
-    scene.emu().script(&pictures[0], [Fate::judge().late(Duration::from_secs(2))]);
-    let input = scene.input("pictures.txt", &pictures);
+    let images = scene.portraits(1);
+    scene.emu().script(&images[0], [Fate::judge().late(Duration::from_secs(2))]);
+    let input = scene.input("images.txt", &images);
     let mut sleeper = scene.start(&mut scene.check(&input, "sleeper.jsonl", 5.0));
     until("the call", || scene.emu().calls() == 1);
     sleeper.signal("STOP");
@@ -166,7 +166,7 @@ fn a_process_stopped_after_its_call_settles_the_question_late() {
     assert_eq!(row["from_ledger"], true);
     assert_eq!(scene.attempts(), ["settled"]);
     assert_eq!((scene.emu().calls(), scene.emu().billed()), (1, 1));
-    scene.assert_books_hold_the_bill();
+    scene.assert_ledger_hold_the_bill();
 }
 
 /// One ledger by two names: who holds an attempt under the one is not gone under the other.
@@ -174,9 +174,9 @@ fn a_process_stopped_after_its_call_settles_the_question_late() {
 fn a_ledger_by_another_name_is_the_same_ledger() {
     let _machine = share_the_machine();
     let scene = Scene::new();
-    let pictures = scene.portraits(1);
-    scene.emu().script(&pictures[0], [Fate::judge().late(Duration::from_secs(4))]);
-    let input = scene.input("pictures.txt", &pictures);
+    let images = scene.portraits(1);
+    scene.emu().script(&images[0], [Fate::judge().late(Duration::from_secs(4))]);
+    let input = scene.input("images.txt", &images);
     let mut first = scene.start(&mut scene.check(&input, "first.jsonl", 5.0));
     until("the call", || scene.emu().calls() == 1);
 
@@ -188,5 +188,5 @@ fn a_ledger_by_another_name_is_the_same_ledger() {
     assert_eq!(first.end(), 0);
     assert_eq!(scene.results("second.jsonl")[0]["from_ledger"], true);
     assert_eq!((scene.emu().calls(), scene.emu().billed()), (1, 1));
-    scene.assert_books_hold_the_bill();
+    scene.assert_ledger_hold_the_bill();
 }

@@ -199,7 +199,7 @@ async fn a_late_answer_is_late_and_fates_compose() {
 #[tokio::test]
 async fn a_client_that_hangs_up_is_billed_all_the_same() {
     let emu = start(Emulator::builder()).await;
-    // The picture's host answers only after the client has gone.
+    // The image's host answers only after the client has gone.
     let host = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/face.png", host.local_addr().unwrap());
     let pic = emu.elsewhere(&url);
@@ -219,7 +219,7 @@ async fn a_client_that_hangs_up_is_billed_all_the_same() {
 }
 
 #[tokio::test]
-async fn fates_are_taken_in_order_and_for_pictures_elsewhere_too() {
+async fn fates_are_taken_in_order_and_for_images_elsewhere_too() {
     let emu = start(Emulator::builder().rps(None)).await;
     let pic = emu.elsewhere("https://example.com/a.jpg?Signature=x");
     emu.script(&pic, [Fate::throttled(), Fate::refused_by_model()]);

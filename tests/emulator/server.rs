@@ -16,7 +16,7 @@ async fn finish_tells_what_nobody_scripted() {
         ("unserved", "GET", "/nope?secret=1", 404, "GET /nope: nobody"),
         ("method", "GET", ENDPOINT, 404, "nobody serves this path"),
         ("path", "POST", "/api/v1/services/other", 404, "POST /api/v1/services/other"),
-        ("head", "HEAD", "/face.png", 405, "HEAD /face.png: pictures"),
+        ("head", "HEAD", "/face.png", 405, "HEAD /face.png: images"),
     ] {
         let emu = start(Emulator::builder()).await;
         emu.serve("/face.png", Picture::png(400, 400));
@@ -38,7 +38,7 @@ async fn finish_tells_what_nobody_scripted() {
     let emu = start(Emulator::builder()).await;
     let (_other, foreign) = with_fate(Fate::judge()).await;
     emu.script(&foreign, [Fate::judge()]);
-    assert!(finish_panics(&emu).contains("a picture of another emulator"));
+    assert!(finish_panics(&emu).contains("an image of another emulator"));
 }
 
 #[tokio::test]

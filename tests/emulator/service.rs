@@ -48,7 +48,7 @@ async fn each_format_passes_and_each_flaw_has_its_code() {
     let emu = start(Emulator::builder().rps(None)).await;
     let mut broken = Picture::png(400, 400).body().to_vec();
     broken.truncate(broken.len() / 2);
-    for (name, picture, code) in [
+    for (name, image, code) in [
         ("jpeg", Picture::jpeg(400, 401), ""),
         ("png", Picture::png(400, 400), ""),
         ("bmp", Picture::bmp(401, 400), ""),
@@ -63,7 +63,7 @@ async fn each_format_passes_and_each_flaw_has_its_code() {
         ("missing", Picture::status(404), "InvalidURL"),
         ("empty", Picture::bytes("image/png", Vec::new()), "InvalidFile.Format"),
     ] {
-        let pic = emu.serve(name, picture);
+        let pic = emu.serve(name, image);
         let answer = call(&emu, &body(pic.url(), "1:1")).await;
         if code.is_empty() {
             assert_eq!(answer.json()["output"]["check_pass"], true, "{name}");
@@ -77,7 +77,7 @@ async fn each_format_passes_and_each_flaw_has_its_code() {
 }
 
 #[tokio::test]
-async fn pictures_are_fetched_from_loopback_through_redirects() {
+async fn images_are_fetched_from_loopback_through_redirects() {
     let emu = start(Emulator::builder().rps(None).fetch_timeout(Duration::from_millis(200))).await;
     emu.serve("/face.png", Picture::png(400, 400));
     let once = emu.serve("/once", Picture::redirect("/face.png"));

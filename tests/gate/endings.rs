@@ -112,7 +112,7 @@ async fn a_wrong_key_stops_a_run_and_nothing_more_is_fetched() {
         assert_eq!(first_code(report), Some("InvalidApiKey"), "{report:?}");
     }
     let fetched = served.iter().filter(|s| emulator.fetches_of(s) > 0).count();
-    assert!(fetched <= 5, "{fetched} pictures fetched");
+    assert!(fetched <= 5, "{fetched} images fetched");
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn a_run_ends_with_its_gate_and_fetches_no_more() {
     let reports: Vec<Report> = gate.run(stream::iter(sources), options).collect().await;
     assert_eq!((reports.len(), emulator.calls()), (0, 0));
     let fetched = served.iter().filter(|s| emulator.fetches_of(s) > 0).count();
-    assert!(fetched <= 8, "{fetched} pictures fetched");
+    assert!(fetched <= 8, "{fetched} images fetched");
 }
 
 #[tokio::test]

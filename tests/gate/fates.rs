@@ -224,7 +224,7 @@ async fn each_fate_has_its_verdict_reason_bill_and_number_of_calls() {
             ("box_mismatch", Some("ratio_8_11"), 1, Certain, 1),
         ),
         (
-            "out of the picture",
+            "out of the image",
             square,
             vec![Fate::boxes(FACE, [100.0, 100.0, 700.0, 700.0])],
             ("box_mismatch", Some("box_out_of_image"), 1, Certain, 1),

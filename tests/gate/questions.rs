@@ -75,7 +75,7 @@ async fn equal_questions_share_one_call_and_different_ones_do_not() {
 }
 
 #[tokio::test]
-async fn a_changed_picture_is_asked_anew_unless_its_bill_is_unknown() {
+async fn a_changed_image_is_asked_anew_unless_its_bill_is_unknown() {
     let (emulator, portrait) = one_portrait().await;
     let gate = gate_on(&emulator).build().await.unwrap();
     let check = || async { gate.check(Source::url(portrait.url())).await.unwrap() };
@@ -90,10 +90,10 @@ async fn a_changed_picture_is_asked_anew_unless_its_bill_is_unknown() {
     assert!(again.from_ledger);
 }
 
-/// Books in memory that two gates share are one ledger too.
+/// A ledger in memory that two gates share is one ledger too.
 /// Not even for whoever comes while the old one is being asked about.
 #[tokio::test]
-async fn a_picture_that_changes_while_it_is_asked_about_is_asked_anew() {
+async fn an_image_that_changes_while_it_is_asked_about_is_asked_anew() {
     let (emulator, portrait) = one_portrait().await;
     emulator.script(&portrait, [Fate::judge().late(Duration::from_millis(500)), Fate::judge()]);
     let gate = gate_on(&emulator).build().await.unwrap();
@@ -106,7 +106,7 @@ async fn a_picture_that_changes_while_it_is_asked_about_is_asked_anew() {
     let old = old.await.unwrap().unwrap();
     assert_eq!((new.from_ledger, old.from_ledger), (false, false));
     assert_eq!(emulator.billed(), 2);
-    // The boxes are the new picture's own.
+    // The boxes are the new image's own.
     let Verdict::Accepted { ext, .. } = new.verdict else { panic!("{new:?}") };
     let Verdict::Accepted { ext: before, .. } = old.verdict else { panic!("{old:?}") };
     assert_ne!(ext, before);
@@ -135,7 +135,7 @@ async fn an_unknown_bill_in_shared_memory_is_asked_again_only_by_a_later_gate_to
 }
 
 #[tokio::test]
-async fn gates_that_share_books_in_memory_wait_for_each_others_answers() {
+async fn gates_that_share_ledger_in_memory_wait_for_each_others_answers() {
     let (emulator, portrait) = one_portrait().await;
     emulator.script(&portrait, [Fate::judge().late(Duration::from_millis(400))]);
     let ledger = Ledger::in_memory();
@@ -156,10 +156,10 @@ async fn gates_that_share_books_in_memory_wait_for_each_others_answers() {
 async fn a_call_that_leaves_late_is_not_given_up_before() {
     let (emulator, portrait) = one_portrait().await;
     let first = emulator.serve("/first.png", Picture::png(400, 400));
-    let books = Ledger::in_memory();
-    let slow = gate_on(&emulator).ledger(books.clone()).calls_per_second(0.085);
+    let ledger = Ledger::in_memory();
+    let slow = gate_on(&emulator).ledger(ledger.clone()).calls_per_second(0.085);
     let slow = slow.build().await.unwrap();
-    let hasty = gate_on(&emulator).ledger(books).call_timeout(Duration::from_secs(1));
+    let hasty = gate_on(&emulator).ledger(ledger).call_timeout(Duration::from_secs(1));
     let hasty = hasty.build().await.unwrap();
     assert_eq!(slow.check(Source::url(first.url())).await.unwrap().verdict.as_str(), "accepted");
     let late = tokio::spawn(slow.check(Source::url(portrait.url())));
@@ -177,14 +177,14 @@ async fn a_call_that_leaves_late_is_not_given_up_before() {
 async fn what_the_local_stage_refuses_is_never_called_for() {
     let emulator = emulator().await;
     let gate = gate_on(&emulator).build().await.unwrap();
-    for (path, picture, code) in [
+    for (path, image, code) in [
         ("/small.jpg", Picture::jpeg(399, 640), "shortest_side_below_min"),
         ("/a.gif", Picture::gif(640, 640), "unsupported_format"),
         ("/a.heic", Picture::heic(), "unsupported_format"),
         ("/page.jpg", Picture::html(), "not_an_image"),
         ("/gone.jpg", Picture::status(404), "not_found"),
     ] {
-        let served = emulator.serve(path, picture);
+        let served = emulator.serve(path, image);
         let report = gate.check(Source::url(served.url())).await.unwrap();
         assert_eq!((report.verdict, first_code(&report)), (Verdict::RejectedLocal, Some(code)));
     }
@@ -192,7 +192,7 @@ async fn what_the_local_stage_refuses_is_never_called_for() {
     assert_eq!((path.verdict, first_code(&path)), (Verdict::RejectedLocal, Some("not_http_url")));
     assert_eq!(emulator.calls(), 0);
 
-    // The default policy, on a picture that would pass.
+    // The default policy, on an image that would pass.
     let portrait = emulator.serve("/face.jpg", Picture::jpeg(480, 600));
     let guarded = gate_on(&emulator).probe(ProbeOptions::default()).build().await.unwrap();
     let report = guarded.check(Source::url(portrait.url())).await.unwrap();
@@ -243,9 +243,8 @@ async fn what_was_not_sent_is_sent_when_the_service_is_there() {
     let reserved = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = reserved.local_addr().unwrap();
     drop(reserved);
-    let (pictures, portrait) = one_portrait().await;
-    let gate =
-        gate_on(&pictures).base_url(format!("http://{address}/api/v1")).build().await.unwrap();
+    let (images, portrait) = one_portrait().await;
+    let gate = gate_on(&images).base_url(format!("http://{address}/api/v1")).build().await.unwrap();
     let check = tokio::spawn(gate.check(Source::url(portrait.url())));
     tokio::time::sleep(Duration::from_millis(200)).await;
     let service = Emulator::builder().listen(address).start().await.unwrap();

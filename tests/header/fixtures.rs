@@ -16,19 +16,19 @@ fn fixtures() {
         assert_eq!(every_way(name, &file).map_err(|_| ()), expected, "{name}");
     }
     let files = std::fs::read_dir(folder()).unwrap().map(|file| file.unwrap().path());
-    let pictures = files.filter(|path| {
+    let images = files.filter(|path| {
         !path
             .extension()
             .is_some_and(|extension| ["md", "py", "db"].iter().any(|other| extension == *other))
     });
-    assert_eq!(pictures.count(), FIXTURES.len());
+    assert_eq!(images.count(), FIXTURES.len());
 }
 
 #[test]
 fn fixtures_are_what_the_image_crate_takes_them_for() {
     let only_ours = [
         "fill-and-junk.jpg", // image reads a length behind markers that have none
-        "lossy-head.webp",   // a header without a picture
+        "lossy-head.webp",   // a header without an image
         "os2-16.bmp",        // image knows no DIB header of 16 bytes
     ];
     for (name, expected) in FIXTURES.iter().filter(|(name, _)| !only_ours.contains(name)) {

@@ -46,7 +46,7 @@ fn what_may_stand_between_segments() {
 }
 
 #[test]
-fn pictures_inside_segments_do_not_count() {
+fn images_inside_segments_do_not_count() {
     let inner = jpeg(&[&sof(0xc0, 160, 120), b"\xff\xd9"]);
     for (name, code, id) in [
         ("thumbnail", 0xe1, &b"Exif\0\0II"[..]),

@@ -1,4 +1,4 @@
-//! What is no picture that the service takes, and what it is called.
+//! What is no image that the service takes, and what it is called.
 
 use emo_preflight::header::{self, Found, HeaderError};
 

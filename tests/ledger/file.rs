@@ -39,7 +39,7 @@ async fn local_rejections_and_known_verdicts_cost_no_write() {
 }
 
 #[tokio::test]
-async fn the_books_hold_no_secret_and_the_answer_as_it_came() {
+async fn the_ledger_hold_no_secret_and_the_answer_as_it_came() {
     let scene = Scene::new().await;
     let portrait = scene.portrait("face.png");
     scene.emulator.script(&portrait, [Fate::raw(200, "text/html", "<html>what is this</html>")]);
@@ -65,9 +65,9 @@ async fn the_books_hold_no_secret_and_the_answer_as_it_came() {
 #[tokio::test]
 async fn spending_is_summed_as_the_bill_is() {
     let scene = Scene::new().await;
-    let pictures = scene.portraits(8);
+    let images = scene.portraits(8);
     let wrong = Fate::boxes([150.0, 150.0, 250.0, 250.0], [100.0, 100.0, 300.0, 350.0]);
-    for (picture, fate) in pictures.iter().zip([
+    for (image, fate) in images.iter().zip([
         Fate::judge(),
         Fate::judge(),
         Fate::refused_by_model(),
@@ -77,11 +77,11 @@ async fn spending_is_summed_as_the_bill_is() {
         Fate::judge().reset(),
         Fate::without_usage(),
     ]) {
-        scene.emulator.script(picture, [fate]);
+        scene.emulator.script(image, [fate]);
     }
     let gate = scene.gate().await;
-    for picture in &pictures {
-        check(&gate, picture).await;
+    for image in &images {
+        check(&gate, image).await;
     }
     let ledger = Ledger::open_read_only(scene.path()).await.unwrap().unwrap();
     let spend = ledger.spend(None, None).await.unwrap();

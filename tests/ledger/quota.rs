@@ -1,4 +1,4 @@
-//! The cap and the quota, over processes that share the books.
+//! The cap and the quota, over processes that share the ledger.
 
 use std::time::Instant;
 
@@ -11,18 +11,18 @@ use super::scene::{Scene, check, code, sources};
 #[tokio::test]
 async fn the_cap_is_exact_over_processes_and_restarts() {
     let scene = Scene::new().await;
-    let pictures = scene.portraits(30);
+    let images = scene.portraits(30);
     // Unbilled calls give their place back; unknown ones keep it.
-    for picture in &pictures[..4] {
-        scene.emulator.script(picture, [Fate::error(400, "InvalidParameter")]);
+    for image in &images[..4] {
+        scene.emulator.script(image, [Fate::error(400, "InvalidParameter")]);
     }
-    scene.emulator.script(&pictures[5], [Fate::judge().reset()]);
-    // An accepted picture whose answer carries no bill may have been billed all the same.
-    scene.emulator.script(&pictures[6], [Fate::without_usage()]);
+    scene.emulator.script(&images[5], [Fate::judge().reset()]);
+    // An accepted image whose answer carries no bill may have been billed all the same.
+    scene.emulator.script(&images[6], [Fate::without_usage()]);
     let capped = |builder: PreflightBuilder| builder.max_calls(10).run_id("night");
     let (first, second) = (scene.gate_with(capped).await, scene.gate_with(capped).await);
     let run = |gate: &Preflight| {
-        gate.run(sources(&pictures), RunOptions::default()).collect::<Vec<Report>>()
+        gate.run(sources(&images), RunOptions::default()).collect::<Vec<Report>>()
     };
     let (a, b) = tokio::join!(run(&first), run(&second));
     assert_eq!(scene.emulator.billed(), 10);
@@ -43,12 +43,12 @@ async fn the_cap_is_exact_over_processes_and_restarts() {
 #[tokio::test]
 async fn a_single_check_over_the_cap_is_skipped_with_the_reason() {
     let scene = Scene::new().await;
-    let pictures = scene.portraits(2);
+    let images = scene.portraits(2);
     let gate = scene.gate_with(|builder| builder.max_calls(1)).await;
-    assert_eq!(check(&gate, &pictures[0]).await.verdict.as_str(), "accepted");
-    let over = check(&gate, &pictures[1]).await;
+    assert_eq!(check(&gate, &images[0]).await.verdict.as_str(), "accepted");
+    let over = check(&gate, &images[1]).await;
     assert_eq!((over.verdict, code(&over)), (Verdict::Skipped, Some("cap_reached")));
-    assert!(check(&gate, &pictures[0]).await.from_ledger, "what is known needs no place");
+    assert!(check(&gate, &images[0]).await.from_ledger, "what is known needs no place");
 }
 
 /// Several processes, as fast as the quota lets them: the emulator refuses the sixth call of any
@@ -56,14 +56,14 @@ async fn a_single_check_over_the_cap_is_skipped_with_the_reason() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_quota_is_used_and_never_exceeded_by_three_processes() {
     let scene = Scene::at_rate(Some(5)).await;
-    let pictures = scene.portraits(40);
+    let images = scene.portraits(40);
     let paced = |builder: PreflightBuilder| builder.calls_per_second(5.0);
     let gates =
         [scene.gate_with(paced).await, scene.gate_with(paced).await, scene.gate_with(paced).await];
     let begun = Instant::now();
     let runs = gates
         .iter()
-        .map(|gate| gate.run(sources(&pictures), RunOptions::default()).collect::<Vec<Report>>());
+        .map(|gate| gate.run(sources(&images), RunOptions::default()).collect::<Vec<Report>>());
     let reports = futures_util::future::join_all(runs).await.concat();
     let seconds = begun.elapsed().as_secs_f64();
     assert!(reports.iter().all(|report| report.verdict.as_str() == "accepted"));

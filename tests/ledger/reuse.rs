@@ -69,11 +69,11 @@ async fn equal_questions_of_several_processes_at_once_are_one_call() {
 #[tokio::test]
 async fn a_batch_shared_by_processes_is_paid_for_once() {
     let scene = Scene::new().await;
-    let pictures = scene.portraits(60);
+    let images = scene.portraits(60);
     let gates = [scene.gate().await, scene.gate().await, scene.gate().await];
     let runs = gates
         .iter()
-        .map(|gate| gate.run(sources(&pictures), RunOptions::default()).collect::<Vec<Report>>());
+        .map(|gate| gate.run(sources(&images), RunOptions::default()).collect::<Vec<Report>>());
     let reports = futures_util::future::join_all(runs).await.concat();
     assert!(reports.iter().all(|report| report.verdict.as_str() == "accepted"));
     assert_eq!(reports.iter().filter(|report| !report.from_ledger).count(), 60);
@@ -86,7 +86,7 @@ async fn an_unknown_bill_is_asked_again_once_and_only_when_told_to() {
     let portrait = scene.portrait("face.png");
     scene.emulator.script(&portrait, [Fate::judge().reset(), Fate::judge().cut_off()]);
     assert_eq!(code(&check(&scene.gate().await, &portrait).await), Some("billing_unknown"));
-    // A changed picture changes nothing.
+    // A changed image changes nothing.
     scene.emulator.serve("/face.png", Picture::png(500, 500));
     let again = check(&scene.gate().await, &portrait).await;
     assert_eq!((code(&again), again.from_ledger), (Some("billing_unknown"), true));
@@ -117,9 +117,9 @@ async fn a_refused_attempt_leaves_what_was_known_before() {
     let again = |builder: PreflightBuilder| {
         builder.ledger_max_age(Duration::from_millis(1)).retry_unknown(true)
     };
-    for picture in [&settled, &unknown] {
+    for image in [&settled, &unknown] {
         tokio::time::sleep(Duration::from_millis(5)).await;
-        let refused = check(&scene.gate_with(again).await, picture).await;
+        let refused = check(&scene.gate_with(again).await, image).await;
         assert_eq!((code(&refused), refused.from_ledger), (Some("AccessDenied"), false));
     }
     assert_eq!(scene.emulator.calls(), 4);
@@ -174,7 +174,7 @@ async fn what_makes_a_new_question() {
 
     let before = scene.emulator.calls();
     scene.emulator.serve("/face.png", Picture::png(500, 500));
-    assert!(!check(&scene.gate().await, &portrait).await.from_ledger, "the picture has changed");
+    assert!(!check(&scene.gate().await, &portrait).await.from_ledger, "the image has changed");
     assert_eq!(scene.emulator.calls(), before + 1);
 
     let aged = scene.gate_with(|builder| builder.ledger_max_age(Duration::from_millis(1))).await;

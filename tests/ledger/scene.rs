@@ -1,4 +1,4 @@
-//! An emulator, books on disk, and gates as other processes have them.
+//! An emulator, a ledger on disk, and gates as other processes have them.
 
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,7 @@ impl Scene {
         (0..count).map(|n| self.portrait(&format!("{n}.png"))).collect()
     }
 
-    /// A gate with a handle on the books of its own, as another process has.
+    /// A gate with a handle on the ledger of its own, as another process has.
     pub(super) async fn gate_with(
         &self,
         change: impl FnOnce(PreflightBuilder) -> PreflightBuilder,
@@ -76,8 +76,8 @@ pub(super) async fn number(path: &Path, query: &'static str) -> i64 {
     found
 }
 
-pub(super) async fn check(gate: &Preflight, picture: &Served) -> Report {
-    gate.check(Source::url(picture.url())).await.unwrap()
+pub(super) async fn check(gate: &Preflight, image: &Served) -> Report {
+    gate.check(Source::url(image.url())).await.unwrap()
 }
 
 pub(super) fn code(report: &Report) -> Option<&str> {
@@ -85,9 +85,9 @@ pub(super) fn code(report: &Report) -> Option<&str> {
 }
 
 pub(super) fn sources(
-    pictures: &[Served],
+    images: &[Served],
 ) -> impl futures_util::Stream<Item = Source> + Send + use<> {
-    stream::iter(pictures.iter().map(|p| Source::url(p.url())).collect::<Vec<_>>())
+    stream::iter(images.iter().map(|p| Source::url(p.url())).collect::<Vec<_>>())
 }
 
 /// A trigger that makes a statement fail.

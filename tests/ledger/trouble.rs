@@ -1,4 +1,4 @@
-//! Books that cannot be opened, read or written.
+//! A ledger that cannot be opened, read or written.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -58,15 +58,15 @@ async fn no_call_leaves_on_a_failed_intent() {
         fail_commit_on("INSERT", "question"),
     ] {
         let scene = Scene::new().await;
-        let pictures = scene.portraits(5);
+        let images = scene.portraits(5);
         let gate = scene.gate().await;
         scene.sql(&fault).await;
-        match gate.check(Source::url(pictures[0].url())).await {
+        match gate.check(Source::url(images[0].url())).await {
             Err(error @ GateError::Ledger(_)) => assert!(!error.may_have_been_billed()),
             other => panic!("{fault}: {other:?}"),
         }
         let reports: Vec<Report> =
-            gate.run(sources(&pictures), RunOptions::default()).collect().await;
+            gate.run(sources(&images), RunOptions::default()).collect().await;
         assert_eq!(reports.len(), 5, "{fault}");
         for report in &reports {
             assert_eq!(code(report), Some("ledger_error"), "{fault}: {report:?}");
@@ -76,7 +76,7 @@ async fn no_call_leaves_on_a_failed_intent() {
         assert_eq!(scene.emulator.calls(), 0, "{fault}");
         // Mended, all goes on where it was.
         scene.sql("DROP TRIGGER fault").await;
-        assert_eq!(check(&gate, &pictures[0]).await.verdict.as_str(), "accepted", "{fault}");
+        assert_eq!(check(&gate, &images[0]).await.verdict.as_str(), "accepted", "{fault}");
     }
 }
 
@@ -88,16 +88,16 @@ async fn no_call_leaves_that_could_not_be_marked_as_sending() {
         |fault: String| fault.replace("ON attempt", "ON attempt WHEN NEW.state = 'sending'");
     for fault in [fail_on("UPDATE", "attempt"), fail_commit_on("UPDATE", "attempt")].map(on_mark) {
         let scene = Scene::new().await;
-        let picture = &scene.portraits(1)[0];
+        let image = &scene.portraits(1)[0];
         let gate = scene.gate().await;
         scene.sql(&fault).await;
-        match gate.check(Source::url(picture.url())).await {
+        match gate.check(Source::url(image.url())).await {
             Err(error @ GateError::Ledger(_)) => assert!(!error.may_have_been_billed()),
             other => panic!("{fault}: {other:?}"),
         }
         assert_eq!(scene.emulator.calls(), 0, "{fault}");
         scene.sql("DROP TRIGGER fault").await;
-        let report = check(&gate, picture).await;
+        let report = check(&gate, image).await;
         assert_eq!((report.verdict.as_str(), report.from_ledger), ("accepted", false), "{fault}");
         assert_eq!(scene.emulator.calls(), 1, "{fault}");
     }
@@ -108,10 +108,10 @@ async fn no_call_leaves_that_could_not_be_marked_as_sending() {
 #[tokio::test]
 async fn a_full_disk_leaves_nothing_unknown() {
     let scene = Scene::new().await;
-    let pictures = scene.portraits(3);
+    let images = scene.portraits(3);
     let gate = scene.gate().await;
     scene.sql(&fail_on("UPDATE", "attempt")).await;
-    let reports: Vec<Report> = gate.run(sources(&pictures), RunOptions::default()).collect().await;
+    let reports: Vec<Report> = gate.run(sources(&images), RunOptions::default()).collect().await;
     assert_eq!(reports.len(), 3);
     for report in &reports {
         assert_eq!(code(report), Some("ledger_error"), "{report:?}");
@@ -121,22 +121,22 @@ async fn a_full_disk_leaves_nothing_unknown() {
     drop(gate);
     scene.sql("DROP TRIGGER fault").await;
     let gate = scene.gate().await;
-    for picture in &pictures {
-        assert_eq!(check(&gate, picture).await.verdict.as_str(), "accepted");
+    for image in &images {
+        assert_eq!(check(&gate, image).await.verdict.as_str(), "accepted");
     }
     assert_eq!(scene.emulator.calls(), 3);
 }
 
-/// Books that cannot be read any more end a run like books that cannot be written.
+/// A ledger that cannot be read any more ends a run like one that cannot be written.
 #[tokio::test]
-async fn no_call_leaves_when_the_books_cannot_be_read() {
+async fn no_call_leaves_when_the_ledger_cannot_be_read() {
     let scene = Scene::new().await;
-    let pictures = scene.portraits(6);
+    let images = scene.portraits(6);
     let gate = scene.gate().await;
     scene.sql("ALTER TABLE question RENAME TO elsewhere").await;
     let mut options = RunOptions::default();
     options.concurrency = 2;
-    let reports: Vec<Report> = gate.run(sources(&pictures), options).collect().await;
+    let reports: Vec<Report> = gate.run(sources(&images), options).collect().await;
     assert_eq!(reports.len(), 6);
     assert!(reports.iter().all(|report| code(report) == Some("ledger_error")), "{reports:?}");
     assert!(reports.iter().any(|report| report.verdict == Verdict::Skipped));
@@ -153,16 +153,16 @@ async fn an_answer_that_cannot_be_written_holds_everything_until_it_is() {
         fail_commit_on("UPDATE", "question"),
     ] {
         let scene = Scene::new().await;
-        let pictures = scene.portraits(3);
-        scene.emulator.script(&pictures[0], [Fate::judge().late(Duration::from_millis(300))]);
+        let images = scene.portraits(3);
+        scene.emulator.script(&images[0], [Fate::judge().late(Duration::from_millis(300))]);
         let gate = scene.gate().await;
-        let first = tokio::spawn(gate.check(Source::url(pictures[0].url())));
+        let first = tokio::spawn(gate.check(Source::url(images[0].url())));
         while scene.emulator.calls() == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         scene.sql(&fault).await;
         tokio::time::sleep(Duration::from_millis(700)).await;
-        let second = tokio::spawn(gate.check(Source::url(pictures[1].url())));
+        let second = tokio::spawn(gate.check(Source::url(images[1].url())));
         tokio::time::sleep(Duration::from_millis(700)).await;
         assert_eq!(scene.emulator.calls(), 1, "{fault}: a call left while an answer was unwritten");
         assert!(!first.is_finished() && !second.is_finished());
@@ -170,7 +170,7 @@ async fn an_answer_that_cannot_be_written_holds_everything_until_it_is() {
         for report in [first.await, second.await] {
             assert_eq!(report.unwrap().unwrap().verdict.as_str(), "accepted", "{fault}");
         }
-        let again = check(&scene.gate().await, &pictures[0]).await;
+        let again = check(&scene.gate().await, &images[0]).await;
         assert!(again.from_ledger, "{fault}");
         assert_eq!(scene.emulator.billed(), 2);
     }
@@ -180,12 +180,12 @@ async fn an_answer_that_cannot_be_written_holds_everything_until_it_is() {
 #[tokio::test]
 async fn an_answer_that_cannot_be_written_at_all_is_reported_with_its_bill() {
     let scene = Scene::new().await;
-    let pictures = scene.portraits(4);
-    scene.emulator.script(&pictures[0], [Fate::judge().late(Duration::from_millis(300))]);
+    let images = scene.portraits(4);
+    scene.emulator.script(&images[0], [Fate::judge().late(Duration::from_millis(300))]);
     let gate = scene.gate().await;
     let mut options = RunOptions::default();
     options.concurrency = 1;
-    let run = tokio::spawn(gate.run(sources(&pictures), options).collect::<Vec<Report>>());
+    let run = tokio::spawn(gate.run(sources(&images), options).collect::<Vec<Report>>());
     while scene.emulator.calls() == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -199,13 +199,13 @@ async fn an_answer_that_cannot_be_written_at_all_is_reported_with_its_bill() {
             .all(|r| r.verdict == Verdict::Skipped && code(r) == Some("ledger_error"))
     );
 
-    // The gate owes the books an answer: no other call leaves before it is written.
-    let refused = gate.check(Source::url(pictures[1].url())).await;
+    // The gate owes the ledger an answer: no other call leaves before it is written.
+    let refused = gate.check(Source::url(images[1].url())).await;
     assert!(matches!(refused, Err(GateError::Ledger(_))), "{refused:?}");
     assert_eq!(scene.emulator.calls(), 1);
     scene.sql("DROP TRIGGER fault").await;
     gate.close().await;
-    let again = check(&scene.gate().await, &pictures[0]).await;
+    let again = check(&scene.gate().await, &images[0]).await;
     assert_eq!((again.verdict.as_str(), again.from_ledger), ("accepted", true));
     assert_eq!(scene.emulator.calls(), 1);
 }

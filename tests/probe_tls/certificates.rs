@@ -100,7 +100,7 @@ async fn a_certificate_holds_for_the_name_that_was_asked_for() {
 async fn the_paid_call_does_not_trust_an_extra_root() {
     let authority = Authority::new("ours");
     let origin = origin().await;
-    let pictures = Front::before(&origin, authority.acceptor(|_| {})).await;
+    let images = Front::before(&origin, authority.acceptor(|_| {})).await;
     let service = Front::before(&origin, authority.acceptor(|_| {})).await;
     let gate = Preflight::builder(ApiKey::new("sk-any").unwrap())
         .base_url(service.url("api"))
@@ -108,7 +108,7 @@ async fn the_paid_call_does_not_trust_an_extra_root() {
         .build()
         .await
         .unwrap();
-    let check = tokio::spawn(gate.check(Source::url(pictures.url("a"))));
+    let check = tokio::spawn(gate.check(Source::url(images.url("a"))));
     // The second time comes when the first has failed.
     let tried_twice = async {
         while service.seen().connections < 2 {
@@ -116,7 +116,7 @@ async fn the_paid_call_does_not_trust_an_extra_root() {
         }
     };
     in_time("a second try", tried_twice).await;
-    assert_eq!(pictures.seen().handshakes.len(), 1);
+    assert_eq!(images.seen().handshakes.len(), 1);
     assert_eq!(service.seen().handshakes, []);
     check.abort();
 }

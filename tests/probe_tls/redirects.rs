@@ -11,10 +11,10 @@ use crate::http2::{Http2, Reply};
 #[tokio::test]
 async fn a_redirect_may_lead_to_https_and_never_away_from_it() {
     let authority = Authority::new("ours");
-    let picture = || png(640, 800, 20_000);
-    let plain = Origin::start(move |r| ranged(r, &picture())).await;
+    let image = || png(640, 800, 20_000);
+    let plain = Origin::start(move |r| ranged(r, &image())).await;
     let http1 = Front::before(&plain, authority.acceptor(|m| m.alpn = &["http/1.1"])).await;
-    let http2 = Http2::start(&authority, move |_| Reply::Part(picture())).await;
+    let http2 = Http2::start(&authority, move |_| Reply::Part(image())).await;
     for (name, from_tls, to, says) in [
         ("http to http", false, plain.url("a"), "eligible"),
         ("http to https", false, http1.url("a"), "eligible"),

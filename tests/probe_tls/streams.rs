@@ -1,4 +1,4 @@
-//! Many pictures over one HTTP/2 connection, and streams that are hung up on.
+//! Many images over one HTTP/2 connection, and streams that are hung up on.
 
 use emo_preflight::{Report, RunOptions, Source};
 use futures_util::stream::{self, StreamExt as _};
@@ -11,14 +11,14 @@ use crate::http2::{Http2, Reply};
 /// What an origin may send beyond what an answer took: a window, and what one update adds to it.
 const MOST_BEYOND: usize = 256 * 1_024;
 
-fn picture() -> Vec<u8> {
+fn image() -> Vec<u8> {
     png(640, 800, 20_000)
 }
 
 #[tokio::test]
-async fn pictures_of_one_origin_share_a_connection() {
+async fn images_of_one_origin_share_a_connection() {
     let authority = Authority::new("ours");
-    let origin = Http2::start(&authority, |_| Reply::Part(picture())).await;
+    let origin = Http2::start(&authority, |_| Reply::Part(image())).await;
     let probe = probe(&authority.options());
     for i in 0..5 {
         let report = probe.check(Source::url(origin.url(&i.to_string()))).await;
@@ -33,9 +33,9 @@ async fn pictures_of_one_origin_share_a_connection() {
 }
 
 #[tokio::test]
-async fn pictures_that_come_at_once_soon_share_a_connection() {
+async fn images_that_come_at_once_soon_share_a_connection() {
     let authority = Authority::new("ours");
-    let origin = Http2::start(&authority, |_| Reply::Part(picture())).await;
+    let origin = Http2::start(&authority, |_| Reply::Part(image())).await;
     let options = authority.options();
     let probe = probe(&options);
     let mut connections = Vec::new();
@@ -55,12 +55,12 @@ async fn pictures_that_come_at_once_soon_share_a_connection() {
 async fn a_stream_that_is_hung_up_on_costs_little_and_not_its_connection() {
     let authority = Authority::new("ours");
     for (name, file, needed) in [
-        ("a header at the start", picture(), 1_024),
+        ("a header at the start", image(), 1_024),
         ("a header behind metadata", jpeg(640, 800, 400_000, 0), 400_000),
     ] {
         let origin = Http2::start(&authority, move |r| match r.path.as_str() {
             "/stream" => Reply::Endless(file.clone()),
-            _ => Reply::Part(picture()),
+            _ => Reply::Part(image()),
         })
         .await;
         let probe = probe(&authority.options());
@@ -80,7 +80,7 @@ async fn a_stream_that_is_hung_up_on_costs_little_and_not_its_connection() {
 #[tokio::test]
 async fn many_streams_that_are_hung_up_on_leave_the_connection_its_window() {
     let authority = Authority::new("ours");
-    let origin = Http2::start(&authority, |_| Reply::Endless(picture())).await;
+    let origin = Http2::start(&authority, |_| Reply::Endless(image())).await;
     let probe = probe(&authority.options());
     for i in 0..200 {
         let report = probe.check(Source::url(origin.url(&i.to_string()))).await;

@@ -16,7 +16,7 @@ fn part() -> Reply {
     Reply::Part(png(640, 800, 20_000))
 }
 
-/// Checks what a picture is said to be when the first so many requests get `reply`, and over which
+/// Checks what an image is said to be when the first so many requests get `reply`, and over which
 /// connections it was asked for.
 async fn check(reply: Reply, times: usize, says: &str, connections: &[usize]) {
     let name = format!("{reply:?}, {times} times");
@@ -107,12 +107,12 @@ async fn an_answer_that_does_not_begin_on_a_live_connection_is_asked_for_once_mo
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_died_unnoticed_is_not_the_pictures_fault() {
+async fn a_kept_connection_that_died_unnoticed_is_not_the_images_fault() {
     // As behind a NAT that has forgotten the connection: no reset, no end, no answer to anything.
     for (name, death) in [
         ("before the answer", Reply::Death),
         ("in the head", Reply::DeathInBody(png(640, 800, 20_000), 10)),
-        ("in the picture's first bytes", Reply::DeathInBody(png(640, 800, 20_000), 700)),
+        ("in the image's first bytes", Reply::DeathInBody(png(640, 800, 20_000), 700)),
     ] {
         let authority = Authority::new("ours");
         let origin = Http2::start(&authority, move |r| match (r.connection, r.path.as_str()) {

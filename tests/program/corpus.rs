@@ -44,7 +44,7 @@ fn probe_tells_the_truth_of_every_file() {
     }
     // Some of the broken ones end in a size that is deferred; all else is rejected or fine.
     assert!([Some(1), Some(3)].contains(&done.status), "{:?}", done.status);
-    done.says(&format!("{} pictures: ", truth.len()));
+    done.says(&format!("{} images: ", truth.len()));
 }
 
 /// What the documented limits say of a file, each broken one with its numbers.

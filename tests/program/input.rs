@@ -92,7 +92,7 @@ fn a_bad_line_costs_that_line_and_no_other() {
         (r#"{"image_url": "https://h/a", "image_id": {}}"#.into(), Some("found an object")),
         (r#"{"image_url": "https://h/a", "image_id": 0.5}"#.into(), Some("found another number")),
         (
-            // Read as a float it would be the same picture as its neighbour.
+            // Read as a float it would be the same image as its neighbour.
             r#"{"image_url": "https://h/a", "image_id": 123456789012345678901}"#.into(),
             Some("a whole number of 64 bits"),
         ),

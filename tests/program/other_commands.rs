@@ -102,14 +102,14 @@ fn the_demo_shows_every_verdict_and_heeds_no_settings() {
     command.env("http_proxy", "http://127.0.0.1:1").env("all_proxy", "http://127.0.0.1:1");
     command.env("EMO_PREFLIGHT_LEDGER", "/nowhere/at/all.db");
     let done = run(&mut command);
-    done.assert_status(0).says("15 pictures: 6 accepted");
+    done.assert_status(0).says("15 images: 6 accepted");
     let shown: Vec<&str> = done.stdout.lines().filter(|line| line.starts_with('✓')).collect();
     assert_eq!(shown.len(), 15, "{}", done.stdout);
     assert!(!done.stdout.contains('✗'), "{}", done.stdout);
     for verdict in ["accepted", "rejected_local", "rejected_remote", "box_mismatch", "failed"] {
         assert!(shown.iter().any(|line| line.contains(verdict)), "{verdict}: {}", done.stdout);
     }
-    assert!(done.stdout.ends_with("15 of 15 pictures got the verdict they were drawn for\n\n"));
+    assert!(done.stdout.ends_with("15 of 15 images got the verdict they were drawn for\n\n"));
     done.says("the stand-in billed 8 images; the gate knows of 7 for certain and of 1 that may");
 }
 
@@ -132,9 +132,9 @@ fn the_emulator_answers_as_documented_until_it_is_told_to_end() {
         let base = running.line();
         let base = base.strip_suffix('\n').unwrap();
         let origin = base.strip_suffix("/api/v1").unwrap();
-        running.wait_for(&format!("  {origin}/pictures/portrait.jpg  (accepted)"));
+        running.wait_for(&format!("  {origin}/images/portrait.jpg  (accepted)"));
 
-        let answer = detect(origin, &format!("{origin}/pictures/portrait.jpg"));
+        let answer = detect(origin, &format!("{origin}/images/portrait.jpg"));
         let keys =
             |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
         assert_eq!(keys(&answer), ["output", "request_id", "usage"]);
@@ -143,7 +143,7 @@ fn the_emulator_answers_as_documented_until_it_is_told_to_end() {
 
         // What it tells a newcomer to try works.
         let mut check = program_with(["check", "--json", "--allow-private-network"]);
-        check.arg(format!("{origin}/pictures/portrait.png"));
+        check.arg(format!("{origin}/images/portrait.png"));
         check.env("DASHSCOPE_API_KEY", "sk-any").env("DASHSCOPE_HTTP_BASE_URL", base);
         assert_eq!(gists(&run(&mut check).assert_status(0).rows()), ["accepted"]);
 

@@ -45,8 +45,8 @@ fn the_summary_counts_what_was_free_called_spent_and_saved() {
     assert_eq!(
         done.stderr,
         "ledger: none (in memory: what is paid for is forgotten at the end)\n\
-         7 pictures: 2 accepted, 1 failed, 2 rejected_local, 2 rejected_remote\n\
-         rejected for free: 2; 4 pictures called for; spent 0.008 CNY, up to 0.004 CNY more not \
+         7 images: 2 accepted, 1 failed, 2 rejected_local, 2 rejected_remote\n\
+         rejected for free: 2; 4 images called for; spent 0.008 CNY, up to 0.004 CNY more not \
          known; saved up to 0.012 CNY\n"
     );
     // What is said to be spent is what was billed, the unknown one included.
@@ -58,7 +58,7 @@ fn the_summary_counts_what_was_free_called_spent_and_saved() {
 fn a_probe_speaks_of_no_money() {
     let done = run(&mut program_with(["probe", &fixture("plain.png"), "nothing.jpg"]));
     done.assert_status(1);
-    assert_eq!(done.stderr, "2 pictures: 2 rejected_local\n");
+    assert_eq!(done.stderr, "2 images: 2 rejected_local\n");
     // Piped without --json: results all the same.
     assert_eq!(done.rows().len(), 2);
 }
@@ -87,7 +87,7 @@ fn a_terminal_gets_a_table() {
     command.arg("a\u{202e}.jpg").env("DASHSCOPE_API_KEY", KEY);
     let Some(done) = on_a_terminal(&command) else { return };
     done.assert_status(3);
-    // The first line, on stderr, says where the books are.
+    // The first line, on stderr, says where the ledger is.
     let lines: Vec<&str> = done.stdout.lines().skip(1).collect();
     assert_eq!(lines[0], "NUMBER  VERDICT          SIZE                 MONEY  SOURCE and reasons");
     for (at, start, source) in [
@@ -102,7 +102,7 @@ fn a_terminal_gets_a_table() {
         lines[3].starts_with("                        ratio_mismatch: ext_bbox must be 1:1 within")
     );
     assert!(lines[4].starts_with("                        box_out_of_image: "), "{}", done.stdout);
-    assert!(done.stdout.contains("\n4 pictures: 1 accepted, 1 box_mismatch, 1 failed, 1 rej"));
+    assert!(done.stdout.contains("\n4 images: 1 accepted, 1 box_mismatch, 1 failed, 1 rej"));
 
     // Told to, it is JSON there too, and nothing but.
     let command = program_with(["probe", "--json", &fixture("plain.png")]);
@@ -133,9 +133,9 @@ fn rows_come_as_they_are_done() {
 #[test]
 fn few_file_descriptors_cost_time_and_no_verdict() {
     let rig = rig();
-    let picture = Picture::png(400, 400);
+    let image = Picture::png(400, 400);
     let urls: Vec<String> = (0..300)
-        .map(|n| rig.emu.serve(&format!("/{n}.png"), picture.clone()).url().to_owned())
+        .map(|n| rig.emu.serve(&format!("/{n}.png"), image.clone()).url().to_owned())
         .collect();
     let program = program_with(["probe", "--json", "--allow-private-network"]);
     let mut limited = std::process::Command::new("sh");

@@ -15,7 +15,7 @@ fn nothing_secret_reaches_stderr_however_much_is_logged() {
         let mut command = rig.check(["-vvv", "--timeout", "5", "--input", list]);
         let done = run(command.envs(log.map(|log| ("RUST_LOG", log))));
         assert!([Some(1), Some(3)].contains(&done.status), "{}", done.stderr);
-        done.says("13 pictures: ");
+        done.says("13 images: ");
         assert_eq!(done.rows().len(), sources.len());
         assert!(!done.stdout.contains(KEY));
         nothing_secret(&done.stderr);

@@ -12,7 +12,7 @@ use crate::rig::{Rig, Running, file, kill, program_with, rig, rows};
 fn a_signal_ends_a_batch_in_order() {
     for (signal, status) in [("INT", 130), ("TERM", 143)] {
         let rig = rig();
-        let served = slow_pictures(&rig);
+        let served = slow_images(&rig);
         let mut running = Running::start(&mut slow_batch(&rig, &served, signal));
         running.line();
         until_calls_are_in_flight(&rig);
@@ -23,7 +23,7 @@ fn a_signal_ends_a_batch_in_order() {
         assert!(rows.len() < served.len(), "unstarted sources get no line");
         settled(&rig, &rows);
         assert!(rig.emu.calls() < served.len() as u64);
-        done.says(&format!("{} pictures: {} accepted", rows.len(), rows.len()));
+        done.says(&format!("{} images: {} accepted", rows.len(), rows.len()));
     }
 }
 
@@ -70,14 +70,14 @@ fn an_endless_stdin_does_not_hold_up_the_end() {
     assert!(running.line().contains("not_found"));
     kill(running.id(), "INT");
     let done = running.finish();
-    done.assert_status(130).says("1 picture: 1 rejected_local");
+    done.assert_status(130).says("1 image: 1 rejected_local");
     assert_eq!(done.rows().len(), 1);
 }
 
 #[test]
 fn a_reader_that_goes_away_ends_a_batch_in_order() {
     let rig = rig();
-    let served = slow_pictures(&rig);
+    let served = slow_images(&rig);
     let mut running = Running::start(&mut slow_batch(&rig, &served, "closed"));
     let first = running.line();
     running.close_stdout();
@@ -124,10 +124,10 @@ fn a_stderr_that_nobody_reads_changes_nothing() {
 }
 
 /// Each call for one of them takes a while.
-fn slow_pictures(rig: &Rig) -> Vec<Served> {
-    let picture = Picture::png(400, 400);
+fn slow_images(rig: &Rig) -> Vec<Served> {
+    let image = Picture::png(400, 400);
     let serve = |number| {
-        let served = rig.emu.serve(&format!("/{number}.png"), picture.clone());
+        let served = rig.emu.serve(&format!("/{number}.png"), image.clone());
         rig.emu.script(&served, [Fate::judge().late(Duration::from_millis(250))]);
         served
     };

@@ -22,7 +22,7 @@ fn all_good_is_0() {
 }
 
 #[test]
-fn one_bad_picture_decides_and_the_highest_applies() {
+fn one_bad_image_decides_and_the_highest_applies() {
     let rig = rig();
     let emu = &rig.emu;
     let good = emu.serve("/good.png", Picture::png(400, 400));
@@ -84,7 +84,7 @@ fn a_key_that_does_not_work_stops_the_run_with_4() {
         let rig = rig_with(|builder| builder.api_key("sk-another").rps(None));
         let served =
             ["/a.png", "/b.png", "/c.png"].map(|path| rig.emu.serve(path, Picture::png(400, 400)));
-        let mut command = rig.check(served.iter().map(|picture| picture.url()));
+        let mut command = rig.check(served.iter().map(|image| image.url()));
         command.args(["--concurrency", "1"]).args(exit_zero.then_some("--exit-zero"));
         let done = run(&mut command);
         done.assert_status(4);
@@ -93,8 +93,8 @@ fn a_key_that_does_not_work_stops_the_run_with_4() {
         assert_eq!(gists(&rows), ["failed InvalidApiKey", skipped, skipped]);
         assert_eq!(by_index(rows).len(), 3);
         assert_eq!(rig.emu.calls(), 1);
-        assert_eq!(served.map(|picture| rig.emu.fetches_of(&picture)), [2, 0, 0]);
-        done.says("3 pictures: 1 failed, 2 skipped");
+        assert_eq!(served.map(|image| rig.emu.fetches_of(&image)), [2, 0, 0]);
+        done.says("3 images: 1 failed, 2 skipped");
         rig.emu.finish();
     }
 }
@@ -205,8 +205,8 @@ fn without_a_good_key_nothing_begins() {
 fn an_empty_input_is_nothing_to_complain_of() {
     let empty = file("empty.txt", "");
     for (arguments, says) in [
-        (vec!["probe", "--input", empty.to_str().unwrap()], "0 pictures"),
-        (vec!["probe", "--input", "-"], "0 pictures"),
+        (vec!["probe", "--input", empty.to_str().unwrap()], "0 images"),
+        (vec!["probe", "--input", "-"], "0 images"),
         (vec!["check", "--dry-run", "--input", "-"], "would make at most 0 calls"),
     ] {
         let done = run_fed(&mut program_with(arguments), b"");

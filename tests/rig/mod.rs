@@ -25,7 +25,7 @@ pub(crate) fn program() -> Command {
             command.env_remove(&name);
         }
     }
-    // By default the books are in the tester's own state directory.
+    // By default the ledger is in the tester's own state directory.
     command.env("EMO_PREFLIGHT_LEDGER", "none");
     command.current_dir(env!("CARGO_TARGET_TMPDIR"));
     command.stdin(Stdio::null());
@@ -288,7 +288,7 @@ pub(crate) fn file(name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     path
 }
 
-/// A picture of this repository.
+/// An image of this repository.
 pub(crate) fn fixture(name: &str) -> String {
     format!("{}/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
 }

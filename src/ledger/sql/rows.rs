@@ -1,4 +1,4 @@
-//! What the rows of books on disk say, and how an outcome is put into them: the same for every
+//! What the rows of a ledger on disk say, and how an outcome is put into them: the same for every
 //! database.
 
 use std::time::{Duration, SystemTime};
@@ -135,7 +135,7 @@ impl Row {
 }
 
 /// The record that an attempt's row holds: decided anew from the answer as it came, so that
-/// the books need no second form of a verdict.
+/// the ledger needs no second form of a verdict.
 fn recall(
     status: Option<i64>,
     request_id: Option<String>,

@@ -18,18 +18,18 @@ pub struct Spend {
 pub struct DaySpend {
     /// Days since 1970-01-01.
     pub day: i64,
-    /// Calls whose picture was accepted.
+    /// Calls whose image was accepted.
     pub accepted: u64,
-    /// Calls whose picture the service refused, and that were billed.
+    /// Calls whose image the service refused, and that were billed.
     pub rejected_billed: u64,
-    /// Calls whose picture passed but whose boxes did not hold.
+    /// Calls whose image passed but whose boxes did not hold.
     pub box_mismatch: u64,
     /// Calls without a usable verdict that were billed.
     pub failed_billed: u64,
     /// Calls that were answered without a bill.
     pub refused: u64,
     /// Calls of which nobody knows whether they were billed, those under way included; an accepted
-    /// picture whose answer carried no bill is among them too.
+    /// image whose answer carried no bill is among them too.
     pub unknown: u64,
     /// Images surely billed.
     pub images_certain: u64,

@@ -1,4 +1,4 @@
-//! An SQLite file as books are kept in: private, on a local disk, of a known schema.
+//! An SQLite file as a ledger is kept in: private, on a local disk, of a known schema.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ pub(super) struct Pools {
     pub(super) writer: SqlitePool,
 }
 
-/// Opens books for writing; makes the file, its folder and its tables where they are not there.
+/// Opens a ledger for writing; makes the file, its folder and its tables where they are not there.
 pub(super) async fn open(path: &Path) -> Result<Pools, LedgerError> {
     let cannot = |why: String| cannot_open(path, why);
     if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
@@ -36,7 +36,7 @@ pub(super) async fn open(path: &Path) -> Result<Pools, LedgerError> {
     Ok(Pools { reader, writer })
 }
 
-/// Opens books for reading; `None` where there are none.
+/// Opens a ledger for reading; `None` where there is none.
 pub(super) async fn open_read_only(path: &Path) -> Result<Option<SqlitePool>, LedgerError> {
     let cannot = |why: String| cannot_open(path, why);
     match std::fs::metadata(path) {
@@ -46,9 +46,9 @@ pub(super) async fn open_read_only(path: &Path) -> Result<Option<SqlitePool>, Le
     }
     refuse_network(path).map_err(cannot)?;
     let reader = connect(path, true, READERS).await.map_err(|e| cannot(said(&e)))?;
-    let mut books = reader.acquire().await.map_err(|e| cannot(said(&e)))?;
-    let found = check_version(&mut books, path).await?;
-    drop(books);
+    let mut connection = reader.acquire().await.map_err(|e| cannot(said(&e)))?;
+    let found = check_version(&mut connection, path).await?;
+    drop(connection);
     if found < schema::VERSION {
         // Only to read, but by its present names.
         migrate(&connect_in_turn(path, 1).await?, path).await?;
@@ -56,7 +56,7 @@ pub(super) async fn open_read_only(path: &Path) -> Result<Option<SqlitePool>, Le
     Ok(Some(reader))
 }
 
-/// The folder of the locks beside the books: the same one whatever links lead to the file, for a
+/// The folder of the locks beside the ledger: the same one whatever links lead to the file, for a
 /// lock that is looked for other would seem gone.
 pub(super) fn owners_of(path: &Path) -> Result<PathBuf, LedgerError> {
     let real = path.canonicalize().map_err(|e| cannot_open(path, e.to_string()))?;
@@ -127,14 +127,14 @@ async fn connect(
 
 async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), LedgerError> {
     let cannot = |e: sqlx::Error| cannot_open(path, said(&e));
-    let mut books = pool.begin_with("BEGIN IMMEDIATE").await.map_err(cannot)?;
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(cannot)?;
     let tables: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table'")
-        .fetch_one(&mut *books)
+        .fetch_one(&mut *transaction)
         .await
         .map_err(cannot)?;
     let found = match tables {
         0 => None,
-        _ => Some(check_version(&mut books, path).await?),
+        _ => Some(check_version(&mut transaction, path).await?),
     };
     let (before, after): (&[&str], &[&str]) = match found {
         None => (&schema::TABLES, &[]),
@@ -146,16 +146,19 @@ async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), LedgerError> {
         }
     };
     for statement in before.iter().chain(after).chain(&schema::INDEXES_AND_TRIGGERS) {
-        sqlx::query(sqlx::AssertSqlSafe(*statement)).execute(&mut *books).await.map_err(cannot)?;
+        sqlx::query(sqlx::AssertSqlSafe(*statement))
+            .execute(&mut *transaction)
+            .await
+            .map_err(cannot)?;
     }
     if found.is_none() {
         sqlx::query(sql::WRITE_SCHEMA_VERSION)
             .bind(schema::VERSION)
-            .execute(&mut *books)
+            .execute(&mut *transaction)
             .await
             .map_err(cannot)?;
     }
-    books.commit().await.map_err(cannot)
+    transaction.commit().await.map_err(cannot)
 }
 
 /// A process of an older version would go on writing what it knows.
@@ -173,9 +176,9 @@ fn refuse_while_in_use(path: &Path) -> Result<(), LedgerError> {
 }
 
 /// The schema's version, if this program knows it.
-async fn check_version(books: &mut SqliteConnection, path: &Path) -> Result<i64, LedgerError> {
+async fn check_version(connection: &mut SqliteConnection, path: &Path) -> Result<i64, LedgerError> {
     let found: i64 =
-        sqlx::query_scalar(sql::READ_SCHEMA_VERSION).fetch_one(books).await.map_err(|e| {
+        sqlx::query_scalar(sql::READ_SCHEMA_VERSION).fetch_one(connection).await.map_err(|e| {
             cannot_open(path, format!("it is an SQLite file but no ledger: {}", said(&e)))
         })?;
     if found > schema::VERSION {

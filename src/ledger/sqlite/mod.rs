@@ -1,4 +1,4 @@
-//! Books in an SQLite file that any number of processes on one machine share.
+//! A ledger in an SQLite file that any number of processes on one machine share.
 //!
 //! Every write is one explicit transaction that takes the write lock at once (`BEGIN IMMEDIATE`)
 //! and whose commit is checked: a statement with RETURNING in autocommit would swallow the
@@ -32,7 +32,7 @@ use crate::ledger::{LedgerAction, LedgerError};
 pub(super) struct Sqlite {
     pub(in crate::ledger) reader: SqlitePool,
     writer: SqlitePool,
-    /// Absent when the books are only read.
+    /// Absent when the ledger is only read.
     owner: Option<Owner>,
     owners: PathBuf,
     place: Place,
@@ -74,9 +74,9 @@ impl Sqlite {
         let owners = file::owners_of(path)?;
         let owner = Owner::take(&owners)
             .map_err(|e| file::cannot_open(path, format!("{}: {e}", owners.display())))?;
-        let books = Self { owner: Some(owner), ..Self::of(reader, writer, path, clock)? };
-        books.abandon_the_dead().await?;
-        Ok(books)
+        let ledger = Self { owner: Some(owner), ..Self::of(reader, writer, path, clock)? };
+        ledger.abandon_the_dead().await?;
+        Ok(ledger)
     }
 
     pub(super) async fn open_read_only(path: &Path) -> Result<Option<Self>, LedgerError> {
@@ -176,24 +176,24 @@ impl Sqlite {
         question: &Question,
         terms: &Terms,
     ) -> Result<ReserveResult, LedgerError> {
-        let mut books = self.begin().await?;
-        match self.lookup_on(&mut books, question, &terms.reuse).await? {
+        let mut transaction = self.begin().await?;
+        match self.lookup_on(&mut transaction, question, &terms.reuse).await? {
             Lookup::Known(record) => return Ok(ReserveResult::Known(record)),
             Lookup::InFlight(other) => return Ok(ReserveResult::InFlight(other)),
             Lookup::NeedsLastBytes => return Ok(ReserveResult::NeedsLastBytes),
             Lookup::Free => {}
         }
         let last: i64 = sqlx::query_scalar(sql::READ_LAST_ATTEMPT)
-            .fetch_one(&mut *books)
+            .fetch_one(&mut *transaction)
             .await
             .map_err(unread)?;
-        if let Some(refused) = self.hold_against_cap(&mut books, terms, last).await? {
+        if let Some(refused) = self.hold_against_cap(&mut transaction, terms, last).await? {
             return Ok(refused);
         }
         // In this order: stopped between the two, a process finds its slot over, not yet to come.
         let here = Instant::now();
         let now = self.now();
-        let mut pace = read_pace(&mut books, terms).await?;
+        let mut pace = read_pace(&mut transaction, terms).await?;
         if last > now.saturating_add(micros(CLOCKS_AGREE)) {
             pace.forget_the_far(now, terms.spacing);
         }
@@ -201,7 +201,7 @@ impl Sqlite {
         let marking = self.marking.allow();
         let ahead = self.booking.allow().saturating_add(marking);
         let slot = pace.book(now, ahead, terms.spacing);
-        write_pace(&mut books, terms, pace).await?;
+        write_pace(&mut transaction, terms, pace).await?;
         // About the time of booking, and always a new one, whatever the clock does.
         let id = now.max(last.saturating_add(1));
         let identity = question.identity.to_string();
@@ -221,16 +221,16 @@ impl Sqlite {
             .bind(version.and_then(|v| v.end.as_ref()).map(<[u8; 32]>::as_slice))
             .bind(version.and_then(|v| v.etag.as_deref()))
             .bind(question.content.as_ref().map(Content::as_bytes))
-            .execute(&mut *books)
+            .execute(&mut *transaction)
             .await
             .map_err(unwritten)?;
         sqlx::query(sql::WRITE_QUESTION)
             .bind(&identity)
             .bind(id)
-            .execute(&mut *books)
+            .execute(&mut *transaction)
             .await
             .map_err(unwritten)?;
-        books.commit().await.map_err(unwritten)?;
+        transaction.commit().await.map_err(unwritten)?;
         self.booking.note(here);
         // From here on the monotonic clock counts, whatever happens to the other.
         let wait = Duration::from_micros(u64::try_from(slot.saturating_sub(now)).unwrap_or(0));
@@ -245,14 +245,14 @@ impl Sqlite {
 
     pub(super) async fn mark_sending(&self, attempt: &Reservation) -> Result<bool, LedgerError> {
         let here = Instant::now();
-        let mut books = self.begin().await?;
+        let mut transaction = self.begin().await?;
         let changed = sqlx::query(sql::MARK_SENDING)
             .bind(attempt.id)
-            .execute(&mut *books)
+            .execute(&mut *transaction)
             .await
             .map_err(unwritten)?
             .rows_affected();
-        books.commit().await.map_err(unwritten)?;
+        transaction.commit().await.map_err(unwritten)?;
         self.marking.note(here);
         Ok(changed == 1)
     }
@@ -260,7 +260,7 @@ impl Sqlite {
     /// Why the cap leaves no place for another call; `None` when it does. `last` is the last attempt.
     async fn hold_against_cap(
         &self,
-        books: &mut SqliteConnection,
+        connection: &mut SqliteConnection,
         terms: &Terms,
         last: i64,
     ) -> Result<Option<ReserveResult>, LedgerError> {
@@ -272,7 +272,7 @@ impl Sqlite {
         if let Some(Counted { taken, last: by_then }) = counted {
             let since: i64 = sqlx::query_scalar(sql::COUNT_SINCE)
                 .bind(by_then)
-                .fetch_one(&mut *books)
+                .fetch_one(&mut *connection)
                 .await
                 .map_err(unread)?;
             if since < COUNT_AGAIN && taken.saturating_add(since) < most {
@@ -281,7 +281,7 @@ impl Sqlite {
         }
         let (sending, used): (i64, i64) = sqlx::query_as(sql::READ_CAP)
             .bind(&terms.run)
-            .fetch_one(books)
+            .fetch_one(connection)
             .await
             .map_err(unread)?;
         let taken = used.saturating_add(sending);
@@ -306,7 +306,7 @@ impl Sqlite {
         let record = &outcome.record;
         let state = State::of(outcome);
         let now = self.now();
-        let mut books = self.begin().await?;
+        let mut transaction = self.begin().await?;
         sqlx::query(sql::END_ATTEMPT)
             .bind(attempt.id)
             .bind(state.as_str())
@@ -317,7 +317,7 @@ impl Sqlite {
             .bind(i64::try_from(record.billing.images).unwrap_or(i64::MAX))
             .bind(name_of(record.billing.certainty))
             .bind(outcome.raw.as_deref())
-            .execute(&mut *books)
+            .execute(&mut *transaction)
             .await
             .map_err(unwritten)?;
         let identity = attempt.identity.to_string();
@@ -328,13 +328,13 @@ impl Sqlite {
                 .bind(state.as_str()),
             _ => sqlx::query(sql::RELEASE_QUESTION).bind(identity).bind(attempt.id),
         };
-        question.execute(&mut *books).await.map_err(unwritten)?;
+        question.execute(&mut *transaction).await.map_err(unwritten)?;
         if let Some(pause) = outcome.push_back {
-            let mut held = read_pace(&mut books, terms).await?;
+            let mut held = read_pace(&mut transaction, terms).await?;
             held.push_back(now, pause);
-            write_pace(&mut books, terms, held).await?;
+            write_pace(&mut transaction, terms, held).await?;
         }
-        books.commit().await.map_err(unwritten)
+        transaction.commit().await.map_err(unwritten)
     }
 
     pub(super) async fn is_held(&self, other: &OtherAttempt) -> Result<bool, LedgerError> {
@@ -369,23 +369,23 @@ impl Sqlite {
     /// Takes an attempt away from an owner that is gone: a booked one was not sent, and its question
     /// is as it was before; one that was being sent has an unknown bill.
     async fn take_away(&self, attempt: i64) -> Result<(), LedgerError> {
-        let mut books = self.begin().await?;
+        let mut transaction = self.begin().await?;
         let booked = sqlx::query(sql::ABANDON_BOOKED)
             .bind(attempt)
             .bind(self.now())
-            .execute(&mut *books)
+            .execute(&mut *transaction)
             .await
             .map_err(unwritten)?
             .rows_affected();
         let statement = if booked == 1 {
             sqlx::query(sql::RELEASE_QUESTION)
-                .bind(identity_of(&mut books, attempt).await?)
+                .bind(identity_of(&mut transaction, attempt).await?)
                 .bind(attempt)
         } else {
             sqlx::query(sql::ABANDON_SENDING).bind(attempt).bind(self.now())
         };
-        statement.execute(&mut *books).await.map_err(unwritten)?;
-        books.commit().await.map_err(unwritten)
+        statement.execute(&mut *transaction).await.map_err(unwritten)?;
+        transaction.commit().await.map_err(unwritten)
     }
 
     async fn begin(&self) -> Result<Transaction<'static, sqlx::Sqlite>, LedgerError> {
@@ -398,28 +398,31 @@ impl Sqlite {
     }
 }
 
-async fn identity_of(books: &mut SqliteConnection, attempt: i64) -> Result<String, LedgerError> {
-    sqlx::query_scalar(sql::READ_IDENTITY).bind(attempt).fetch_one(books).await.map_err(unread)
+async fn identity_of(
+    connection: &mut SqliteConnection,
+    attempt: i64,
+) -> Result<String, LedgerError> {
+    sqlx::query_scalar(sql::READ_IDENTITY).bind(attempt).fetch_one(connection).await.map_err(unread)
 }
 
-async fn read_pace(books: &mut SqliteConnection, terms: &Terms) -> Result<Pace, LedgerError> {
+async fn read_pace(connection: &mut SqliteConnection, terms: &Terms) -> Result<Pace, LedgerError> {
     let next = sqlx::query_scalar(sql::READ_PACE)
         .bind(&terms.account)
-        .fetch_optional(books)
+        .fetch_optional(connection)
         .await
         .map_err(unread)?;
     Ok(Pace { next })
 }
 
 async fn write_pace(
-    books: &mut SqliteConnection,
+    connection: &mut SqliteConnection,
     terms: &Terms,
     pace: Pace,
 ) -> Result<(), LedgerError> {
     sqlx::query(sql::WRITE_PACE)
         .bind(&terms.account)
         .bind(pace.next)
-        .execute(books)
+        .execute(connection)
         .await
         .map(|_| ())
         .map_err(unwritten)

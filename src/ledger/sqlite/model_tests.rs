@@ -49,14 +49,14 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// A process's handle, and its moment of beginning.
 struct Process {
-    books: Sqlite,
+    ledger: Sqlite,
     began: Moment,
 }
 
 async fn start(path: &Path) -> Process {
-    let books = Sqlite::open(path, test_clock).await.unwrap();
-    let began = books.moment().await.unwrap();
-    Process { books, began }
+    let ledger = Sqlite::open(path, test_clock).await.unwrap();
+    let began = ledger.moment().await.unwrap();
+    Process { ledger, began }
 }
 
 /// The ledger and the model, side by side.
@@ -98,8 +98,8 @@ impl Pair {
                 };
                 self.world = self.world.after(Move::Mark { owner, question }, &RULES).unwrap();
                 let marked = self.world.owners[owner].hands[question] == Hand::Marked(attempt);
-                let books = &self.processes[owner].books;
-                assert_eq!(books.mark_sending(&self.ids[attempt]).await.unwrap(), marked);
+                let ledger = &self.processes[owner].ledger;
+                assert_eq!(ledger.mark_sending(&self.ids[attempt]).await.unwrap(), marked);
             }
             Step::End { owner, question, how } => {
                 let (attempt, how) = match self.world.owners[owner].hands[question] {
@@ -113,18 +113,18 @@ impl Pair {
                     How::Unknown => State::Unknown,
                     How::NotSent => State::NotSent,
                 };
-                self.world.record(attempt, state);
+                self.world.end(attempt, state);
                 self.world.owners[owner].hands[question] = Hand::Empty;
-                let books = &self.processes[owner].books;
-                books.record(&self.ids[attempt], &outcome(how), &terms()).await.unwrap();
+                let ledger = &self.processes[owner].ledger;
+                ledger.record(&self.ids[attempt], &outcome(how), &terms()).await.unwrap();
             }
             Step::Crash { owner } => {
                 let next = start(&self.path).await;
                 // The old one's lock goes after the new one has started: what it held is found by
                 // the next who starts or watches.
                 drop(std::mem::replace(&mut self.processes[owner], next));
-                self.processes[owner].books.abandon_the_dead().await.unwrap();
-                self.processes[owner].began = self.processes[owner].books.moment().await.unwrap();
+                self.processes[owner].ledger.abandon_the_dead().await.unwrap();
+                self.processes[owner].began = self.processes[owner].ledger.moment().await.unwrap();
                 self.world = self.world.after(Move::Die { owner }, &RULES).unwrap();
                 // Those without a lock are found at the same time.
                 self.take_away(|_| true);
@@ -134,7 +134,7 @@ impl Pair {
                 self.world.owners[owner] = Owner { life: Life::Alive, retries, ..Owner::default() };
             }
             Step::LoseLock { owner } => {
-                let name = self.processes[owner].books.owner_name().to_owned();
+                let name = self.processes[owner].ledger.owner_name().to_owned();
                 let _ = std::fs::remove_file(file::owners_of(&self.path).unwrap().join(name));
                 self.world.owners[owner].seems_gone = true;
             }
@@ -143,10 +143,10 @@ impl Pair {
                 let holder = self.world.attempts[attempt].owner;
                 let other = OtherAttempt {
                     attempt: self.ids[attempt].id,
-                    owner: self.processes[holder].books.owner_name().to_owned(),
+                    owner: self.processes[holder].ledger.owner_name().to_owned(),
                     leaves_in: Duration::ZERO,
                 };
-                let held = self.processes[owner].books.is_held(&other).await.unwrap();
+                let held = self.processes[owner].ledger.is_held(&other).await.unwrap();
                 assert_eq!(held, !self.world.owners[holder].seems_gone, "{step:?}");
                 self.take_away(|taken| taken == attempt);
             }
@@ -170,7 +170,7 @@ impl Pair {
         let mut terms = terms();
         terms.reuse.retry_unknown = retry.then_some(self.processes[owner].began);
         terms.reuse.max_age = stale.then_some(Duration::ZERO);
-        let found = self.processes[owner].books.reserve(&question(q), &terms).await.unwrap();
+        let found = self.processes[owner].ledger.reserve(&question(q), &terms).await.unwrap();
         match (found, seen) {
             (ReserveResult::Reserved { attempt, .. }, Seen::Free) => {
                 self.world.owners[owner].hands[q] = Hand::Booked(self.ids.len());
@@ -216,17 +216,17 @@ async fn compare(steps: &[Step]) {
 async fn count_along(most: i64, steps: &[(usize, Option<How>)]) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
-    let books = [start(&path).await.books, start(&path).await.books];
+    let ledger = [start(&path).await.ledger, start(&path).await.ledger];
     let capped = Terms { max_calls: u64::try_from(most).ok(), ..terms() };
     let other = Terms { run: "other".to_owned(), max_calls: Some(1_000), ..terms() };
     let mut under_way = VecDeque::new();
     let mut used = 0;
     for (number, (process, how)) in steps.iter().enumerate() {
         // Another run's calls are none of this one's.
-        let other = books[1 - process].reserve(&question(1_000 + number), &other).await;
+        let other = ledger[1 - process].reserve(&question(1_000 + number), &other).await;
         assert!(matches!(other, Ok(ReserveResult::Reserved { .. })));
         let sending = i64::try_from(under_way.len()).unwrap();
-        match books[*process].reserve(&question(number), &capped).await.unwrap() {
+        match ledger[*process].reserve(&question(number), &capped).await.unwrap() {
             ReserveResult::Reserved { attempt, .. } => {
                 assert!(used + sending < most, "{used} used and {sending} under way of {most}");
                 under_way.push_back((*process, attempt));
@@ -237,8 +237,8 @@ async fn count_along(most: i64, steps: &[(usize, Option<How>)]) {
         }
         let Some(how) = how else { continue };
         let Some((holder, attempt)) = under_way.pop_front() else { continue };
-        assert!(books[holder].mark_sending(&attempt).await.unwrap());
-        books[holder].record(&attempt, &outcome(*how), &capped).await.unwrap();
+        assert!(ledger[holder].mark_sending(&attempt).await.unwrap());
+        ledger[holder].record(&attempt, &outcome(*how), &capped).await.unwrap();
         used += i64::from(matches!(how, How::Settled | How::Unknown));
     }
 }
@@ -247,7 +247,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_books_follow_the_model(steps in prop::collection::vec(step(), 1..32)) {
+    fn the_ledger_follow_the_model(steps in prop::collection::vec(step(), 1..32)) {
         block_on(compare(&steps));
     }
 

@@ -8,7 +8,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// This process's place in the books.
+/// This process's place in the ledger.
 pub(super) struct Owner {
     name: String,
     path: PathBuf,

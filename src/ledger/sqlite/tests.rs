@@ -64,18 +64,18 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// How far from now on the test's clock the next slot is booked, however long the booking takes.
-async fn next_slot(books: &Sqlite, number: usize, terms: &Terms) -> Duration {
+async fn next_slot(ledger: &Sqlite, number: usize, terms: &Terms) -> Duration {
     // What a slow disk changes is another test's.
-    for time in [&books.booking, &books.marking] {
+    for time in [&ledger.booking, &ledger.marking] {
         time.0.store(0, Ordering::Relaxed);
     }
-    let Ok(ReserveResult::Reserved { slot, .. }) = books.reserve(&question(number), terms).await
+    let Ok(ReserveResult::Reserved { slot, .. }) = ledger.reserve(&question(number), terms).await
     else {
         panic!("sent");
     };
     let left = slot.saturating_duration_since(Instant::now());
     let booked: i64 = sqlx::query_scalar("SELECT slot_us FROM attempt ORDER BY id DESC LIMIT 1")
-        .fetch_one(&books.reader)
+        .fetch_one(&ledger.reader)
         .await
         .unwrap();
     let booked = Duration::from_micros(u64::try_from(booked - test_clock()).unwrap());
@@ -88,14 +88,14 @@ fn a_clock_set_back_freezes_nothing_and_one_set_forward_lets_nothing_burst() {
     const HOUR: i64 = 3_600_000_000;
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let ledger = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
         let mut number = 0;
         for jump in [0, -HOUR, 2 * HOUR, -HOUR] {
             advance(jump);
             for n in 0..5 {
                 number += 1;
                 // The clock stands still, so the slots show the spacing.
-                let slot = next_slot(&books, number, &terms()).await;
+                let slot = next_slot(&ledger, number, &terms()).await;
                 assert_eq!(slot, AHEAD * 2 + terms().spacing * n, "{jump}, {n}");
             }
         }
@@ -106,10 +106,10 @@ fn a_clock_set_back_freezes_nothing_and_one_set_forward_lets_nothing_burst() {
 fn a_pace_of_minutes_is_kept() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let ledger = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
         let slow = Terms { spacing: spacing(0.01), ..terms() };
         for (number, expected) in [(1, AHEAD * 2), (2, slow.spacing), (3, slow.spacing)] {
-            let slot = next_slot(&books, number, &slow).await;
+            let slot = next_slot(&ledger, number, &slow).await;
             assert_eq!(slot, expected, "{number}");
             advance(i64::try_from(slot.as_micros()).unwrap());
         }
@@ -120,9 +120,9 @@ fn a_pace_of_minutes_is_kept() {
 fn a_push_back_holds_everyone_and_at_most_a_minute() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let ledger = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
         for (pause, least, most) in [(3, 2_900, 3_000), (600, 59_000, 60_000)] {
-            let attempt = match books.reserve(&question(pause), &terms()).await.unwrap() {
+            let attempt = match ledger.reserve(&question(pause), &terms()).await.unwrap() {
                 ReserveResult::Reserved { attempt, .. } => attempt,
                 _ => panic!("sent"),
             };
@@ -130,8 +130,8 @@ fn a_push_back_holds_everyone_and_at_most_a_minute() {
                 push_back: Some(Duration::from_secs(u64::try_from(pause).unwrap())),
                 ..outcome(How::Refused)
             };
-            books.record(&attempt, &throttled, &terms()).await.unwrap();
-            let slot = next_slot(&books, 100 + pause, &terms()).await.as_millis();
+            ledger.record(&attempt, &throttled, &terms()).await.unwrap();
+            let slot = next_slot(&ledger, 100 + pause, &terms()).await.as_millis();
             assert!((least..=most).contains(&slot), "{pause}: {slot}");
         }
     });
@@ -215,7 +215,7 @@ fn a_wrong_guess_about_an_owner_takes_nothing_away() {
 fn what_was_unknown_stays_so_with_its_own_code_however_whole_its_answer_looks() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let ledger = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
         let passed = outcome(How::Settled).raw;
         let no_boxes = Some(br#"{"output":{"check_pass":true}}"#.as_slice().into());
         for (number, raw, code) in [
@@ -224,13 +224,13 @@ fn what_was_unknown_stays_so_with_its_own_code_however_whole_its_answer_looks() 
             (3, None, ReasonCode::BillingUnknown),
         ] {
             let Ok(ReserveResult::Reserved { attempt, .. }) =
-                books.reserve(&question(number), &terms()).await
+                ledger.reserve(&question(number), &terms()).await
             else {
                 panic!("sent");
             };
             let unknown = AttemptOutcome { raw, ..outcome(How::Unknown) };
-            books.record(&attempt, &unknown, &terms()).await.unwrap();
-            match books.lookup(&question(number), &Reuse::default()).await {
+            ledger.record(&attempt, &unknown, &terms()).await.unwrap();
+            match ledger.lookup(&question(number), &Reuse::default()).await {
                 Ok(Lookup::Known(known)) => {
                     assert!(matches!(known.end, CallEnd::Unknown(_)), "{known:?}");
                     assert_eq!(known.reason().map(|reason| &reason.code), Some(&code), "{number}");
@@ -246,17 +246,17 @@ fn what_was_unknown_stays_so_with_its_own_code_however_whole_its_answer_looks() 
 fn a_verdict_is_told_again_until_it_is_older_than_it_may_be() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let ledger = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
         let Ok(ReserveResult::Reserved { attempt, .. }) =
-            books.reserve(&question(1), &terms()).await
+            ledger.reserve(&question(1), &terms()).await
         else {
             panic!("sent");
         };
-        books.record(&attempt, &outcome(How::Settled), &terms()).await.unwrap();
+        ledger.record(&attempt, &outcome(How::Settled), &terms()).await.unwrap();
         let reuse = Reuse { max_age: Some(Duration::from_secs(1)), ..Reuse::default() };
         for (passes, is_known) in [(0, true), (1_000_000, true), (1, false)] {
             advance(passes);
-            let look = books.lookup(&question(1), &reuse).await.unwrap();
+            let look = ledger.lookup(&question(1), &reuse).await.unwrap();
             assert_eq!(matches!(look, Lookup::Known(_)), is_known, "{passes} µs later");
         }
     });
@@ -267,10 +267,10 @@ fn a_lock_held_for_too_long_is_an_error_and_no_call() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.db");
-        let books = Sqlite::open(&path, test_clock).await.unwrap();
+        let ledger = Sqlite::open(&path, test_clock).await.unwrap();
         let other = Sqlite::open(&path, test_clock).await.unwrap();
         let held = other.begin().await.unwrap();
-        match books.reserve(&question(1), &terms()).await {
+        match ledger.reserve(&question(1), &terms()).await {
             Err(LedgerError::Failed { action: LedgerAction::Write, why }) => {
                 assert!(why.contains("locked"), "{why}");
             }
@@ -278,7 +278,7 @@ fn a_lock_held_for_too_long_is_an_error_and_no_call() {
         }
         drop(held);
         assert!(matches!(
-            books.reserve(&question(1), &terms()).await,
+            ledger.reserve(&question(1), &terms()).await,
             Ok(ReserveResult::Reserved { .. })
         ));
     });
@@ -298,16 +298,16 @@ fn a_full_or_read_only_disk_is_an_error_and_no_call() {
         ] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("ledger.db");
-            let books = Sqlite::open(&path, test_clock).await.unwrap();
+            let ledger = Sqlite::open(&path, test_clock).await.unwrap();
             let pragma = async |text: &'static str| {
-                let mut writer = books.writer.acquire().await.unwrap();
+                let mut writer = ledger.writer.acquire().await.unwrap();
                 sqlx::raw_sql(text).execute(&mut *writer).await.unwrap();
             };
             pragma(makes).await;
             // A page may have room for a few rows yet; none of what fits is lost or half-written.
             let mut sent = 0;
             let error = loop {
-                match books.reserve(&question(sent), &terms()).await {
+                match ledger.reserve(&question(sent), &terms()).await {
                     Ok(ReserveResult::Reserved { .. }) => sent += 1,
                     Ok(_) => panic!("sent or an error"),
                     Err(error) => break error,
@@ -316,11 +316,11 @@ fn a_full_or_read_only_disk_is_an_error_and_no_call() {
             assert!(error.to_string().contains(says), "{error}");
             pragma(mends).await;
             let attempts: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM attempt")
-                .fetch_one(&books.reader)
+                .fetch_one(&ledger.reader)
                 .await
                 .unwrap();
             assert_eq!(attempts, i64::try_from(sent).unwrap());
-            if let Err(error) = books.reserve(&question(sent), &terms()).await {
+            if let Err(error) = ledger.reserve(&question(sent), &terms()).await {
                 panic!("{says}: not mended: {error}");
             }
         }
@@ -348,14 +348,16 @@ fn what_cannot_be_given_up_is_not_taken_over() {
         };
         run("CREATE TRIGGER fault BEFORE UPDATE ON attempt BEGIN SELECT RAISE(ABORT, 'f'); END")
             .await;
-        let Ok(ReserveResult::InFlight(asking)) = other.reserve(&question(1), &terms()).await else {
+        let Ok(ReserveResult::InFlight(asking)) = other.reserve(&question(1), &terms()).await
+        else {
             panic!("being sent");
         };
         assert_eq!(asking.owner, name);
         assert!(other.is_held(&asking).await.is_err());
         assert!(Sqlite::open(&path, test_clock).await.is_err());
         run("DROP TRIGGER fault").await;
-        let Ok(ReserveResult::InFlight(asking)) = other.reserve(&question(1), &terms()).await else {
+        let Ok(ReserveResult::InFlight(asking)) = other.reserve(&question(1), &terms()).await
+        else {
             panic!("being sent");
         };
         assert!(!other.is_held(&asking).await.unwrap());
@@ -369,10 +371,10 @@ fn what_cannot_be_given_up_is_not_taken_over() {
 fn a_long_queue_is_not_taken_for_a_clock_set_back() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let ledger = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
         let slow = Terms { spacing: Duration::from_secs(10), ..terms() };
         for number in 0_u32..12 {
-            let slot = next_slot(&books, number as usize, &slow).await;
+            let slot = next_slot(&ledger, number as usize, &slow).await;
             assert_eq!(slot, AHEAD * 2 + slow.spacing * number, "{number}");
         }
     });
@@ -383,7 +385,7 @@ fn what_was_written_is_read_as_it_was() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.db");
-        let books = Sqlite::open(&path, test_clock).await.unwrap();
+        let ledger = Sqlite::open(&path, test_clock).await.unwrap();
         let start: [u8; 32] = std::array::from_fn(|i| i as u8 * 8 + 1);
         let version =
             Version { length: Some(90_000), start, end: None, etag: Some("\"a\"".to_owned()) };
@@ -400,11 +402,12 @@ fn what_was_written_is_read_as_it_was() {
         for (number, mut written) in [(1, outcome(How::Settled)), (2, free)] {
             written.record.request_id = Some(format!("id-{number}"));
             let asked = Question { version: Some(version.clone()), ..question(number) };
-            let Ok(ReserveResult::Reserved { attempt, .. }) = books.reserve(&asked, &terms()).await
+            let Ok(ReserveResult::Reserved { attempt, .. }) =
+                ledger.reserve(&asked, &terms()).await
             else {
                 panic!("sent");
             };
-            books.record(&attempt, &written, &terms()).await.unwrap();
+            ledger.record(&attempt, &written, &terms()).await.unwrap();
             let reader = Sqlite::open_read_only(&path).await.unwrap().unwrap();
             match reader.lookup(&asked, &Reuse::default()).await.unwrap() {
                 Lookup::Known(known) => {
@@ -433,17 +436,17 @@ fn what_was_written_is_read_as_it_was() {
 fn an_answer_that_is_no_longer_understood_keeps_its_bill() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let ledger = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
         let Ok(ReserveResult::Reserved { attempt, .. }) =
-            books.reserve(&question(1), &terms()).await
+            ledger.reserve(&question(1), &terms()).await
         else {
             panic!("sent");
         };
         let mut written = outcome(How::Settled);
         written.raw = Some(b"<verdict/>".as_slice().into());
         written.record.request_id = Some("id".to_owned());
-        books.record(&attempt, &written, &terms()).await.unwrap();
-        match books.lookup(&question(1), &Reuse::default()).await.unwrap() {
+        ledger.record(&attempt, &written, &terms()).await.unwrap();
+        match ledger.lookup(&question(1), &Reuse::default()).await.unwrap() {
             Lookup::Known(known) => {
                 assert!(matches!(known.end, CallEnd::Unknown(_)), "{known:?}");
                 assert_eq!(
@@ -460,9 +463,9 @@ fn an_answer_that_is_no_longer_understood_keeps_its_bill() {
 fn the_cap_counts_what_is_being_sent_and_what_was_billed() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let ledger = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
         let capped = Terms { max_calls: Some(2), ..terms() };
-        let reserve = async |number| books.reserve(&question(number), &capped).await.unwrap();
+        let reserve = async |number| ledger.reserve(&question(number), &capped).await.unwrap();
         let before = Instant::now();
         let ReserveResult::Reserved { attempt: first, mark, slot } = reserve(1).await else {
             panic!("sent")
@@ -473,13 +476,13 @@ fn the_cap_counts_what_is_being_sent_and_what_was_billed() {
             panic!("sent")
         };
         assert!(matches!(reserve(3).await, ReserveResult::CapTaken));
-        books.record(&first, &outcome(How::Refused), &capped).await.unwrap();
+        ledger.record(&first, &outcome(How::Refused), &capped).await.unwrap();
         let ReserveResult::Reserved { attempt: third, .. } = reserve(3).await else {
             panic!("sent")
         };
-        books.record(&second, &outcome(How::Settled), &capped).await.unwrap();
+        ledger.record(&second, &outcome(How::Settled), &capped).await.unwrap();
         assert!(matches!(reserve(4).await, ReserveResult::CapTaken));
-        books.record(&third, &outcome(How::Unknown), &capped).await.unwrap();
+        ledger.record(&third, &outcome(How::Unknown), &capped).await.unwrap();
         assert!(matches!(reserve(4).await, ReserveResult::CapReached));
     });
 }
@@ -490,19 +493,19 @@ fn a_clock_that_went_back_by_a_second_keeps_the_queue() {
     block_on(async {
         for (back, is_kept) in [(1_000_000, true), (1_000_001, false)] {
             let folder = tempfile::tempdir().unwrap();
-            let books = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+            let ledger = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
             let slow = Terms { spacing: Duration::from_secs(100), ..terms() };
             let mut last = 0;
             for number in [1, 2] {
                 let Ok(ReserveResult::Reserved { attempt, .. }) =
-                    books.reserve(&question(number), &slow).await
+                    ledger.reserve(&question(number), &slow).await
                 else {
                     panic!("sent");
                 };
                 last = attempt.id;
             }
             NOW.set(last - back);
-            let wait = next_slot(&books, 3, &slow).await;
+            let wait = next_slot(&ledger, 3, &slow).await;
             assert_eq!(wait > Duration::from_secs(150), is_kept, "{back}: {wait:?}");
         }
     });

@@ -1,7 +1,7 @@
-//! Pictures whose header is right; what follows is filler.
+//! Images whose header is right; what follows is filler.
 
 /// One that passes, in one request.
-pub(crate) fn picture() -> Vec<u8> {
+pub(crate) fn image() -> Vec<u8> {
     png(640, 800, 20_000)
 }
 

@@ -1,11 +1,11 @@
-//! Pictures as an origin serves them.
+//! Images as an origin serves them.
 
 use emo_preflight::emulator::{Emulator, Picture};
 
 use super::wire::{get, start};
 
 #[tokio::test]
-async fn pictures_are_served_by_range() {
+async fn images_are_served_by_range() {
     let emu = start(Emulator::builder()).await;
     let bytes: Vec<u8> = (0..=99).collect();
     let pic = emu.serve("/a", Picture::bytes("image/png", bytes.clone()));
@@ -38,7 +38,7 @@ async fn pictures_are_served_by_range() {
 
     emu.serve("/a", Picture::bytes("image/png", vec![1]));
     assert_ne!(get(&emu, "/a", "").await.header("etag"), Some(etag.as_str()));
-    assert_eq!(emu.fetches_of(&pic), 11, "another picture under the path counts on");
+    assert_eq!(emu.fetches_of(&pic), 11, "another image under the path counts on");
     emu.finish();
 }
 
