@@ -7,12 +7,63 @@
 //!           free, a few KB              never pay twice    paid      free
 //! ```
 //!
-//! - [`header`] reads format and sides from an image's first bytes, [`Limits`] holds them against
-//!   the documented limits, [`check_boxes`] checks an answer's boxes, [`Report`] is the result and its
-//!   JSON, [`EmoRequest`] the hand-off to the video model. None of these needs a feature.
-//! - With `client`, `Probe` is the local stage on its own and `Preflight` the gate: the local
-//!   stage, then the paid call for what passes, never paid twice for one question.
-//! - With `emulator` there is a stand-in for the service, for your own tests.
+//! # Example
+//!
+#![cfg_attr(all(feature = "client", feature = "emulator"), doc = "```")]
+#![cfg_attr(not(all(feature = "client", feature = "emulator")), doc = "```ignore")]
+//! use emo_preflight::emulator::{Emulator, Picture};
+//! use emo_preflight::{AddressPolicy, ApiKey, Preflight, ProbeOptions, Source};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // A stand-in for the service. In earnest leave out `base_url` and `probe`, and take
+//! // `ApiKey::from_env()?`.
+//! let service = Emulator::builder().start().await?;
+//! let portrait = service.serve("/face.jpg", Picture::jpeg(640, 800));
+//! let thumbnail = service.serve("/thumbnail.jpg", Picture::jpeg(300, 300));
+//! let mut probe = ProbeOptions::default();
+//! probe.addresses = AddressPolicy::Any; // the stand-in's images are on loopback
+//!
+//! let gate = Preflight::builder(ApiKey::new("sk-any")?)
+//!     .base_url(service.base_url())
+//!     .probe(probe)
+//!     .build()
+//!     .await?;
+//! let report = gate.check(Source::url(portrait.url())).await?;
+//! assert_eq!(report.verdict.as_str(), "accepted");
+//! let report = gate.check(Source::url(thumbnail.url())).await?;
+//! assert_eq!(
+//!     report.reasons[0].to_string(),
+//!     "shortest_side_below_min: shortest side must be at least 400 px, found 300 px",
+//! );
+//! assert_eq!(service.billed(), 1); // the thumbnail cost nothing
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! A feature adds; it never changes what another does. None is on by default.
+//!
+//! - *none*: headers, limits, boxes, the result types. No runtime and no network in the tree.
+//! - `client`: the local stage, the paid call, the gate. On Tokio.
+//! - `ledger`: a ledger in an SQLite file, shared by processes, kept over crashes.
+//! - `emulator`: a stand-in for the service, for your own tests.
+//! - `cli`: the program.
+//!
+//! # Map of the types
+//!
+//! | you want to | look at |
+//! |---|---|
+//! | read format and sides from bytes | [`header`] |
+//! | hold a header against the documented limits | [`Limits`] |
+//! | check the boxes of an answer | [`check_boxes`] |
+//! | run the local stage alone | `Probe`, `ProbeOptions` |
+//! | check images, paying for each once | `Preflight`, `PreflightBuilder` |
+//! | check a stream of them | `Preflight::run`, `Run`, `RunOptions` |
+//! | keep what was paid for | `Ledger` |
+//! | read a result | [`Report`], [`Verdict`], [`Reason`] |
+//! | hand an accepted image to the video model | [`EmoRequest`] |
 //!
 //! # Diagnostics
 //!

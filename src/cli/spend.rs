@@ -44,9 +44,7 @@ async fn read(
     let ledger = place.open_read_only().await?;
     if ledger.is_none() {
         text::tell(match place {
-            Place::Memory => {
-                "the ledger is `none`: none is kept, so there is nothing to sum".to_owned()
-            }
+            Place::Memory => "no ledger is kept with `none`, so there is nothing to sum".to_owned(),
             Place::File(path) => format!("no ledger yet at {}: nothing was spent", path.display()),
         });
     }

@@ -68,6 +68,8 @@ impl fmt::Debug for ApiKey {
 }
 
 /// Why there is no key. Never shows the text.
+///
+/// For an example see [`ApiKey`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {

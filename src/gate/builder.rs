@@ -14,7 +14,18 @@ use crate::ledger::{Ledger, Reuse, Terms, spacing};
 use crate::net::ConfigError;
 use crate::probe::{Probe, ProbeOptions};
 
-/// Settings of a gate.
+/// Settings of a gate; made by [`Preflight::builder`].
+///
+/// ```no_run
+/// # async fn example(key: emo_preflight::ApiKey) -> Result<(), emo_preflight::GateError> {
+/// use std::time::Duration;
+/// use emo_preflight::{Preflight, ProbeOptions};
+/// let mut probe = ProbeOptions::default();
+/// probe.timeout = Duration::from_secs(5);
+/// let gate = Preflight::builder(key).probe(probe).calls_per_second(2.0).build().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct PreflightBuilder {
@@ -121,7 +132,7 @@ impl PreflightBuilder {
     }
 
     /// An image that the ledger knows under another URL is not asked about again: the report has
-    /// that one's verdict and, in [`Report::same_as`], its source. Two images are the same when
+    /// that one's verdict and, in [`Report::same_as`](crate::Report::same_as), its source. Two images are the same when
     /// length, first and last 1,024 bytes, format and sides are: **a sample of the bytes is
     /// trusted**. Default off.
     pub fn same_content(mut self, same: bool) -> Self {

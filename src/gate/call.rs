@@ -66,7 +66,13 @@ enum Turn<'a> {
     /// It is booked and this caller's alone to send at `slot`. `admission` is held until then.
     Ours { attempt: Reservation, mark: Instant, slot: Instant, admission: SemaphorePermit<'a> },
     /// There is nothing to call for any more.
-    Over(CallOutcome),
+    Over(Box<CallOutcome>),
+}
+
+impl Turn<'_> {
+    fn recorded(record: CallRecord) -> Self {
+        Self::Over(Box::new(CallOutcome::Recorded(record)))
+    }
 }
 
 impl Caller {
@@ -128,7 +134,7 @@ impl Caller {
                 Ok(Turn::Ours { attempt, mark, slot, admission }) => {
                     (attempt, mark, slot, admission)
                 }
-                Ok(Turn::Over(outcome)) => return Ok(outcome),
+                Ok(Turn::Over(outcome)) => return Ok(*outcome),
                 Err(Ended) => return Ok(CallOutcome::CutShort(last)),
             };
             let mut may_leave = self.may_leave_at(mark, leader, stop).await;
@@ -198,7 +204,7 @@ impl Caller {
         request: &CallRequest,
         stop: &Stop,
     ) -> Result<Turn<'_>, Ended> {
-        let failed = |error| Ok(Turn::Over(ledger_failed(error, stop)));
+        let failed = |error| Ok(Turn::Over(Box::new(ledger_failed(error, stop))));
         loop {
             let admission = self.unless_ended(stop, self.admission.acquire()).await?;
             let Ok(admission) = admission else { return Err(Ended) };
@@ -215,18 +221,18 @@ impl Caller {
                     return Ok(Turn::Ours { attempt, mark, slot, admission });
                 }
                 Ok(ReserveResult::Known(record)) => {
-                    return Ok(Turn::Over(CallOutcome::Recorded(record)));
+                    return Ok(Turn::recorded(record));
                 }
                 // Whoever asks looks again, and takes the last bytes.
                 Ok(ReserveResult::NeedsLastBytes) => {
-                    return Ok(Turn::Over(CallOutcome::Recorded(CallRecord::not_sent())));
+                    return Ok(Turn::recorded(CallRecord::not_sent()));
                 }
                 Ok(ReserveResult::InFlight(other)) => {
                     drop(admission);
                     match self.wait_for(&other, request, stop).await? {
                         Ok(None) => {}
                         Ok(Some(record)) => {
-                            return Ok(Turn::Over(CallOutcome::Recorded(record)));
+                            return Ok(Turn::recorded(record));
                         }
                         Err(error) => return failed(error),
                     }

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 use crate::report::{Billing, Certainty};
 
 /// What a gate's calls have cost.
+///
+/// For an example see [`Preflight`](crate::Preflight).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Spent {
@@ -22,6 +24,8 @@ pub struct Spent {
 }
 
 /// How a gate's calls are going.
+///
+/// For an example see [`Preflight`](crate::Preflight).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Activity {

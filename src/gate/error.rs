@@ -4,6 +4,8 @@ use crate::ledger::LedgerError;
 use crate::net::ConfigError;
 
 /// Why the gate gave no report. Never says anything about the image.
+///
+/// For an example see [`Preflight`](crate::Preflight).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GateError {

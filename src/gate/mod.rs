@@ -35,7 +35,21 @@ use crate::run::{Run, RunOptions, Source, Stop, drive};
 /// The gate in front of the paid call. Cheap to clone; clones share everything.
 ///
 /// Equal questions share one call, and a question that was answered, or that may have been billed,
-/// is not asked again by anyone who shares the gate's [`Ledger`].
+/// is not asked again by anyone who shares the gate's [`Ledger`](crate::Ledger).
+///
+/// ```no_run
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use emo_preflight::{ApiKey, Preflight, Source};
+/// let gate = Preflight::builder(ApiKey::from_env()?).max_calls(1_000).build().await?;
+/// let report = gate.check(Source::url("https://example.org/portrait.jpg")).await?;
+/// for reason in &report.reasons {
+///     println!("{reason}");
+/// }
+/// println!("{} images billed", gate.close().await.images);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Preflight(Arc<Gate>);
 
@@ -66,6 +80,9 @@ impl Preflight {
 
     /// Checks many images: a stream of sources in, a stream of reports out, in the order in
     /// which they are done.
+    ///
+    /// The run owns its stream of sources, so give it values that it can keep: an iterator through
+    /// `futures_util::stream::iter`, a channel's receiver. How to end it early is said at [`Run`].
     pub fn run<S>(&self, sources: S, options: RunOptions) -> Run
     where
         S: Stream<Item = Source> + Send + 'static,

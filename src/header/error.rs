@@ -8,6 +8,8 @@ use super::{Format, one_of};
 /// Why a file has no [`Header`](super::Header).
 ///
 /// Offsets count bytes from the file's start.
+///
+/// For an example see [`HeaderReader`](super::HeaderReader).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderError {
@@ -92,6 +94,8 @@ impl HeaderError {
 }
 
 /// What a file that is no image is instead.
+///
+/// For an example see [`HeaderReader`](super::HeaderReader).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Found {
@@ -114,6 +118,8 @@ impl fmt::Display for Found {
 }
 
 /// Up to 8 bytes from a file's start, shown in hexadecimal.
+///
+/// For an example see [`HeaderReader`](super::HeaderReader).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct FirstBytes {
     bytes: [u8; 8],
@@ -152,6 +158,8 @@ impl fmt::Debug for FirstBytes {
 }
 
 /// The rule a header breaks.
+///
+/// For an example see [`HeaderReader`](super::HeaderReader).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
@@ -323,6 +331,8 @@ pub enum Problem {
 }
 
 /// What keeps [`from_reader`](super::from_reader) from a header.
+///
+/// For an example see [`HeaderReader`](super::HeaderReader).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {

@@ -27,6 +27,8 @@ pub(crate) use types::one_of;
 pub use types::{Format, Header, Orientation};
 
 /// Where a [`HeaderReader`] stands.
+///
+/// For an example see [`HeaderReader`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The header is known; no more bytes are wanted.
@@ -41,6 +43,8 @@ pub enum Step {
 }
 
 /// A jump over a chain of segments, to the end it announces or to where another link is guessed.
+///
+/// For an example see [`HeaderReader`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shortcut {

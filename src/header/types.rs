@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::InvalidOrientation;
 
 /// A format that is read; the service takes all of these today.
+///
+/// For an example see [`from_slice`](super::from_slice).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -103,6 +105,8 @@ impl From<Orientation> for u8 {
 }
 
 /// What a file's header says.
+///
+/// For an example see [`from_slice`](super::from_slice).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Header {

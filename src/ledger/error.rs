@@ -3,6 +3,8 @@
 use std::fmt;
 
 /// Why the ledger cannot be used.
+///
+/// For an example see [`Ledger`](crate::Ledger).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LedgerError {
@@ -37,6 +39,8 @@ pub enum LedgerError {
 }
 
 /// What a ledger was asked to do.
+///
+/// For an example see [`Ledger`](crate::Ledger).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LedgerAction {

@@ -44,6 +44,14 @@ use crate::report::{Billing, Reason, ReasonCode};
 use crate::rules::AspectRatio;
 
 /// Where a gate keeps its ledger. Cheap to clone; clones are the same one.
+/// ```
+/// use emo_preflight::{ApiKey, Ledger, Preflight};
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let ledger = Ledger::in_memory(); // with the feature `ledger`: `Ledger::open("calls.db").await?`
+/// let gate = Preflight::builder(ApiKey::new("sk-…")?).ledger(ledger.clone()).build().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Ledger(Arc<Engine>);
 

@@ -12,6 +12,8 @@ pub(crate) mod tls;
 pub(crate) mod url_text;
 
 /// A setting that cannot work.
+///
+/// For an example see [`Preflight`](crate::Preflight).
 #[cfg(feature = "client")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

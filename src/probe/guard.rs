@@ -24,6 +24,8 @@ use url::{Host, Url};
 /// whatever a URL writes for it, and whatever its name resolved to before. Image fetches therefore
 /// take no proxy from the environment (`HTTP_PROXY` and its like): a proxy would look the name up
 /// and connect where nobody judges.
+///
+/// For an example see [`PreflightBuilder`](crate::PreflightBuilder).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddressPolicy {

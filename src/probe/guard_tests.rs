@@ -1,7 +1,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
 
 use super::*;
 use crate::probe::{Probe, ProbeOptions, Shared};
@@ -187,7 +187,13 @@ async fn verdict(probe: &Probe, url: String) -> String {
 }
 
 const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const INSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// Another address of this machine. macOS has no other in IPv4.
+static INSIDE: LazyLock<IpAddr> = LazyLock::new(|| {
+    let v4 = Ipv4Addr::new(127, 0, 0, 2);
+    let has_it = TcpListener::bind((v4, 0)).is_ok();
+    if has_it { v4.into() } else { std::net::Ipv6Addr::LOCALHOST.into() }
+});
 
 /// Serves an image at both addresses, on one port, and counts the connections each gets. Each
 /// request gets a connection of its own, and `/away` is a redirect on the same host.
@@ -195,7 +201,7 @@ fn servers() -> (u16, [Arc<AtomicUsize>; 2]) {
     let (port, listeners) = loop {
         let outside = TcpListener::bind((OUTSIDE, 0)).unwrap();
         let port = outside.local_addr().unwrap().port();
-        if let Ok(inside) = TcpListener::bind((INSIDE, port)) {
+        if let Ok(inside) = TcpListener::bind((*INSIDE, port)) {
             break (port, [outside, inside]);
         }
     };
@@ -229,7 +235,7 @@ fn servers() -> (u16, [Arc<AtomicUsize>; 2]) {
 async fn what_was_judged_is_what_is_connected_to() {
     let (port, [outside, inside]) = servers();
     // Allowed at first, private whenever it is asked again.
-    let rebinding = |n| vec![if n == 0 { OUTSIDE } else { INSIDE }];
+    let rebinding = |n| vec![if n == 0 { OUTSIDE } else { *INSIDE }];
 
     let names = Names::new(rebinding);
     let prober = probe(&names, vec![OUTSIDE]);
@@ -245,7 +251,7 @@ async fn what_was_judged_is_what_is_connected_to() {
 
     assert_eq!(inside.load(Ordering::SeqCst), 0);
     // The other server would have noticed.
-    let prober = probe(&Names::new(|_| vec![INSIDE]), vec![INSIDE]);
+    let prober = probe(&Names::new(|_| vec![*INSIDE]), vec![*INSIDE]);
     assert_eq!(verdict(&prober, url("image")).await, "eligible");
     assert_eq!(inside.load(Ordering::SeqCst), 1);
 }
@@ -264,7 +270,7 @@ async fn a_name_with_a_thousand_addresses_costs_a_few_connections() {
         ("private", private(), "rejected_local/private_address", 0),
         ("private, one allowed", [private(), vec![OUTSIDE]].concat(), "eligible", 1),
         ("one allowed, private", [vec![OUTSIDE], private()].concat(), "eligible", 1),
-        ("inside, allowed", vec![INSIDE, OUTSIDE], "eligible", 1),
+        ("inside, allowed", vec![*INSIDE, OUTSIDE], "eligible", 1),
         ("a few deaf", [deaf(15), vec![OUTSIDE]].concat(), "eligible", 1),
         ("too many deaf", [deaf(999), vec![OUTSIDE]].concat(), "undetermined/network", 0),
         ("none", vec![], "undetermined/network", 0),

@@ -35,6 +35,8 @@ use crate::rules::Limits;
 use crate::run::{Run, RunOptions, Source, Stop, drive, http_url, looks_like_url};
 
 /// Settings of the local stage.
+///
+/// For an example see [`Probe`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ProbeOptions {
@@ -130,7 +132,8 @@ impl Probe {
     /// Looks at many images: a stream of sources in, a stream of reports out, in the order in
     /// which they are done.
     ///
-    /// How to end it early is said at [`Run`].
+    /// The run owns its stream of sources, so give it values that it can keep: an iterator through
+    /// `futures_util::stream::iter`, a channel's receiver. How to end it early is said at [`Run`].
     pub fn run<S>(&self, sources: S, options: RunOptions) -> Run
     where
         S: Stream<Item = Source> + Send + 'static,

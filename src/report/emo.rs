@@ -35,6 +35,8 @@ pub struct EmoRequest {
 }
 
 /// `input` of an `emo-v1` request.
+///
+/// For an example see [`EmoRequest`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EmoInput {
@@ -49,6 +51,8 @@ pub struct EmoInput {
 }
 
 /// `parameters` of an `emo-v1` request.
+///
+/// For an example see [`EmoRequest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EmoParameters {
@@ -57,6 +61,8 @@ pub struct EmoParameters {
 }
 
 /// How lively the head moves.
+///
+/// For an example see [`EmoRequest`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -71,6 +77,8 @@ pub enum StyleLevel {
 }
 
 /// What to do with a report whose boxes did not hold.
+///
+/// For an example see [`EmoRequest`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mismatch {
@@ -116,6 +124,8 @@ impl EmoRequest {
 }
 
 /// Why a report gives no `emo-v1` request.
+///
+/// For an example see [`EmoRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandOffError {

@@ -23,6 +23,16 @@ use crate::rules::{AspectRatio, BBox};
 ///
 /// Serialises to the documented JSON object and reads it back, so a results file is a list of
 /// these.
+/// ```
+/// use emo_preflight::{Report, Verdict};
+/// let line = r#"{"v":1,"index":0,"source":"https://example.org/a.jpg","ratio":"1:1",
+///     "verdict":"rejected_local","reasons":[{"code":"not_found","message":"…"}],
+///     "billing":{"images":0,"certainty":"none"}}"#;
+/// let report: Report = serde_json::from_str(line)?;
+/// assert_eq!(report.verdict, Verdict::RejectedLocal);
+/// assert_eq!(report.billing.images, 0);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Row")]
 #[non_exhaustive]
@@ -186,6 +196,8 @@ impl TryFrom<Row> for Report {
 }
 
 /// What is said of an image.
+///
+/// For an example see [`Report`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Verdict {
@@ -255,6 +267,8 @@ impl fmt::Display for Verdict {
 }
 
 /// What the local stage took from the network for one source.
+///
+/// For an example see [`Report`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Fetch {
@@ -269,6 +283,8 @@ pub struct Fetch {
 }
 
 /// What one image's call cost.
+///
+/// For an example see [`Report`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Billing {
@@ -292,6 +308,8 @@ impl Billing {
 }
 
 /// How sure a bill is.
+///
+/// For an example see [`Report`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

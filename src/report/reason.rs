@@ -11,6 +11,11 @@ use crate::header::{Format, HeaderError, one_of};
 use crate::rules::{AspectRatio, BoxProblem, Violation};
 
 /// One reason for a verdict.
+/// ```
+/// use emo_preflight::{Reason, ReasonCode};
+/// let reason = Reason::new(ReasonCode::NotFound, "server must have the image, found 404 Not Found");
+/// assert_eq!(reason.to_string(), "not_found: server must have the image, found 404 Not Found");
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Reason {
@@ -41,6 +46,13 @@ impl Reason {
     pub(crate) fn required(mut self, required: impl Into<Value>) -> Self {
         self.required = Some(required.into());
         self
+    }
+}
+
+/// `code: message`.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
     }
 }
 
@@ -120,6 +132,8 @@ impl From<&HeaderError> for Reason {
 macro_rules! reason_codes {
     ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
         /// What programs read of a reason. The texts are part of the contract.
+        ///
+        /// For an example see [`Reason`].
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum ReasonCode {

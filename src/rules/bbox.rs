@@ -14,6 +14,8 @@ use crate::header::{Header, Orientation};
 /// A bounding box: upper-left and lower-right corner, in pixels of the image.
 ///
 /// Any four numbers make one: whether it is well-formed is [`check_boxes`]'s to say.
+///
+/// For an example see [`check_boxes`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BBox {
     /// Left edge.
@@ -92,6 +94,11 @@ impl<'de> Deserialize<'de> for BBox {
 }
 
 /// The aspect ratio asked for, `parameters.ratio` of the call (vendor page).
+/// ```
+/// use emo_preflight::AspectRatio;
+/// assert_eq!("3:4".parse(), Ok(AspectRatio::Portrait));
+/// assert_eq!(AspectRatio::default().to_string(), "1:1");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum AspectRatio {
@@ -140,11 +147,15 @@ impl FromStr for AspectRatio {
 }
 
 /// A text that is no ratio the service knows.
+///
+/// For an example see [`check_boxes`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("aspect ratio must be 1:1 or 3:4, found {0:?}")]
 pub struct UnknownRatio(String);
 
 /// Something that does not hold between the boxes, the image and the ratio.
+///
+/// For an example see [`check_boxes`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum BoxProblem {

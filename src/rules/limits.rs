@@ -70,6 +70,8 @@ impl Limits {
 }
 
 /// A limit that an image breaks, with what was found and what was required.
+///
+/// For an example see [`Limits`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Violation {

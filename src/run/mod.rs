@@ -19,6 +19,8 @@ pub(crate) use source::{http_url, looks_like_url};
 use crate::report::{Reason, Report, Verdict};
 
 /// Settings of a run.
+///
+/// For an example see [`Run`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunOptions {
@@ -43,6 +45,19 @@ impl Default for RunOptions {
 /// call shows that no other can succeed (a wrong key, an account in arrears), the rest of the
 /// sources come back as [`Verdict::Skipped`] with its code, unfetched. Dropping the run abandons
 /// what is being fetched; calls that were sent are still booked by the gate.
+/// ```no_run
+/// # async fn example(gate: emo_preflight::Preflight) {
+/// use emo_preflight::{RunOptions, Source};
+/// use futures_util::{StreamExt as _, stream};
+/// let urls = ["https://example.org/a.jpg", "https://example.org/b.jpg"];
+/// let sources = stream::iter(urls.map(Source::url));
+/// let mut run = gate.run(sources, RunOptions::default());
+/// let stopper = run.stopper(); // `stopper.stop()` ends it early
+/// while let Some(report) = run.next().await {
+///     println!("{}: {}", report.source, report.verdict);
+/// }
+/// # }
+/// ```
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct Run {
     reports: Pin<Box<dyn Stream<Item = Report> + Send>>,
@@ -72,6 +87,8 @@ impl Stream for Run {
 }
 
 /// Ends a run early.
+///
+/// For an example see [`Run`].
 #[derive(Clone, Debug)]
 pub struct Stopper(Stop);
 

@@ -8,6 +8,10 @@ use crate::report::{Fields, Reason, ReasonCode};
 use crate::rules::AspectRatio;
 
 /// One image to check.
+/// ```
+/// use emo_preflight::{AspectRatio, Source};
+/// let source = Source::url("https://example.org/a.jpg").ratio(AspectRatio::Portrait);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Source {
     pub(crate) text: String,

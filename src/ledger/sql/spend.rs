@@ -5,6 +5,8 @@ use crate::ledger::LedgerError;
 use crate::ledger::sqlite::{Sqlite, unread};
 
 /// What the calls of some days have cost, per day and in total.
+///
+/// For an example see [`Ledger`](crate::Ledger).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Spend {
@@ -13,6 +15,8 @@ pub struct Spend {
 }
 
 /// What came of the calls of one Beijing day (UTC+8), or of all.
+///
+/// For an example see [`Ledger`](crate::Ledger).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DaySpend {
@@ -38,6 +42,8 @@ pub struct DaySpend {
 }
 
 /// A call of which nobody knows whether it was billed.
+///
+/// For an example see [`Ledger`](crate::Ledger).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnknownCall {
