@@ -29,6 +29,18 @@ fn is_stricter(error: &HeaderError) -> bool {
         Problem::ShortChunk { .. } => true,
         // They take PNG's sides beyond 2^31 - 1 (PNG, Third Edition, 7.1).
         Problem::Side { found, .. } => *format == Format::Png && *found > 0x7fff_ffff,
+        // They read sides only here; the decoders open none of these (libwebp's `VP8GetHeaders` and
+        // `VP8LGetInfo`, libpng's `png_check_IHDR`, libjpeg's `initial_setup`).
+        Problem::LossyVersion { .. }
+        | Problem::LosslessVersion { .. }
+        | Problem::Precision { .. }
+        | Problem::Components { .. }
+        | Problem::Sampling { .. }
+        | Problem::ColorType { .. }
+        | Problem::BitDepth { .. }
+        | Problem::Method { .. }
+        | Problem::BitCount { .. }
+        | Problem::FileLength { .. } => true,
         _ => false,
     }
 }
