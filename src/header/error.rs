@@ -315,6 +315,10 @@ pub enum Problem {
         least: u64,
         /// Bytes.
         found: u64,
+        /// Pixels, as the header says.
+        width: u32,
+        /// Pixels, as the header says.
+        height: u32,
     },
     /// A lossy WebP image of an undefined version (RFC 6386, 9.1).
     #[error("version must be at most 3, found {found}")]

@@ -123,7 +123,12 @@ impl HeaderReader {
             Some(found) if found < self.least => Err(HeaderError::Corrupt {
                 format: header.format,
                 at: found,
-                problem: Problem::FileLength { least: self.least, found },
+                problem: Problem::FileLength {
+                    least: self.least,
+                    found,
+                    width: header.width,
+                    height: header.height,
+                },
             }),
             _ => Ok(()),
         }

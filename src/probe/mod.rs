@@ -27,7 +27,7 @@ pub use guard::AddressPolicy;
 pub(crate) use range::{ByteRange, ContentRange};
 pub(crate) use version::{Sameness, Version, VersionBuilder};
 
-use crate::header::{Header, HeaderError};
+use crate::header::{Header, HeaderError, Orientation, Problem};
 use crate::net::ConfigError;
 use crate::net::tls::RootCertificate;
 use crate::report::{Fetch, Reason, ReasonCode, Report, Verdict};
@@ -153,9 +153,10 @@ impl Probe {
             let judge = |header| self.judge(header, None, None);
             return match source.known_header {
                 Some(header) => judge(header),
-                None => file::header_of(source.text.clone())
-                    .await
-                    .map_or_else(LocalOutcome::from, judge),
+                None => {
+                    let read = file::header_of(source.text.clone()).await;
+                    read.map_or_else(|rejection| self.reject(rejection, None), judge)
+                }
             };
         }
         let url = match http_url(&source.text) {
@@ -170,7 +171,7 @@ impl Probe {
                 let local = self.judge(found.header, Some(found.version), Some(spent));
                 LocalOutcome { origin: found.origin, ..local }
             }
-            (Err(rejection), spent) => LocalOutcome { fetch: Some(spent), ..rejection.into() },
+            (Err(rejection), spent) => self.reject(rejection, Some(spent)),
         }
     }
 
@@ -189,7 +190,7 @@ impl Probe {
         *local = match outcome {
             Ok(found) => self.judge(found.header, Some(found.version), Some(spent)),
             Err(rejection) if rejection.verdict == Verdict::RejectedLocal => {
-                LocalOutcome { fetch: Some(spent), ..rejection.into() }
+                self.reject(rejection, Some(spent))
             }
             // Nothing was learned.
             Err(_) => self.judge(header, Some(before), Some(spent)),
@@ -206,8 +207,20 @@ impl Probe {
         let rejection = (!broken.is_empty()).then(|| LocalRejection {
             verdict: Verdict::RejectedLocal,
             reasons: broken.iter().map(Reason::from).collect(),
+            header: Some(header),
         });
         LocalOutcome { header: Some(header), version, origin: None, fetch, rejection }
+    }
+
+    /// A header that could be read, of a file that cannot be right, is held against the limits: what
+    /// breaks one says so, and nothing else.
+    fn reject(&self, mut rejection: LocalRejection, fetch: Option<Fetch>) -> LocalOutcome {
+        let limits = &self.0.options.limits;
+        let broken = rejection.header.map(|header| limits.check(&header)).unwrap_or_default();
+        if !broken.is_empty() {
+            rejection.reasons = broken.iter().map(Reason::from).collect();
+        }
+        LocalOutcome { fetch, ..rejection.into() }
     }
 }
 
@@ -244,7 +257,8 @@ impl LocalOutcome {
 
 impl From<LocalRejection> for LocalOutcome {
     fn from(rejection: LocalRejection) -> Self {
-        Self { header: None, version: None, origin: None, fetch: None, rejection: Some(rejection) }
+        let header = rejection.header;
+        Self { header, version: None, origin: None, fetch: None, rejection: Some(rejection) }
     }
 }
 
@@ -253,21 +267,31 @@ impl From<LocalRejection> for LocalOutcome {
 pub(crate) struct LocalRejection {
     pub(crate) verdict: Verdict,
     pub(crate) reasons: Vec<Reason>,
+    /// What its header says, where that could be read.
+    pub(crate) header: Option<Header>,
 }
 
 impl LocalRejection {
     fn rejected(reason: Reason) -> Self {
-        Self { verdict: Verdict::RejectedLocal, reasons: vec![reason] }
+        Self { verdict: Verdict::RejectedLocal, reasons: vec![reason], header: None }
     }
 
     fn undetermined(reason: Reason) -> Self {
-        Self { verdict: Verdict::Undetermined, reasons: vec![reason] }
+        Self { verdict: Verdict::Undetermined, reasons: vec![reason], header: None }
     }
 
     fn of_header(error: &HeaderError) -> Self {
         let reason = Reason::from(error);
         match error {
             HeaderError::SizeDeferred { .. } => Self::undetermined(reason),
+            HeaderError::Corrupt {
+                format,
+                problem: Problem::FileLength { width, height, .. },
+                ..
+            } => {
+                let header = Header::new(*format, *width, *height, Some(Orientation::NORMAL));
+                Self { header: Some(header), ..Self::rejected(reason) }
+            }
             HeaderError::Unsupported { .. }
             | HeaderError::NotAnImage { .. }
             | HeaderError::Corrupt { .. }

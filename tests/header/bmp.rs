@@ -73,7 +73,7 @@ fn a_known_length_must_hold_the_pixels() {
     for total in [LEAST - 1, LEAST, LEAST + 1] {
         let mut reader = HeaderReader::new();
         reader.set_total(total);
-        let problem = Problem::FileLength { least: LEAST, found: total };
+        let problem = Problem::FileLength { least: LEAST, found: total, width: 640, height: 480 };
         let short = HeaderError::Corrupt { format: Bmp, at: total, problem };
         let right = if total < LEAST { Err(short) } else { ok(Bmp, 640, 480, 1).map(Step::Done) };
         assert_eq!(reader.feed(0, &file), right, "{total}");

@@ -198,7 +198,7 @@ async fn a_ledger_of_an_older_version_keeps_its_verdicts() {
     let scene = Scene::new().await;
     std::fs::copy("fixtures/ledger-1.db", scene.path()).unwrap();
     let size = Header::new(Format::Jpeg, 640, 800, None);
-    let at = |name: &str| format!("http://127.0.0.1:47113/images/{name}");
+    let at = |name: &str| format!("http://127.0.0.1:47113/pictures/{name}");
     // Only reading brings it to this version too.
     let before = Ledger::open_read_only(scene.path()).await.unwrap().unwrap();
     let total = before.spend(None, None).await.unwrap().total();

@@ -74,10 +74,10 @@ pub(in crate::ledger) const FROM_1: [&str; 9] = [
         SELECT a.id, a.identity, a.account, a.run, a.owner, a.source, a.ratio, a.model, a.state,
                a.slot_us, a.ended_us, a.verdict, a.http_status, a.request_id, a.images,
                a.certainty, a.answer,
-               CASE a.id WHEN q.asking THEN q.asked_length WHEN q.attempt THEN q.image_length END,
+               CASE a.id WHEN q.asking THEN q.asked_length WHEN q.attempt THEN q.picture_length END,
                unhex(CASE a.id WHEN q.asking THEN q.asked_start
-                               WHEN q.attempt THEN q.image_start END),
-               CASE a.id WHEN q.asking THEN q.asked_etag WHEN q.attempt THEN q.image_etag END
+                               WHEN q.attempt THEN q.picture_start END),
+               CASE a.id WHEN q.asking THEN q.asked_etag WHEN q.attempt THEN q.picture_etag END
         FROM attempt_1 a LEFT JOIN question_1 q ON q.identity = a.identity
         ORDER BY a.id",
     "INSERT INTO day_sum (day, verdict, certainty, calls, images, billed)
