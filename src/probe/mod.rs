@@ -207,7 +207,7 @@ impl Probe {
         let rejection = (!broken.is_empty()).then(|| LocalRejection {
             verdict: Verdict::RejectedLocal,
             reasons: broken.iter().map(Reason::from).collect(),
-            header: Some(header),
+            header: Some(Box::new(header)),
         });
         LocalOutcome { header: Some(header), version, origin: None, fetch, rejection }
     }
@@ -216,7 +216,7 @@ impl Probe {
     /// breaks one says so, and nothing else.
     fn reject(&self, mut rejection: LocalRejection, fetch: Option<Fetch>) -> LocalOutcome {
         let limits = &self.0.options.limits;
-        let broken = rejection.header.map(|header| limits.check(&header)).unwrap_or_default();
+        let broken = rejection.header.as_deref().map(|header| limits.check(header)).unwrap_or_default();
         if !broken.is_empty() {
             rejection.reasons = broken.iter().map(Reason::from).collect();
         }
@@ -257,7 +257,7 @@ impl LocalOutcome {
 
 impl From<LocalRejection> for LocalOutcome {
     fn from(rejection: LocalRejection) -> Self {
-        let header = rejection.header;
+        let header = rejection.header.as_deref().copied();
         Self { header, version: None, origin: None, fetch: None, rejection: Some(rejection) }
     }
 }
@@ -268,7 +268,7 @@ pub(crate) struct LocalRejection {
     pub(crate) verdict: Verdict,
     pub(crate) reasons: Vec<Reason>,
     /// What its header says, where that could be read.
-    pub(crate) header: Option<Header>,
+    pub(crate) header: Option<Box<Header>>,
 }
 
 impl LocalRejection {
@@ -290,7 +290,7 @@ impl LocalRejection {
                 ..
             } => {
                 let header = Header::new(*format, *width, *height, Some(Orientation::NORMAL));
-                Self { header: Some(header), ..Self::rejected(reason) }
+                Self { header: Some(Box::new(header)), ..Self::rejected(reason) }
             }
             HeaderError::Unsupported { .. }
             | HeaderError::NotAnImage { .. }
