@@ -1,4 +1,4 @@
-//! Where the stand-in says the face is: a function of the picture's size and the asked ratio alone.
+//! Where the stand-in says the face is: a function of the image's size and the asked ratio alone.
 //!
 //! The proportions follow the vendor page's 1:1 sample: the extended box is two and a half times as
 //! wide as the face, and the face's centre lies a little below the extended box's own.
@@ -9,7 +9,7 @@ pub(super) type PixelBox = [u64; 4];
 /// The documented aspect ratios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ratio {
-    /// `"1:1"`, a profile picture.
+    /// `"1:1"`, a profile image.
     OneToOne,
     /// `"3:4"`, a half-body portrait.
     ThreeToFour,
@@ -26,7 +26,7 @@ impl Ratio {
     }
 }
 
-/// The face of a picture; the same whatever ratio is asked for.
+/// The face of an image; the same whatever ratio is asked for.
 pub(super) fn face(width: u32, height: u32) -> PixelBox {
     let (width, height) = (u64::from(width), u64::from(height));
     let side = (width.min(height) * 3 / 10).max(1);
@@ -35,7 +35,7 @@ pub(super) fn face(width: u32, height: u32) -> PixelBox {
     [left, top, left + side, top + side]
 }
 
-/// The extended box around [`face`]: inside the picture and of exactly the asked ratio.
+/// The extended box around [`face`]: inside the image and of exactly the asked ratio.
 pub(super) fn ext(width: u32, height: u32, ratio: Ratio) -> PixelBox {
     let [x1, y1, x2, y2] = face(width, height);
     let (width, height) = (u64::from(width), u64::from(height));

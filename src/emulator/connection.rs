@@ -87,11 +87,11 @@ async fn route(state: Arc<State>, request: Request<Incoming>) -> Reply {
         let agent = head.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
         let own = agent == Some(judge::AGENT.as_bytes());
         if let Some(exhibit) = state.exhibit(path, own) {
-            return download::answer(&exhibit.picture, &exhibit.etag, &head.headers);
+            return download::answer(&exhibit.image, &exhibit.etag, &head.headers);
         }
     } else if state.serves(path) {
-        state.complain(format!("{} {path}: pictures are served to GET only", head.method));
-        let mut reply = error(&state, 405, "MethodNotAllowed", "pictures are served to GET only");
+        state.complain(format!("{} {path}: images are served to GET only", head.method));
+        let mut reply = error(&state, 405, "MethodNotAllowed", "images are served to GET only");
         reply.headers.push(("allow", "GET".to_owned()));
         return reply;
     }

@@ -1,4 +1,4 @@
-//! Serving a picture over HTTP: Range, ETag, and nothing but GET.
+//! Serving an image over HTTP: Range, ETag, and nothing but GET.
 
 use bytes::Bytes;
 use hyper::HeaderMap;
@@ -7,26 +7,26 @@ use hyper::header;
 use super::picture::Picture;
 use super::reply::Reply;
 
-/// The answer to a GET of the picture.
-pub(super) fn answer(picture: &Picture, etag: &str, request: &HeaderMap) -> Reply {
-    let mut reply = Reply::new(picture.status, &picture.content_type, picture.body.clone());
-    if let Some(to) = &picture.location {
+/// The answer to a GET of the image.
+pub(super) fn answer(image: &Picture, etag: &str, request: &HeaderMap) -> Reply {
+    let mut reply = Reply::new(image.status, &image.content_type, image.body.clone());
+    if let Some(to) = &image.location {
         reply.headers.push(("location", to.clone()));
     }
-    if picture.status != 200 {
+    if image.status != 200 {
         return reply;
     }
     reply.headers.push(("etag", etag.to_owned()));
-    if !picture.ranges {
+    if !image.ranges {
         return reply;
     }
     reply.headers.push(("accept-ranges", "bytes".to_owned()));
-    let total = picture.body.len();
+    let total = image.body.len();
     match asked(request, etag).map(|range| range.resolve(total)) {
         None => {}
         Some(Some((first, last))) => {
             reply.status = 206;
-            reply.body = picture.body.slice(first..last + 1);
+            reply.body = image.body.slice(first..last + 1);
             reply.headers.push(("content-range", format!("bytes {first}-{last}/{total}")));
         }
         Some(None) => {

@@ -1,4 +1,4 @@
-//! The endpoint: checks a request as the service would, then judges the picture or does as scripted.
+//! The endpoint: checks a request as the service would, then judges the image or does as scripted.
 
 use std::time::Instant;
 

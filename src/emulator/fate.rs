@@ -5,10 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-/// How one paid call for a picture ends: what is answered, how late, over what kind of transport, and
+/// How one paid call for an image ends: what is answered, how late, over what kind of transport, and
 /// whether the call is billed.
 ///
-/// Start from a constructor and compose: `Fate::judge().late(d).reset()` looks at the picture, books
+/// Start from a constructor and compose: `Fate::judge().late(d).reset()` looks at the image, books
 /// what the service would have booked, waits, and resets the connection. Hand fates to
 /// [`Emulator::script`](super::Emulator::script); each call takes one.
 ///
@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Fate {
-    /// `None`: judge the picture.
+    /// `None`: judge the image.
     pub(super) answer: Option<Answer>,
     pub(super) delay: Duration,
     pub(super) transport: Transport,
@@ -61,7 +61,7 @@ pub(super) enum Transport {
 }
 
 impl Fate {
-    /// The picture is fetched, decoded and measured, as without any script. Billed if it passes.
+    /// The image is fetched, decoded and measured, as without any script. Billed if it passes.
     pub fn judge() -> Self {
         Self {
             answer: None,
@@ -141,14 +141,14 @@ impl Fate {
         Self::fixed(answer)
     }
 
-    /// The picture is judged, but the answer tells no `usage`. Billed if it passes.
+    /// The image is judged, but the answer tells no `usage`. Billed if it passes.
     ///
     /// Source: none; the answer leaves the bill unknown to the client.
     pub fn without_usage() -> Self {
         Self { without_usage: true, ..Self::judge() }
     }
 
-    /// A pass with these boxes, `[x1, y1, x2, y2]` in pixels, whatever the picture. Billed.
+    /// A pass with these boxes, `[x1, y1, x2, y2]` in pixels, whatever the image. Billed.
     ///
     /// Whole numbers are written without a fraction, as the service does; JSON cannot hold a number
     /// that is not finite, it becomes `null`.
@@ -172,7 +172,7 @@ impl Fate {
         }))
     }
 
-    /// The picture is judged, and the answer's JSON stops half-way though HTTP says it is complete.
+    /// The image is judged, and the answer's JSON stops half-way though HTTP says it is complete.
     /// Billed if it passes.
     pub fn malformed_json() -> Self {
         Self { cut_json: true, ..Self::judge() }

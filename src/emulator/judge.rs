@@ -1,4 +1,4 @@
-//! The judgement: fetches the picture from loopback, decodes and measures it.
+//! The judgement: fetches the image from loopback, decodes and measures it.
 
 use std::io::Cursor;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,13 +12,13 @@ use super::boxes::{self, Ratio};
 use super::fate::{Answer, message_of};
 use super::state::State;
 
-/// What the emulator calls itself when it fetches a picture.
+/// What the emulator calls itself when it fetches an image.
 pub(super) const AGENT: &str = concat!("emo-preflight-emulator/", env!("CARGO_PKG_VERSION"));
 
 pub(super) const NOT_LOOPBACK: &str =
-    "the emulator fetches pictures from loopback addresses and from localhost only";
+    "the emulator fetches images from loopback addresses and from localhost only";
 
-/// Passes a picture that meets the documented limits, and says which it breaks otherwise.
+/// Passes an image that meets the documented limits, and says which it breaks otherwise.
 pub(super) async fn judge(state: &State, url: &Url, ratio: Ratio) -> Answer {
     let fetched = tokio::time::timeout(state.config.fetch_timeout, fetch(&state.client, url)).await;
     let measured = match fetched {
@@ -36,7 +36,7 @@ pub(super) async fn judge(state: &State, url: &Url, ratio: Ratio) -> Answer {
     }
 }
 
-/// The client that fetches pictures: loopback names stay on loopback, no proxy, no redirects of its own.
+/// The client that fetches images: loopback names stay on loopback, no proxy, no redirects of its own.
 pub(super) fn client() -> reqwest::Result<reqwest::Client> {
     let loopback =
         [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), SocketAddr::from((Ipv6Addr::LOCALHOST, 0))];
@@ -47,7 +47,7 @@ pub(super) fn client() -> reqwest::Result<reqwest::Client> {
         .retry(reqwest::retry::never())
         .resolve_to_addrs("localhost", &loopback)
         .http1_only()
-        // A test's own picture server may close after every answer.
+        // A test's own image server may close after every answer.
         .pool_max_idle_per_host(0);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     // Trusts nobody: only http on loopback is ever fetched. Without it reqwest looks for a provider of
@@ -73,7 +73,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Why a picture gets no verdict, in the service's words.
+/// Why an image gets no verdict, in the service's words.
 struct Flaw {
     code: &'static str,
     message: &'static str,
@@ -129,7 +129,7 @@ async fn download(mut answer: reqwest::Response) -> Result<Vec<u8>, Flaw> {
 }
 
 async fn measure(state: &State, file: Vec<u8>) -> Result<(u32, u32), Flaw> {
-    // Held until the decoder is done, so that a crowd of large pictures waits its turn outside memory.
+    // Held until the decoder is done, so that a crowd of large images waits its turn outside memory.
     let permit = Arc::clone(&state.decoders).acquire_owned().await;
     let decoded = tokio::task::spawn_blocking(move || {
         let _permit = permit;
@@ -145,7 +145,7 @@ fn decode(file: &[u8]) -> Result<(u32, u32), Flaw> {
         .filter(|format| FORMATS.contains(format))
         .ok_or_else(|| Flaw::new("InvalidFile.Format"))?;
     let reader = || ImageReader::with_format(Cursor::new(file), format);
-    // The sides come first: a small file may claim a picture of any size.
+    // The sides come first: a small file may claim an image of any size.
     let (width, height) = reader().into_dimensions().map_err(unreadable)?;
     if width.min(height) < SHORTEST || width.max(height) > LONGEST {
         return Err(Flaw::new("InvalidFile.Resolution"));

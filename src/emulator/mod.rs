@@ -1,18 +1,18 @@
 //! A stand-in for the service on loopback, for tests and demonstrations.
 //!
 //! It is made from the vendor's documentation and from what public code says of the service; nobody
-//! compared it with the live one. **It looks at no faces**: a picture that can be fetched, decoded and
+//! compared it with the live one. **It looks at no faces**: an image that can be fetched, decoded and
 //! is of a documented size passes, with boxes computed from its size alone. EXIF orientation is
-//! ignored; the boxes are in the picture as stored.
+//! ignored; the boxes are in the image as stored.
 //!
-//! It speaks plain HTTP/1.1, listens on loopback and fetches pictures from loopback only, so a test
+//! It speaks plain HTTP/1.1, listens on loopback and fetches images from loopback only, so a test
 //! cannot reach out by mistake. It does not know accounts, workspaces, free quotas or `oss://` URLs;
 //! it does not do the sister models, video synthesis or asynchronous tasks; it inspects no content.
 //! One emulator is one account: 5 requests a second, refused ones counted.
 //!
 //! What it does do: it checks a request as the service would ([error table](#error-answers)), judges the
-//! picture it fetched itself, counts what it billed, and on request misbehaves ([`Fate`]). It also serves
-//! the pictures ([`Emulator::serve`]), so a test needs nothing else. [`Emulator::finish`] fails a test that
+//! image it fetched itself, counts what it billed, and on request misbehaves ([`Fate`]). It also serves
+//! the images ([`Emulator::serve`]), so a test needs nothing else. [`Emulator::finish`] fails a test that
 //! did what nobody scripted.
 //!
 //! # Example
@@ -59,7 +59,7 @@
 //!
 //! | HTTP | code | when |
 //! |---|---|---|
-//! | 404 | `NotFound` | any other path, or another method; pictures answer 405 to other methods |
+//! | 404 | `NotFound` | any other path, or another method; images answer 405 to other methods |
 //! | 401 | `InvalidApiKey` | no bearer key, or not the one the builder was told |
 //! | 403 | `AccessDenied` | `X-DashScope-Async` is there |
 //! | 400 | `InvalidParameter` | Content-Type is not `application/json` |
@@ -69,7 +69,7 @@
 //! | 400 | `InvalidParameter.Ratio` | `parameters.ratio` is neither `"1:1"` nor `"3:4"` |
 //! | 404 | `ModelNotFound` | not the builder's model |
 //! | 400 | `InvalidURL` | not http(s), not on loopback, more than 5 redirects, a status other than 200 |
-//! | 400 | `InvalidURL.ConnectionRefused`, `.Timeout` | the picture's host refuses, or takes over 10 s |
+//! | 400 | `InvalidURL.ConnectionRefused`, `.Timeout` | the image's host refuses, or takes over 10 s |
 //! | 400 | `InvalidFile.Size` | over 64 MiB (the emulator's own limit) |
 //! | 400 | `InvalidFile.Format`, `.Openerror`, `.Resolution` | not JPEG, PNG, BMP or WebP; not decodable; a side outside 400 to 7000 px |
 
@@ -125,10 +125,10 @@ impl Emulator {
         self.state.config.address
     }
 
-    /// Serves a picture under a path, whatever query a request adds (signed URLs have one).
+    /// Serves an image under a path, whatever query a request adds (signed URLs have one).
     ///
-    /// A second picture under the same path takes the first one's place; counters and fates stay.
-    pub fn serve(&self, path: &str, picture: Picture) -> Served {
+    /// A second image under the same path takes the first one's place; counters and fates stay.
+    pub fn serve(&self, path: &str, image: Picture) -> Served {
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let slash = if path.starts_with('/') { "" } else { "/" };
         let plain = format!("http://{}{slash}{path}", self.addr());
@@ -138,14 +138,14 @@ impl Emulator {
             Err(_) => (plain, path.to_owned()),
         };
         let key = Key::Here(path);
-        self.state.serve(key.clone(), Some(picture));
+        self.state.serve(key.clone(), Some(image));
         Served { url, key }
     }
 
-    /// A handle for a picture that somebody else serves, by the exact URL calls will name, so that fates
+    /// A handle for an image that somebody else serves, by the exact URL calls will name, so that fates
     /// can be scripted for it and its calls counted.
     ///
-    /// Calls without a fate are judged, which takes a picture on loopback.
+    /// Calls without a fate are judged, which takes an image on loopback.
     pub fn elsewhere(&self, url: &str) -> Served {
         let key = Url::parse(url)
             .map_or_else(|_| Key::Elsewhere(url.to_owned()), |url| self.state.key(&url));
@@ -155,10 +155,10 @@ impl Emulator {
         Served { url: url.to_owned(), key }
     }
 
-    /// Queues fates for calls that name this picture: each call takes one, in order, once it has passed
+    /// Queues fates for calls that name this image: each call takes one, in order, once it has passed
     /// the checks and the rate limit. With none left, calls are judged.
-    pub fn script(&self, picture: &Served, fates: impl IntoIterator<Item = Fate>) {
-        self.state.script(&picture.key, fates);
+    pub fn script(&self, image: &Served, fates: impl IntoIterator<Item = Fate>) {
+        self.state.script(&image.key, fates);
     }
 
     /// Images billed so far.
@@ -166,9 +166,9 @@ impl Emulator {
         self.state.totals().billed
     }
 
-    /// Images billed so far for one picture.
-    pub fn billed_for(&self, picture: &Served) -> u64 {
-        self.state.counts_of(&picture.key).billed
+    /// Images billed so far for one image.
+    pub fn billed_for(&self, image: &Served) -> u64 {
+        self.state.counts_of(&image.key).billed
     }
 
     /// POSTs that arrived whole at the endpoint, refused and throttled ones included.
@@ -176,14 +176,14 @@ impl Emulator {
         self.state.totals().calls
     }
 
-    /// As [`calls`](Self::calls), of those whose `image_url` is this picture's.
-    pub fn calls_for(&self, picture: &Served) -> u64 {
-        self.state.counts_of(&picture.key).calls
+    /// As [`calls`](Self::calls), of those whose `image_url` is this image's.
+    pub fn calls_for(&self, image: &Served) -> u64 {
+        self.state.counts_of(&image.key).calls
     }
 
-    /// GETs of this picture, the emulator's own not counted; 0 for one [`elsewhere`](Self::elsewhere).
-    pub fn fetches_of(&self, picture: &Served) -> u64 {
-        self.state.counts_of(&picture.key).fetches
+    /// GETs of this image, the emulator's own not counted; 0 for one [`elsewhere`](Self::elsewhere).
+    pub fn fetches_of(&self, image: &Served) -> u64 {
+        self.state.counts_of(&image.key).fetches
     }
 
     /// Every POST to the endpoint so far, in order of arrival; nothing under
@@ -205,13 +205,13 @@ impl Emulator {
     /// - a request for a path nobody serves, or with a method nobody expects;
     /// - a call that no correct client makes: without a key, with `X-DashScope-Async`, with another
     ///   Content-Type, with a body that is no JSON or lacks something;
-    /// - a call for a picture that this emulator should serve and does not, or that is not on loopback
+    /// - a call for an image that this emulator should serve and does not, or that is not on loopback
     ///   and has no fate;
     /// - a fate that no call took.
     pub fn finish(&self) {
         let mut faults = self.unscripted();
-        for (picture, left) in self.state.untaken() {
-            faults.push(format!("{left} fates of {picture} were never taken"));
+        for (image, left) in self.state.untaken() {
+            faults.push(format!("{left} fates of {image} were never taken"));
         }
         assert!(
             faults.is_empty(),
@@ -272,7 +272,7 @@ impl EmulatorBuilder {
         self
     }
 
-    /// How long the emulator's own fetch of a picture may take, redirects included. Default 10 s.
+    /// How long the emulator's own fetch of an image may take, redirects included. Default 10 s.
     pub fn fetch_timeout(mut self, limit: Duration) -> Self {
         self.fetch_timeout = limit;
         self
@@ -314,7 +314,7 @@ impl EmulatorBuilder {
     }
 }
 
-/// A picture of one [`Emulator`]: its URL, and the handle for scripts and counters. Displays as the URL.
+/// An image of one [`Emulator`]: its URL, and the handle for scripts and counters. Displays as the URL.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Served {
     url: String,
@@ -322,7 +322,7 @@ pub struct Served {
 }
 
 impl Served {
-    /// The picture's absolute URL.
+    /// The image's absolute URL.
     pub fn url(&self) -> &str {
         &self.url
     }

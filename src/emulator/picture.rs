@@ -1,4 +1,4 @@
-//! Pictures to serve, drawn or hand-made.
+//! Images to serve, drawn or hand-made.
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::io::Cursor;
@@ -53,7 +53,7 @@ impl Picture {
         Self::bytes("image/gif", bytes)
     }
 
-    /// The first box of a HEIC file and no picture. The service does not take HEIC.
+    /// The first box of a HEIC file and no image. The service does not take HEIC.
     pub fn heic() -> Self {
         Self::bytes("image/heic", HEIC_START.to_vec())
     }
@@ -69,7 +69,7 @@ impl Picture {
         }
     }
 
-    /// An HTML page with status 200 where a picture should be.
+    /// An HTML page with status 200 where an image should be.
     pub fn html() -> Self {
         Self::bytes("text/html", page("Please sign in").into_bytes())
     }
@@ -107,7 +107,7 @@ impl Picture {
         Self::bytes(content_type, file)
     }
 
-    /// A strong validator of the picture's bytes.
+    /// A strong validator of the image's bytes.
     pub(super) fn etag(&self) -> String {
         // DefaultHasher::new has fixed keys, so equal bytes give equal tags in every run.
         let mut hasher = DefaultHasher::new();
@@ -212,18 +212,18 @@ mod tests {
 
     #[test]
     fn drawings_have_their_format_and_size() {
-        for (picture, format) in [
+        for (image, format) in [
             (Picture::jpeg(64, 80), ImageFormat::Jpeg),
             (Picture::png(401, 33), ImageFormat::Png),
             (Picture::bmp(17, 90), ImageFormat::Bmp),
             (Picture::webp(120, 7), ImageFormat::WebP),
             (Picture::png(1, 1), ImageFormat::Png),
         ] {
-            assert_eq!(image::guess_format(picture.body()).unwrap(), format);
-            image::load_from_memory(picture.body()).unwrap();
+            assert_eq!(image::guess_format(image.body()).unwrap(), format);
+            image::load_from_memory(image.body()).unwrap();
         }
-        let picture = image::load_from_memory(Picture::png(401, 33).body()).unwrap();
-        assert_eq!((picture.width(), picture.height()), (401, 33));
+        let image = image::load_from_memory(Picture::png(401, 33).body()).unwrap();
+        assert_eq!((image.width(), image.height()), (401, 33));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the emulator knows: pictures, scripts, the rate window, the ledger.
+//! What the emulator knows: images, scripts, the rate window, the ledger.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -31,7 +31,7 @@ pub struct Received {
     pub body: Value,
     /// `input.image_url` of the body, if it was there.
     pub image_url: Option<String>,
-    /// The HTTP status; `None` when the connection was reset instead, and while the picture is judged.
+    /// The HTTP status; `None` when the connection was reset instead, and while the image is judged.
     pub status: Option<u16>,
     /// Whether the call was billed.
     pub billed: bool,
@@ -76,9 +76,9 @@ pub(super) struct State {
     tasks: Mutex<JoinSet<()>>,
 }
 
-/// A picture with its validator.
+/// An image with its validator.
 pub(super) struct Exhibit {
-    pub(super) picture: Picture,
+    pub(super) image: Picture,
     pub(super) etag: String,
 }
 
@@ -86,11 +86,11 @@ pub(super) struct Exhibit {
 pub(super) struct Ticket {
     pub(super) request_id: String,
     pub(super) within_rate: bool,
-    picture: Option<Key>,
+    image: Option<Key>,
     received: Option<usize>,
 }
 
-/// What a picture goes by in the ledger.
+/// What an image goes by in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     /// Served here: the path, without query.
@@ -99,7 +99,7 @@ pub(super) enum Key {
     Elsewhere(String),
 }
 
-/// Counters of the whole emulator or of one picture.
+/// Counters of the whole emulator or of one image.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Counts {
     pub(super) calls: u64,
@@ -119,7 +119,7 @@ struct Ledger {
 
 #[derive(Default)]
 struct Slot {
-    /// `None` for a picture elsewhere.
+    /// `None` for an image elsewhere.
     exhibit: Option<Arc<Exhibit>>,
     fates: VecDeque<Fate>,
     counts: Counts,
@@ -147,11 +147,11 @@ impl State {
         lock(&self.tasks).abort_all();
     }
 
-    /// A place for a picture; what was there keeps its counters and fates.
-    pub(super) fn serve(&self, key: Key, picture: Option<Picture>) {
-        let exhibit = picture.map(|picture| {
-            let etag = picture.etag();
-            Arc::new(Exhibit { picture, etag })
+    /// A place for an image; what was there keeps its counters and fates.
+    pub(super) fn serve(&self, key: Key, image: Option<Picture>) {
+        let exhibit = image.map(|image| {
+            let etag = image.etag();
+            Arc::new(Exhibit { image, etag })
         });
         lock(&self.ledger).slots.entry(key).or_default().exhibit = exhibit;
     }
@@ -163,12 +163,12 @@ impl State {
         match ledger.slots.get_mut(key) {
             Some(slot) => slot.fates.extend(fates),
             None => {
-                ledger.unscripted.push(format!("fates for {key}, a picture of another emulator"))
+                ledger.unscripted.push(format!("fates for {key}, an image of another emulator"))
             }
         }
     }
 
-    /// The picture of a path; counted as a fetch unless the emulator itself asks.
+    /// The image of a path; counted as a fetch unless the emulator itself asks.
     pub(super) fn exhibit(&self, path: &str, own: bool) -> Option<Arc<Exhibit>> {
         let mut ledger = lock(&self.ledger);
         let slot = ledger.slots.get_mut(&Key::Here(path.to_owned()))?;
@@ -181,7 +181,7 @@ impl State {
         lock(&self.ledger).slots.contains_key(&key)
     }
 
-    /// A picture's key by its URL.
+    /// An image's key by its URL.
     pub(super) fn key(&self, url: &Url) -> Key {
         let own = self.config.address;
         let host = match url.host() {
@@ -200,27 +200,27 @@ impl State {
     /// Notes the arrival of a call, in the rate window too.
     pub(super) fn arrive(&self, received: Received) -> Ticket {
         let url = received.image_url.as_deref().map(Url::parse);
-        let picture = url.and_then(Result::ok).map(|url| self.key(&url));
+        let image = url.and_then(Result::ok).map(|url| self.key(&url));
         let mut ledger = lock(&self.ledger);
         ledger.total.calls += 1;
         ledger.answers += 1;
         let request_id = request_id(ledger.answers);
         let within_rate =
             self.config.rps.is_none_or(|limit| window(&mut ledger.arrivals, limit, Instant::now()));
-        if let Some(slot) = picture.as_ref().and_then(|key| ledger.slots.get_mut(key)) {
+        if let Some(slot) = image.as_ref().and_then(|key| ledger.slots.get_mut(key)) {
             slot.counts.calls += 1;
         }
         let place = (!self.config.forgiving).then(|| {
             ledger.received.push(received);
             ledger.received.len() - 1
         });
-        Ticket { request_id, within_rate, picture, received: place }
+        Ticket { request_id, within_rate, image, received: place }
     }
 
-    /// The fate of a call by its picture. `None` when the URL names this emulator, which serves no such
-    /// picture.
+    /// The fate of a call by its image. `None` when the URL names this emulator, which serves no such
+    /// image.
     pub(super) fn next_fate(&self, ticket: &Ticket) -> Option<Fate> {
-        let key = ticket.picture.as_ref()?;
+        let key = ticket.image.as_ref()?;
         match lock(&self.ledger).slots.get_mut(key) {
             Some(slot) => Some(slot.fates.pop_front().unwrap_or_else(Fate::judge)),
             None => matches!(key, Key::Elsewhere(_)).then(Fate::judge),
@@ -232,7 +232,7 @@ impl State {
         let mut ledger = lock(&self.ledger);
         if billed {
             ledger.total.billed += 1;
-            if let Some(slot) = ticket.picture.as_ref().and_then(|key| ledger.slots.get_mut(key)) {
+            if let Some(slot) = ticket.image.as_ref().and_then(|key| ledger.slots.get_mut(key)) {
                 slot.counts.billed += 1;
             }
         }
@@ -273,7 +273,7 @@ impl State {
         lock(&self.ledger).unscripted.clone()
     }
 
-    /// Per picture, how many fates were never taken; sorted.
+    /// Per image, how many fates were never taken; sorted.
     pub(super) fn untaken(&self) -> Vec<(String, usize)> {
         let ledger = lock(&self.ledger);
         let left = ledger.slots.iter().filter(|(_, slot)| !slot.fates.is_empty());
@@ -291,7 +291,7 @@ impl fmt::Display for Key {
             Self::Here(path) => f.write_str(path),
             Self::Elsewhere(url) => match Url::parse(url) {
                 Ok(url) => write!(f, "{}{}", url.host_str().unwrap_or_default(), url.path()),
-                Err(_) => f.write_str("a picture elsewhere"),
+                Err(_) => f.write_str("an image elsewhere"),
             },
         }
     }
@@ -325,7 +325,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Pictures decoded at a time: the largest the service takes is 200 MB when decoded.
+/// Images decoded at a time: the largest the service takes is 200 MB when decoded.
 const DECODERS: usize = 4;
 
 #[cfg(test)]

@@ -216,7 +216,8 @@ impl Probe {
     /// breaks one says so, and nothing else.
     fn reject(&self, mut rejection: LocalRejection, fetch: Option<Fetch>) -> LocalOutcome {
         let limits = &self.0.options.limits;
-        let broken = rejection.header.as_deref().map(|header| limits.check(header)).unwrap_or_default();
+        let broken =
+            rejection.header.as_deref().map(|header| limits.check(header)).unwrap_or_default();
         if !broken.is_empty() {
             rejection.reasons = broken.iter().map(Reason::from).collect();
         }
