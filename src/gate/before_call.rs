@@ -35,6 +35,10 @@ pub(super) enum Progress {
     /// It may need a call.
     Open(Inquiry),
     /// The ledger cannot say.
+    #[cfg_attr(
+        not(feature = "cli"),
+        expect(dead_code, reason = "a dry run reports what was found")
+    )]
     LedgerFailed(Inquiry, LedgerError),
 }
 

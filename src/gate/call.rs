@@ -32,6 +32,8 @@ pub(super) struct Caller {
     /// How many calls may be booked and not yet sent. The fewer, the sooner a slot that is not used
     /// is another process's.
     admission: Semaphore,
+    /// How many those are.
+    most_admitted: usize,
     recorder: Recorder,
     counters: Counters,
 }
@@ -83,7 +85,8 @@ impl Caller {
         call_timeout: Duration,
     ) -> Self {
         // One at a time up to 10 calls a second, which leaves each 50 ms for each of its commits.
-        let ahead = 1 + usize::try_from(100 / terms.spacing.as_millis().max(1)).unwrap_or(0);
+        let horizon = ledger.horizon().unwrap_or(Duration::from_millis(100)).as_millis();
+        let ahead = 1 + usize::try_from(horizon / terms.spacing.as_millis().max(1)).unwrap_or(0);
         Self {
             paid,
             recorder: Recorder::new(ledger.clone()),
@@ -92,6 +95,7 @@ impl Caller {
             closing: CancellationToken::new(),
             call_timeout,
             admission: Semaphore::new(ahead),
+            most_admitted: ahead,
             counters: Counters::default(),
         }
     }
@@ -216,7 +220,9 @@ impl Caller {
                 return failed(error);
             }
             // Never dropped half-way: a reservation that was committed must be recorded.
-            match self.ledger.reserve(&request.question, &self.terms).await {
+            let is_only_one = self.admission.available_permits() + 1 >= self.most_admitted;
+            let horizon = self.ledger.horizon().filter(|_| !is_only_one);
+            match self.ledger.reserve(&request.question, &self.terms, horizon).await {
                 Ok(ReserveResult::Reserved { attempt, mark, slot }) => {
                     return Ok(Turn::Ours { attempt, mark, slot, admission });
                 }
@@ -236,6 +242,9 @@ impl Caller {
                         }
                         Err(error) => return failed(error),
                     }
+                }
+                Ok(ReserveResult::QueueIsLong(too_far)) => {
+                    self.unless_ended(stop, tokio::time::sleep(too_far)).await?;
                 }
                 Ok(ReserveResult::CapTaken) => {
                     // One looks for all: the others wait for admission. A place that is held by a

@@ -13,6 +13,8 @@
 mod error;
 mod identity;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(test)]
 mod protocol_tests;
 mod quota;
@@ -58,7 +60,7 @@ pub struct Ledger(Arc<Engine>);
 enum Engine {
     Memory(memory::Memory),
     #[cfg(feature = "ledger")]
-    Sqlite(sqlite::Sqlite),
+    Sql(Box<sql::SqlLedger>),
 }
 
 impl Ledger {
@@ -82,8 +84,8 @@ impl Ledger {
     /// newer version of this crate, or lies on a network file system.
     #[cfg(feature = "ledger")]
     pub async fn open(path: impl AsRef<std::path::Path>) -> Result<Self, LedgerError> {
-        let engine = sqlite::Sqlite::open(path.as_ref(), sqlite::wall_clock).await?;
-        Ok(Self(Arc::new(Engine::Sqlite(engine))))
+        let engine = sqlite::open(path.as_ref(), sqlite::wall_clock).await?;
+        Ok(Self::of(engine))
     }
 
     /// A ledger in an SQLite file, to be read only: for [`Ledger::spend`] and dry runs. `None` when
@@ -95,8 +97,60 @@ impl Ledger {
     pub async fn open_read_only(
         path: impl AsRef<std::path::Path>,
     ) -> Result<Option<Self>, LedgerError> {
-        let engine = sqlite::Sqlite::open_read_only(path.as_ref()).await?;
-        Ok(engine.map(|engine| Self(Arc::new(Engine::Sqlite(engine)))))
+        Ok(sqlite::open_read_only(path.as_ref()).await?.map(Self::of))
+    }
+
+    #[cfg(feature = "ledger")]
+    fn of(engine: sql::SqlLedger) -> Self {
+        Self(Arc::new(Engine::Sql(Box::new(engine))))
+    }
+
+    /// A ledger in PostgreSQL 14 or newer, for any number of machines. Its tables are made on first use,
+    /// in the schema `emo_preflight` or the `search_path` of the URL's `options`.
+    ///
+    /// A password is taken from the URL, `PGPASSWORD` or a passfile, and printed nowhere. A database
+    /// that cannot be reached is waited for, now and later, for as long as `patience`; meanwhile no
+    /// call leaves. Dropping the future is harmless.
+    ///
+    /// It must be the server itself: a pooler that gives each transaction another session would break
+    /// what the ledger promises, and is refused where it can be told.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the database cannot be reached, or its schema was written by a newer
+    /// version of this crate.
+    #[cfg(feature = "postgres")]
+    pub async fn connect_patiently(url: &str, patience: Duration) -> Result<Self, LedgerError> {
+        postgres::connect(url, patience).await.map(Self::of)
+    }
+
+    /// As [`connect_patiently`](Self::connect_patiently), which waits for 60 s.
+    ///
+    /// # Errors
+    /// [`LedgerError`] as there.
+    #[cfg(feature = "postgres")]
+    pub async fn connect(url: &str) -> Result<Self, LedgerError> {
+        Self::connect_patiently(url, PATIENCE).await
+    }
+
+    /// A ledger in PostgreSQL, to be read only. `None` when there is no such schema.
+    ///
+    /// # Errors
+    /// [`LedgerError`] as [`connect`](Self::connect).
+    #[cfg(feature = "postgres")]
+    pub async fn connect_read_only(
+        url: &str,
+        patience: Duration,
+    ) -> Result<Option<Self>, LedgerError> {
+        Ok(postgres::connect_read_only(url, patience).await?.map(Self::of))
+    }
+
+    /// The statements that make the schema in PostgreSQL, for a database administrator to run before
+    /// the first use. Afterwards USAGE on the schema and SELECT, INSERT, UPDATE on its tables are
+    /// enough.
+    #[cfg(feature = "postgres")]
+    #[must_use]
+    pub fn postgres_schema() -> String {
+        postgres::ddl()
     }
 
     /// What the calls in this ledger have cost, by Beijing days as on the vendor's bill.
@@ -114,7 +168,7 @@ impl Ledger {
     ) -> Result<Spend, LedgerError> {
         match &*self.0 {
             Engine::Memory(_) => Ok(Spend::default()),
-            Engine::Sqlite(engine) => engine.spend(since, until).await,
+            Engine::Sql(engine) => engine.spend(since, until).await,
         }
     }
 
@@ -127,7 +181,17 @@ impl Ledger {
     pub async fn unknown_calls(&self) -> Result<Vec<UnknownCall>, LedgerError> {
         match &*self.0 {
             Engine::Memory(_) => Ok(Vec::new()),
-            Engine::Sqlite(engine) => engine.unknown_calls().await,
+            Engine::Sql(engine) => engine.unknown_calls().await,
+        }
+    }
+
+    /// How far ahead calls are booked, beyond the one that each gate may always book. On another machine
+    /// it takes long to book: a slot must not go unused meanwhile.
+    pub(crate) fn horizon(&self) -> Option<Duration> {
+        match &*self.0 {
+            Engine::Memory(_) => None,
+            #[cfg(feature = "ledger")]
+            Engine::Sql(engine) => engine.backend.horizon(),
         }
     }
 
@@ -135,7 +199,7 @@ impl Ledger {
         match &*self.0 {
             Engine::Memory(_) => false,
             #[cfg(feature = "ledger")]
-            Engine::Sqlite(engine) => engine.is_read_only(),
+            Engine::Sql(engine) => engine.is_read_only(),
         }
     }
 
@@ -144,7 +208,7 @@ impl Ledger {
         match &*self.0 {
             Engine::Memory(engine) => Ok(engine.moment()),
             #[cfg(feature = "ledger")]
-            Engine::Sqlite(engine) => engine.moment().await,
+            Engine::Sql(engine) => engine.moment().await,
         }
     }
 
@@ -157,7 +221,7 @@ impl Ledger {
         match &*self.0 {
             Engine::Memory(engine) => Ok(engine.lookup(question, reuse)),
             #[cfg(feature = "ledger")]
-            Engine::Sqlite(engine) => engine.lookup(question, reuse).await,
+            Engine::Sql(engine) => engine.lookup(question, reuse).await,
         }
     }
 
@@ -168,11 +232,12 @@ impl Ledger {
         &self,
         question: &Question,
         terms: &Terms,
+        horizon: Option<Duration>,
     ) -> Result<ReserveResult, LedgerError> {
         match &*self.0 {
             Engine::Memory(engine) => Ok(engine.reserve(question, terms)),
             #[cfg(feature = "ledger")]
-            Engine::Sqlite(engine) => engine.reserve(question, terms).await,
+            Engine::Sql(engine) => engine.reserve(question, terms, horizon).await,
         }
     }
 
@@ -182,7 +247,7 @@ impl Ledger {
         match &*self.0 {
             Engine::Memory(engine) => Ok(engine.mark_sending(attempt)),
             #[cfg(feature = "ledger")]
-            Engine::Sqlite(engine) => engine.mark_sending(attempt).await,
+            Engine::Sql(engine) => engine.mark_sending(attempt).await,
         }
     }
 
@@ -200,7 +265,7 @@ impl Ledger {
                 Ok(())
             }
             #[cfg(feature = "ledger")]
-            Engine::Sqlite(engine) => engine.record(attempt, outcome, terms).await,
+            Engine::Sql(engine) => engine.record(attempt, outcome, terms).await,
         }
     }
 
@@ -210,7 +275,7 @@ impl Ledger {
         match &*self.0 {
             Engine::Memory(engine) => Ok(engine.is_held(other)),
             #[cfg(feature = "ledger")]
-            Engine::Sqlite(engine) => engine.is_held(other).await,
+            Engine::Sql(engine) => engine.is_held(other).await,
         }
     }
 
@@ -219,7 +284,7 @@ impl Ledger {
         match &*self.0 {
             Engine::Memory(_) => Ok(()),
             #[cfg(feature = "ledger")]
-            Engine::Sqlite(engine) => engine.abandon_the_dead().await,
+            Engine::Sql(engine) => engine.abandon_the_dead().await,
         }
     }
 }
@@ -229,7 +294,7 @@ impl std::fmt::Debug for Ledger {
         f.write_str(match &*self.0 {
             Engine::Memory(_) => "Ledger(in memory)",
             #[cfg(feature = "ledger")]
-            Engine::Sqlite(_) => "Ledger(SQLite)",
+            Engine::Sql(_) => "Ledger(SQL)",
         })
     }
 }
@@ -320,6 +385,9 @@ pub(crate) enum ReserveResult {
     InFlight(OtherAttempt),
     /// As [`Lookup::NeedsLastBytes`]: what is known has changed since it was looked at.
     NeedsLastBytes,
+    /// Nothing was reserved: its slot would lie this much beyond the horizon.
+    #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for a ledger on disk"))]
+    QueueIsLong(Duration),
     /// The cap is taken by calls some of which may yet turn out unbilled.
     CapTaken,
     /// The cap is used up for good.
@@ -447,6 +515,10 @@ impl CallRecord {
         }
     }
 }
+
+/// How long a database that cannot be reached is waited for, unless said otherwise.
+#[cfg(feature = "postgres")]
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Microseconds since 1970.
 pub(crate) fn micros_of(time: SystemTime) -> i64 {

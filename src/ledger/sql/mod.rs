@@ -1,11 +1,436 @@
-//! What a ledger in a database is, whichever database: its tables, its statements, how its rows are
-//! read, its sums.
+//! A ledger in a database, whichever it is: the same states, the same statements. What differs is
+//! behind [`Backend`].
+//!
+//! Every write is one explicit transaction whose commit is checked: a statement with RETURNING in
+//! autocommit would swallow the commit's error.
 
+/// Does something until it succeeds, fails for good, or what may pass has lasted for too long. No
+/// function that takes a closure: what it awaits would be `Send` for some lifetimes only.
+macro_rules! patiently {
+    ($ledger:expr, $work:expr) => {{
+        let patience = $ledger.patience();
+        loop {
+            match $work {
+                Ok(done) => break Ok(done),
+                Err(fault) => {
+                    if let Err(error) = patience.after(fault).await {
+                        break Err(error);
+                    }
+                }
+            }
+        }
+    }};
+}
+
+mod backend;
+mod cap;
+pub(super) mod driver;
 pub(super) mod rows;
 pub(super) mod schema;
 mod spend;
 pub(super) mod statements;
 
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 #[cfg(feature = "cli")]
 pub(crate) use spend::beijing_day;
 pub use spend::{DaySpend, Spend, UnknownCall};
+
+pub(super) use backend::{Backend, Reading};
+use cap::Counts;
+use driver::{Connection, Fault, values};
+use rows::{Row, State, name_of};
+use statements as sql;
+
+use super::quota::{Pace, micros};
+use super::{
+    AttemptOutcome, Content, LedgerError, Lookup, Moment, OtherAttempt, Question, Reservation,
+    ReserveResult, Reuse, Terms,
+};
+
+/// A ledger in a database.
+pub(super) struct SqlLedger {
+    pub(super) backend: Backend,
+    /// How long the last of each of the two writes before a call took to reach the disk.
+    pub(super) booking: CommitTime,
+    pub(super) marking: CommitTime,
+    counts: Counts,
+}
+
+impl SqlLedger {
+    pub(super) fn new(backend: Backend) -> Self {
+        Self {
+            backend,
+            booking: CommitTime::default(),
+            marking: CommitTime::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    pub(super) fn is_read_only(&self) -> bool {
+        self.backend.is_read_only()
+    }
+
+    pub(super) async fn moment(&self) -> Result<Moment, LedgerError> {
+        patiently!(self, self.try_moment().await)
+    }
+
+    async fn try_moment(&self) -> Result<Moment, Fault> {
+        let mut session = self.backend.read().await?;
+        let (attempt,) = session.connection().one(sql::READ_LAST_ATTEMPT, values![]).await?;
+        let Reading { now, .. } = self.backend.read_clock(&mut session.connection()).await?;
+        Ok(Moment { time: now, attempt })
+    }
+
+    pub(super) async fn lookup(
+        &self,
+        question: &Question,
+        reuse: &Reuse,
+    ) -> Result<Lookup, LedgerError> {
+        patiently!(self, self.try_lookup(question, reuse).await)
+    }
+
+    async fn try_lookup(&self, question: &Question, reuse: &Reuse) -> Result<Lookup, Fault> {
+        let mut session = self.backend.read().await?;
+        let now = self.backend.now();
+        lookup_on(&mut session.connection(), question, reuse, now).await
+    }
+
+    /// See [`Ledger::reserve`](super::Ledger::reserve).
+    pub(super) async fn reserve(
+        &self,
+        question: &Question,
+        terms: &Terms,
+        horizon: Option<Duration>,
+    ) -> Result<ReserveResult, LedgerError> {
+        patiently!(self, self.try_reserve(question, terms, horizon).await)
+    }
+
+    async fn try_reserve(
+        &self,
+        question: &Question,
+        terms: &Terms,
+        horizon: Option<Duration>,
+    ) -> Result<ReserveResult, Fault> {
+        let identity = question.identity.to_string();
+        let begun = Instant::now();
+        let (mut transaction, owner) = self.backend.begin_reserving(&identity).await?;
+        let mut ledger = transaction.connection();
+        let Reading { here, now, uncertainty } = self.backend.read_clock(&mut ledger).await?;
+        match lookup_on(&mut ledger, question, &terms.reuse, now).await? {
+            Lookup::Known(record) => return Ok(ReserveResult::Known(record)),
+            Lookup::InFlight(other) => return Ok(ReserveResult::InFlight(other)),
+            Lookup::NeedsLastBytes => return Ok(ReserveResult::NeedsLastBytes),
+            Lookup::Free => {}
+        }
+        let (last,): (i64,) = ledger.one(sql::READ_LAST_ATTEMPT, values![]).await?;
+        if let Some(refused) = self.counts.hold_against_cap(&mut ledger, terms, last).await? {
+            return Ok(refused);
+        }
+        let mut pace = read_pace(&mut ledger, terms).await?;
+        if last > now.saturating_add(micros(CLOCKS_AGREE)) {
+            pace.forget_the_far(now, terms.spacing);
+        }
+        // Two commits lie before it: this one, and that of the mark.
+        let marking = self.marking.allow();
+        let ahead = self.booking.allow().saturating_add(marking);
+        // What the clock's reading leaves open must not bring two calls closer together.
+        let slot = pace.book(now, ahead, terms.spacing.saturating_add(uncertainty));
+        if let Some(horizon) = horizon {
+            let too_far = slot.saturating_sub(now).saturating_sub(micros(horizon));
+            if let Ok(too_far @ 1..) = u64::try_from(too_far) {
+                return Ok(ReserveResult::QueueIsLong(Duration::from_micros(too_far)));
+            }
+        }
+        write_pace(&mut ledger, terms, pace).await?;
+        // About the time of booking, and always a new one, whatever the clock does.
+        let id = now.max(last.saturating_add(1));
+        let version = question.version.as_ref();
+        let length = version.and_then(|v| v.length).and_then(|length| i64::try_from(length).ok());
+        ledger
+            .execute(
+                sql::WRITE_ATTEMPT,
+                values![
+                    id,
+                    &identity,
+                    &terms.account,
+                    &terms.run,
+                    &owner,
+                    &question.source,
+                    question.ratio.as_str(),
+                    &question.model,
+                    slot,
+                    length,
+                    version.map(|v| v.start.as_slice()),
+                    version.and_then(|v| v.end.as_ref()).map(<[u8; 32]>::as_slice),
+                    version.and_then(|v| v.etag.as_deref()),
+                    question.content.as_ref().map(Content::as_bytes),
+                ],
+            )
+            .await?;
+        ledger.execute(sql::WRITE_QUESTION, values![&identity, id]).await?;
+        if let Err(fault) = transaction.commit().await
+            && !self.is_ours(id, &owner, &fault).await?
+        {
+            return Err(fault);
+        }
+        self.booking.note(begun);
+        // From here on the monotonic clock counts, whatever happens to the other.
+        let wait = Duration::from_micros(u64::try_from(slot.saturating_sub(now)).unwrap_or(0));
+        let slot = here + wait;
+        let attempt = Reservation { identity: question.identity, id };
+        Ok(ReserveResult::Reserved {
+            attempt,
+            mark: slot.checked_sub(marking).unwrap_or(here),
+            slot,
+        })
+    }
+
+    /// Whether a reservation whose commit failed is in the ledger all the same: the answer may have
+    /// been lost behind the commit.
+    async fn is_ours(&self, id: i64, owner: &str, fault: &Fault) -> Result<bool, Fault> {
+        if !fault.may_pass {
+            return Ok(false);
+        }
+        // Behind the lock that the lost transaction held: it has ended by then, either way.
+        let found: Result<_, LedgerError> = patiently!(self, self.try_read_owner(id).await);
+        Ok(found?.is_some_and(|found| found == owner))
+    }
+
+    async fn try_read_owner(&self, id: i64) -> Result<Option<String>, Fault> {
+        let (mut transaction, _) = self.backend.begin_reserving("").await?;
+        let found = transaction.connection().optional(sql::READ_OWNER, values![id]).await?;
+        Ok(found.map(|(owner,): (String,)| owner))
+    }
+
+    /// See [`Ledger::mark_sending`](super::Ledger::mark_sending).
+    pub(super) async fn mark_sending(&self, attempt: &Reservation) -> Result<bool, LedgerError> {
+        let begun = Instant::now();
+        let mut is_repeat = false;
+        let marked: Result<_, LedgerError> =
+            patiently!(self, self.try_mark(attempt, std::mem::replace(&mut is_repeat, true)).await);
+        self.marking.note(begun);
+        marked
+    }
+
+    async fn try_mark(&self, attempt: &Reservation, is_repeat: bool) -> Result<bool, Fault> {
+        let mut transaction = self.backend.begin().await?;
+        let mut ledger = transaction.connection();
+        let mut marked = ledger.execute(sql::MARK_SENDING, values![attempt.id]).await? == 1;
+        if !marked && is_repeat {
+            // The commit before this one may have come through without its answer: only the holder
+            // of an attempt marks it.
+            let state = ledger.optional(sql::READ_STATE, values![attempt.id]).await?;
+            marked = state.is_some_and(|(s,): (String,)| s == State::Sending.as_str());
+        }
+        transaction.commit().await?;
+        Ok(marked)
+    }
+
+    /// See [`Ledger::record`](super::Ledger::record).
+    pub(super) async fn record(
+        &self,
+        attempt: &Reservation,
+        outcome: &AttemptOutcome,
+        terms: &Terms,
+    ) -> Result<(), LedgerError> {
+        patiently!(self, self.try_record(attempt, outcome, terms).await)
+    }
+
+    async fn try_record(
+        &self,
+        attempt: &Reservation,
+        outcome: &AttemptOutcome,
+        terms: &Terms,
+    ) -> Result<(), Fault> {
+        let record = &outcome.record;
+        let state = State::of(outcome);
+        let now = self.backend.now();
+        let mut transaction = self.backend.begin().await?;
+        let mut ledger = transaction.connection();
+        ledger
+            .execute(
+                sql::END_ATTEMPT,
+                values![
+                    attempt.id,
+                    state.as_str(),
+                    now,
+                    outcome.verdict,
+                    outcome.status.map(i64::from),
+                    record.request_id.as_deref(),
+                    i64::try_from(record.billing.images).unwrap_or(i64::MAX),
+                    name_of(record.billing.certainty),
+                    outcome.raw.as_deref(),
+                ],
+            )
+            .await?;
+        let identity = attempt.identity.to_string();
+        match state {
+            State::Settled | State::Unknown => {
+                let values = values![&identity, attempt.id, state.as_str()];
+                ledger.execute(sql::DECIDE_QUESTION, values).await?;
+            }
+            _ => {
+                ledger.execute(sql::RELEASE_QUESTION, values![&identity, attempt.id]).await?;
+            }
+        }
+        if let Some(pause) = outcome.push_back {
+            let mut held = read_pace(&mut ledger, terms).await?;
+            held.push_back(now, pause);
+            write_pace(&mut ledger, terms, held).await?;
+        }
+        transaction.commit().await
+    }
+
+    pub(super) async fn is_held(&self, other: &OtherAttempt) -> Result<bool, LedgerError> {
+        patiently!(self, self.try_is_held(other).await)
+    }
+
+    async fn try_is_held(&self, other: &OtherAttempt) -> Result<bool, Fault> {
+        let is_gone = self.backend.is_gone(&other.owner).await?;
+        if is_gone {
+            self.take_away(other.attempt).await?;
+        }
+        Ok(!is_gone)
+    }
+
+    /// What processes left behind that ended without a word: see [`take_away`](Self::take_away).
+    pub(super) async fn abandon_the_dead(&self) -> Result<(), LedgerError> {
+        patiently!(self, self.try_abandon_the_dead().await)
+    }
+
+    async fn try_abandon_the_dead(&self) -> Result<(), Fault> {
+        let in_flight: Vec<(i64, String)> =
+            self.backend.read().await?.connection().all(sql::READ_IN_FLIGHT, values![]).await?;
+        let mut known = HashMap::new();
+        for (attempt, owner) in in_flight {
+            let is_gone = match known.get(&owner) {
+                Some(is_gone) => *is_gone,
+                None => self.backend.is_gone(&owner).await?,
+            };
+            known.insert(owner, is_gone);
+            if is_gone {
+                self.take_away(attempt).await?;
+            }
+        }
+        self.backend.clear_owners()
+    }
+
+    /// Takes an attempt away from an owner that is gone: a booked one was not sent, and its question
+    /// is as it was before; one that was being sent has an unknown bill.
+    async fn take_away(&self, attempt: i64) -> Result<(), Fault> {
+        let mut transaction = self.backend.begin().await?;
+        let mut ledger = transaction.connection();
+        let now = self.backend.now();
+        if ledger.execute(sql::ABANDON_BOOKED, values![attempt, now]).await? == 1 {
+            let (identity,): (String,) = ledger.one(sql::READ_IDENTITY, values![attempt]).await?;
+            ledger.execute(sql::RELEASE_QUESTION, values![&identity, attempt]).await?;
+        } else {
+            ledger.execute(sql::ABANDON_SENDING, values![attempt, now]).await?;
+        }
+        transaction.commit().await
+    }
+
+    fn patience(&self) -> Patience {
+        Patience { until: Instant::now() + self.backend.patience() }
+    }
+}
+
+/// For how long what may pass is waited for.
+struct Patience {
+    until: Instant,
+}
+
+impl Patience {
+    /// Waits a moment before another try, unless there is none to be had.
+    async fn after(&self, fault: Fault) -> Result<(), LedgerError> {
+        let Fault { error, may_pass } = fault;
+        if !may_pass || Instant::now() >= self.until {
+            return Err(error);
+        }
+        tracing::warn!(%error, "ledger_unreachable");
+        tokio::time::sleep(TRY_AGAIN).await;
+        Ok(())
+    }
+}
+
+async fn lookup_on(
+    ledger: &mut Connection<'_>,
+    question: &Question,
+    reuse: &Reuse,
+    now: i64,
+) -> Result<Lookup, Fault> {
+    let mut lookup = Lookup::Free;
+    let identity = question.identity.to_string();
+    let row: Option<Row> = ledger.optional(sql::READ_QUESTION, values![&identity]).await?;
+    if let Some(row) = row {
+        let standing = row.standing();
+        lookup = row.judge(question, reuse, now);
+        if let (Lookup::Known(_), Some(attempt)) = (&lookup, standing) {
+            let row: Option<Row> = ledger.optional(sql::READ_ATTEMPT, values![attempt]).await?;
+            match row.map(|row| row.judge_verdict(question)) {
+                Some(Lookup::Known(known)) => lookup = Lookup::Known(known.before_a_lost_call()),
+                Some(Lookup::NeedsLastBytes) => lookup = Lookup::NeedsLastBytes,
+                _ => {}
+            }
+        }
+    }
+    let content = question.content.filter(|_| reuse.same_content);
+    if let (Lookup::Free, Some(content)) = (&lookup, content) {
+        let values = values![Some(content.as_bytes())];
+        let row: Option<Row> = ledger.optional(sql::READ_CONTENT, values).await?;
+        lookup = row.map_or(Lookup::Free, |row| row.judge_content(question, reuse, now));
+    }
+    Ok(lookup)
+}
+
+async fn read_pace(ledger: &mut Connection<'_>, terms: &Terms) -> Result<Pace, Fault> {
+    let next = ledger.optional(sql::READ_PACE, values![&terms.account]).await?;
+    Ok(Pace { next: next.map(|(next,): (i64,)| next) })
+}
+
+async fn write_pace(ledger: &mut Connection<'_>, terms: &Terms, pace: Pace) -> Result<(), Fault> {
+    ledger.execute(sql::WRITE_PACE, values![&terms.account, pace.next]).await.map(|_| ())
+}
+
+/// How long the last write of a kind took to reach the disk, in microseconds.
+#[derive(Default)]
+pub(super) struct CommitTime(std::sync::atomic::AtomicU64);
+
+impl CommitTime {
+    pub(super) fn note(&self, begun: Instant) {
+        let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.0.store(took, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(super) fn forget(&self) {
+        self.0.store(0, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// How long the next one is given. On a disk on which 50 ms are not enough, every call would
+    /// come too late for its slot, and none would ever leave.
+    fn allow(&self) -> Duration {
+        let took = Duration::from_micros(self.0.load(std::sync::atomic::Ordering::Relaxed));
+        took.saturating_mul(2).clamp(AHEAD, MOST_AHEAD)
+    }
+}
+
+/// What a write before a call is given to reach the disk, at least.
+pub(super) const AHEAD: Duration = Duration::from_millis(50);
+
+/// However long a write took: the process may have been stopped meanwhile.
+const MOST_AHEAD: Duration = Duration::from_secs(10);
+
+/// All read one clock; what was booked later than this from now was booked on another time.
+const CLOCKS_AGREE: Duration = Duration::from_secs(1);
+
+const TRY_AGAIN: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ pub(in crate::ledger) const TABLES: [&str; 5] = [
 ];
 
 /// Comes after the tables.
-pub(in crate::ledger) const INDEXES_AND_TRIGGERS: [&str; 7] = [
+pub(in crate::ledger) const INDEXES: [&str; 4] = [
     // What a run's cap counts.
     "CREATE INDEX attempt_of_run ON attempt (run, state)
         WHERE state IN ('booked', 'sending') OR images > 0 OR certainty = 'unknown'",
@@ -23,6 +23,10 @@ pub(in crate::ledger) const INDEXES_AND_TRIGGERS: [&str; 7] = [
     "CREATE INDEX attempt_unknown ON attempt (id)
         WHERE certainty = 'unknown' OR state = 'sending'",
     "CREATE INDEX attempt_of_content ON attempt (content) WHERE content IS NOT NULL",
+];
+
+/// SQLite's triggers, after the indexes.
+pub(in crate::ledger) const TRIGGERS: [&str; 3] = [
     // A sum is right whatever writes an attempt, and costs a call no statement of its own.
     "CREATE TRIGGER attempt_summed_when_written AFTER INSERT ON attempt
         WHEN NEW.state NOT IN ('booked', 'sending', 'not_sent')
@@ -56,7 +60,7 @@ pub(in crate::ledger) const INDEXES_AND_TRIGGERS: [&str; 7] = [
     END",
 ];
 
-/// Turns version 1 into version 2, before [`INDEXES_AND_TRIGGERS`].
+/// Turns version 1 into version 2, before [`INDEXES`].
 ///
 /// Version 1 wrote `sending` when it booked: such an attempt may have left. It kept what was asked
 /// about beside the question, and digests in hexadecimal.

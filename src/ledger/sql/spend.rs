@@ -1,8 +1,8 @@
 //! What the calls have cost, as the vendor's bill counts it: by Beijing days.
 
-use super::statements as sql;
+use super::driver::{Fault, Readable, Value, values};
+use super::{SqlLedger, statements as sql};
 use crate::ledger::LedgerError;
-use crate::ledger::sqlite::{Sqlite, unread};
 
 /// What the calls of some days have cost, per day and in total.
 ///
@@ -75,19 +75,17 @@ impl Spend {
     }
 }
 
-impl Sqlite {
+impl SqlLedger {
     pub(in crate::ledger) async fn spend(
         &self,
         since: Option<i64>,
         until: Option<i64>,
     ) -> Result<Spend, LedgerError> {
         type Row = (i64, String, Option<String>, i64, i64, i64);
-        let rows: Vec<Row> = sqlx::query_as(sql::READ_SPEND)
-            .bind(since.unwrap_or(i64::MIN))
-            .bind(until.unwrap_or(i64::MAX))
-            .fetch_all(&self.reader)
-            .await
-            .map_err(unread)?;
+        let days = values![since.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX)];
+        let rows: Result<Vec<Row>, LedgerError> =
+            patiently!(self, self.all(sql::READ_SPEND, days).await);
+        let rows = rows?;
         let mut spend = Spend::default();
         for (day, verdict, certainty, calls, images, billed) in rows {
             if spend.days.last().is_none_or(|last| last.day != day) {
@@ -102,8 +100,10 @@ impl Sqlite {
     }
 
     pub(in crate::ledger) async fn unknown_calls(&self) -> Result<Vec<UnknownCall>, LedgerError> {
-        let rows: Vec<(i64, Option<String>, String, String)> =
-            sqlx::query_as(sql::READ_UNKNOWN).fetch_all(&self.reader).await.map_err(unread)?;
+        type Row = (i64, Option<String>, String, String);
+        let rows: Result<Vec<Row>, LedgerError> =
+            patiently!(self, self.all(sql::READ_UNKNOWN, values![]).await);
+        let rows = rows?;
         Ok(rows
             .into_iter()
             .map(|(time_us, request_id, source, state)| UnknownCall {
@@ -113,6 +113,16 @@ impl Sqlite {
                 under_way: state == "sending",
             })
             .collect())
+    }
+}
+
+impl SqlLedger {
+    async fn all<T: Readable>(
+        &self,
+        statement: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<T>, Fault> {
+        self.backend.read().await?.connection().all(statement, values).await
     }
 }
 

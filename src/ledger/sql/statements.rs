@@ -114,6 +114,8 @@ pub(in crate::ledger) const ABANDON_BOOKED: &str = "
     WHERE id = $1 AND state = 'booked'";
 pub(in crate::ledger) const READ_IN_FLIGHT: &str =
     "SELECT id, owner FROM attempt WHERE state IN ('booked', 'sending')";
+pub(in crate::ledger) const READ_OWNER: &str = "SELECT owner FROM attempt WHERE id = $1";
+pub(in crate::ledger) const READ_STATE: &str = "SELECT state FROM attempt WHERE id = $1";
 pub(in crate::ledger) const READ_IDENTITY: &str = "SELECT identity FROM attempt WHERE id = $1";
 
 /// Sums by Beijing day (UTC+8) and by what came of an attempt. What has ended is summed up as it

@@ -10,6 +10,7 @@ use sqlx::sqlite::{
 };
 
 use super::owner;
+use crate::ledger::sql::driver::said;
 use crate::ledger::sql::{schema, statements as sql};
 use crate::ledger::{LedgerAction, LedgerError};
 
@@ -145,7 +146,7 @@ async fn migrate(pool: &SqlitePool, path: &Path) -> Result<(), LedgerError> {
             (&schema::FROM_1, &schema::DROP_1)
         }
     };
-    for statement in before.iter().chain(after).chain(&schema::INDEXES_AND_TRIGGERS) {
+    for statement in before.iter().chain(after).chain(&schema::INDEXES).chain(&schema::TRIGGERS) {
         sqlx::query(sqlx::AssertSqlSafe(*statement))
             .execute(&mut *transaction)
             .await
@@ -269,15 +270,6 @@ fn network_name(magic: u64) -> Option<&'static str> {
 #[cfg(not(target_os = "linux"))]
 fn refuse_network(_: &Path) -> Result<(), String> {
     Ok(())
-}
-
-/// An error's text with what caused it.
-pub(super) fn said(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::Database(error) => error.message().to_owned(),
-        sqlx::Error::PoolTimedOut => "no connection became free in time".to_owned(),
-        other => other.to_string(),
-    }
 }
 
 /// How long another process may hold the write lock.

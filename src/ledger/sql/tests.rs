@@ -1,15 +1,19 @@
+//! What holds on every database.
+
 use std::cell::Cell;
 
 use super::*;
 use crate::detect::Judgement;
 use crate::ledger::samples::{self, question};
 use crate::ledger::{CallEnd, CallRecord, spacing};
+use crate::ledger::{LedgerAction, sqlite};
 use crate::probe::Version;
 use crate::report::{Billing, Reason, ReasonCode};
 use crate::rules::BBox;
 
-#[path = "model_tests.rs"]
-mod model;
+#[cfg(feature = "postgres")]
+#[path = "../../../tests/pg/mod.rs"]
+mod pg;
 
 thread_local! {
     /// The wall clock of the test that runs on this thread.
@@ -24,19 +28,19 @@ fn advance(micros: i64) {
     NOW.set(NOW.get() + micros);
 }
 
-fn terms() -> Terms {
+pub(super) fn terms() -> Terms {
     samples::terms(spacing(5.0), None)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum How {
+pub(super) enum How {
     Settled,
     Refused,
     Unknown,
     NotSent,
 }
 
-fn outcome(how: How) -> AttemptOutcome {
+pub(super) fn outcome(how: How) -> AttemptOutcome {
     let reason = || Reason::new(ReasonCode::BillingUnknown, "lost");
     let corner = BBox::from([1.0, 2.0, 3.0, 4.0]);
     let (end, billing) = match how {
@@ -59,23 +63,179 @@ fn outcome(how: How) -> AttemptOutcome {
     }
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
+/// A place for a ledger of either kind.
+pub(super) enum Place {
+    Sqlite(tempfile::TempDir),
+    #[cfg(feature = "postgres")]
+    Postgres(String),
+}
+
+impl Place {
+    pub(super) fn sqlite() -> Self {
+        Self::Sqlite(tempfile::tempdir().unwrap())
+    }
+
+    /// An SQLite ledger's file.
+    fn file(&self) -> std::path::PathBuf {
+        match self {
+            Self::Sqlite(folder) => folder.path().join("ledger.db"),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => panic!("SQLite"),
+        }
+    }
+
+    /// One of each kind that there is here.
+    pub(super) fn all() -> Vec<Self> {
+        #[allow(unused_mut)]
+        let mut all = vec![Self::sqlite()];
+        #[cfg(feature = "postgres")]
+        all.extend(pg::server().map(|server| Self::Postgres(server.database())));
+        all
+    }
+
+    /// Opens it as another process does.
+    pub(super) async fn open(&self) -> SqlLedger {
+        self.try_open().await.unwrap()
+    }
+
+    async fn try_open(&self) -> Result<SqlLedger, LedgerError> {
+        match self {
+            Self::Sqlite(folder) => {
+                sqlite::open(&folder.path().join("ledger.db"), test_clock).await
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => {
+                crate::ledger::postgres::connect(url, Duration::from_secs(5)).await
+            }
+        }
+    }
+
+    /// Lets time go by on the ledger's clock.
+    pub(super) async fn advance(&self, micros: i64) {
+        match self {
+            Self::Sqlite(_) => advance(micros),
+            // Longer than the clock's uncertainty.
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+
+    /// Takes the lock away that shows that a process lives, which does not notice.
+    pub(super) async fn lose_lock(&self, ledger: &SqlLedger) {
+        match &ledger.backend {
+            Backend::Sqlite(engine) => std::fs::remove_file(engine.lock_file()).unwrap(),
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(engine) => {
+                let owner = engine.owner_name().await.unwrap();
+                engine.end_session().await;
+                until_gone(ledger, &owner).await;
+            }
+        }
+    }
+
+    /// Ends a process without a word, and waits until that shows.
+    pub(super) async fn end(&self, ledger: SqlLedger) {
+        match &ledger.backend {
+            Backend::Sqlite(_) => {}
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(engine) => engine.end_session().await,
+        }
+        drop(ledger);
+    }
+
+    /// Runs a statement behind the ledger's back.
+    async fn run(&self, statement: &'static str) {
+        match self {
+            Self::Sqlite(folder) => {
+                use sqlx::Connection as _;
+                let path = folder.path().join("ledger.db").display().to_string();
+                let url = format!("sqlite://{path}");
+                let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+                sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => {
+                let database = url.rsplit('/').next().unwrap();
+                let set = format!("SET search_path = emo_preflight; {statement}");
+                pg::server().unwrap().run(database, &set);
+            }
+        }
+    }
+
+    /// Makes every change of an attempt fail.
+    async fn break_attempts(&self) {
+        self.run(match self {
+            Self::Sqlite(_) => {
+                "CREATE TRIGGER fault BEFORE UPDATE ON attempt BEGIN SELECT RAISE(ABORT, 'f'); END"
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => {
+                "CREATE FUNCTION fault() RETURNS trigger LANGUAGE plpgsql AS
+                     'BEGIN RAISE EXCEPTION ''f''; END';
+                 CREATE TRIGGER fault BEFORE UPDATE ON attempt
+                     FOR EACH ROW EXECUTE FUNCTION fault()"
+            }
+        })
+        .await;
+    }
+
+    async fn mend_attempts(&self) {
+        self.run(match self {
+            Self::Sqlite(_) => "DROP TRIGGER fault",
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => "DROP TRIGGER fault ON attempt; DROP FUNCTION fault",
+        })
+        .await;
+    }
+}
+
+/// An owner's session ends a moment after its connection.
+#[cfg(feature = "postgres")]
+async fn until_gone(ledger: &SqlLedger, owner: &str) {
+    let begun = Instant::now();
+    while !ledger.backend.is_gone(owner).await.unwrap() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{owner} does not go");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The name that a ledger's owner goes by.
+pub(super) async fn owner_of(ledger: &SqlLedger) -> String {
+    match &ledger.backend {
+        Backend::Sqlite(engine) => engine.owner_name().to_owned(),
+        #[cfg(feature = "postgres")]
+        Backend::Postgres(engine) => engine.owner_name().await.unwrap(),
+    }
+}
+
+/// An SQLite ledger's own connections.
+fn pools(ledger: &SqlLedger) -> &sqlite::Sqlite {
+    match &ledger.backend {
+        Backend::Sqlite(engine) => engine,
+        #[cfg(feature = "postgres")]
+        Backend::Postgres(_) => panic!("SQLite"),
+    }
+}
+
 /// How far from now on the test's clock the next slot is booked, however long the booking takes.
-async fn next_slot(ledger: &Sqlite, number: usize, terms: &Terms) -> Duration {
+async fn next_slot(ledger: &SqlLedger, number: usize, terms: &Terms) -> Duration {
     // What a slow disk changes is another test's.
     for time in [&ledger.booking, &ledger.marking] {
-        time.0.store(0, Ordering::Relaxed);
+        time.forget();
     }
-    let Ok(ReserveResult::Reserved { slot, .. }) = ledger.reserve(&question(number), terms).await
+    let Ok(ReserveResult::Reserved { slot, .. }) =
+        ledger.reserve(&question(number), terms, None).await
     else {
         panic!("sent");
     };
     let left = slot.saturating_duration_since(Instant::now());
     let booked: i64 = sqlx::query_scalar("SELECT slot_us FROM attempt ORDER BY id DESC LIMIT 1")
-        .fetch_one(&ledger.reader)
+        .fetch_one(&pools(ledger).reader)
         .await
         .unwrap();
     let booked = Duration::from_micros(u64::try_from(booked - test_clock()).unwrap());
@@ -87,8 +247,8 @@ async fn next_slot(ledger: &Sqlite, number: usize, terms: &Terms) -> Duration {
 fn a_clock_set_back_freezes_nothing_and_one_set_forward_lets_nothing_burst() {
     const HOUR: i64 = 3_600_000_000;
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let place = Place::sqlite();
+        let ledger = place.open().await;
         let mut number = 0;
         for jump in [0, -HOUR, 2 * HOUR, -HOUR] {
             advance(jump);
@@ -105,8 +265,8 @@ fn a_clock_set_back_freezes_nothing_and_one_set_forward_lets_nothing_burst() {
 #[test]
 fn a_pace_of_minutes_is_kept() {
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let place = Place::sqlite();
+        let ledger = place.open().await;
         let slow = Terms { spacing: spacing(0.01), ..terms() };
         for (number, expected) in [(1, AHEAD * 2), (2, slow.spacing), (3, slow.spacing)] {
             let slot = next_slot(&ledger, number, &slow).await;
@@ -119,10 +279,10 @@ fn a_pace_of_minutes_is_kept() {
 #[test]
 fn a_push_back_holds_everyone_and_at_most_a_minute() {
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let place = Place::sqlite();
+        let ledger = place.open().await;
         for (pause, least, most) in [(3, 2_900, 3_000), (600, 59_000, 60_000)] {
-            let attempt = match ledger.reserve(&question(pause), &terms()).await.unwrap() {
+            let attempt = match ledger.reserve(&question(pause), &terms(), None).await.unwrap() {
                 ReserveResult::Reserved { attempt, .. } => attempt,
                 _ => panic!("sent"),
             };
@@ -140,24 +300,24 @@ fn a_push_back_holds_everyone_and_at_most_a_minute() {
 #[test]
 fn a_process_that_slept_finds_its_question_gone_and_frees_nothing() {
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ledger.db");
-        let sleeper = Sqlite::open(&path, test_clock).await.unwrap();
-        let asked = match sleeper.reserve(&question(1), &terms()).await.unwrap() {
-            ReserveResult::Reserved { attempt, .. } => attempt,
-            _ => panic!("sent"),
-        };
-        std::fs::remove_file(file::owners_of(&path).unwrap().join(sleeper.owner_name())).unwrap();
-        advance(1_000_000);
-        let other = Sqlite::open(&path, test_clock).await.unwrap();
-        let retry_unknown = Some(other.moment().await.unwrap());
-        let retrying = Terms { reuse: Reuse { retry_unknown, ..Reuse::default() }, ..terms() };
-        let again = other.reserve(&question(1), &retrying).await.unwrap();
-        assert!(matches!(again, ReserveResult::Reserved { .. }));
-        // The sleeper wakes late: nothing was sent, and the question is the other's now.
-        sleeper.record(&asked, &AttemptOutcome::not_sent(), &terms()).await.unwrap();
-        let once_more = sleeper.reserve(&question(1), &terms()).await.unwrap();
-        assert!(matches!(once_more, ReserveResult::InFlight(_)));
+        for place in Place::all() {
+            let sleeper = place.open().await;
+            let asked = match sleeper.reserve(&question(1), &terms(), None).await.unwrap() {
+                ReserveResult::Reserved { attempt, .. } => attempt,
+                _ => panic!("sent"),
+            };
+            place.lose_lock(&sleeper).await;
+            place.advance(1_000_000).await;
+            let other = place.open().await;
+            let retry_unknown = Some(other.moment().await.unwrap());
+            let retrying = Terms { reuse: Reuse { retry_unknown, ..Reuse::default() }, ..terms() };
+            let again = other.reserve(&question(1), &retrying, None).await.unwrap();
+            assert!(matches!(again, ReserveResult::Reserved { .. }));
+            // The sleeper wakes late: nothing was sent, and the question is the other's now.
+            sleeper.record(&asked, &AttemptOutcome::not_sent(), &terms()).await.unwrap();
+            let once_more = sleeper.reserve(&question(1), &terms(), None).await.unwrap();
+            assert!(matches!(once_more, ReserveResult::InFlight(_)));
+        }
     });
 }
 
@@ -165,17 +325,21 @@ fn a_process_that_slept_finds_its_question_gone_and_frees_nothing() {
 #[test]
 fn a_wrong_guess_about_an_owner_takes_nothing_away() {
     block_on(async {
-        for before in [How::Settled, How::Unknown] {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("ledger.db");
-            let sleeper = Sqlite::open(&path, test_clock).await.unwrap();
+        let places = [Place::all(), Place::all()];
+        let before = [How::Settled, How::Unknown];
+        for (place, before) in places
+            .into_iter()
+            .zip(before)
+            .flat_map(|(all, before)| all.into_iter().map(move |place| (place, before)))
+        {
+            let sleeper = place.open().await;
             let Ok(ReserveResult::Reserved { attempt, .. }) =
-                sleeper.reserve(&question(1), &terms()).await
+                sleeper.reserve(&question(1), &terms(), None).await
             else {
                 panic!("sent");
             };
             sleeper.record(&attempt, &outcome(before), &terms()).await.unwrap();
-            advance(1_000_000);
+            place.advance(1_000_000).await;
             // Asked anew: for its age, or because someone said so.
             let reuse = Reuse {
                 max_age: Some(Duration::ZERO),
@@ -184,14 +348,13 @@ fn a_wrong_guess_about_an_owner_takes_nothing_away() {
             };
             let anew = Terms { reuse, ..terms() };
             let Ok(ReserveResult::Reserved { attempt, .. }) =
-                sleeper.reserve(&question(1), &anew).await
+                sleeper.reserve(&question(1), &anew, None).await
             else {
                 panic!("sent");
             };
             assert!(sleeper.mark_sending(&attempt).await.unwrap());
-            let lock = file::owners_of(&path).unwrap().join(sleeper.owner_name());
-            std::fs::remove_file(lock).unwrap();
-            let other = Sqlite::open(&path, test_clock).await.unwrap();
+            place.lose_lock(&sleeper).await;
+            let other = place.open().await;
             let known = async || match other.lookup(&question(1), &Reuse::default()).await {
                 Ok(Lookup::Known(known)) => known,
                 _ => panic!("known"),
@@ -214,29 +377,34 @@ fn a_wrong_guess_about_an_owner_takes_nothing_away() {
 #[test]
 fn what_was_unknown_stays_so_with_its_own_code_however_whole_its_answer_looks() {
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
-        let passed = outcome(How::Settled).raw;
-        let no_boxes = Some(br#"{"output":{"check_pass":true}}"#.as_slice().into());
-        for (number, raw, code) in [
-            (1, passed, ReasonCode::BillingUnknown),
-            (2, no_boxes, ReasonCode::MalformedAnswer),
-            (3, None, ReasonCode::BillingUnknown),
-        ] {
-            let Ok(ReserveResult::Reserved { attempt, .. }) =
-                ledger.reserve(&question(number), &terms()).await
-            else {
-                panic!("sent");
-            };
-            let unknown = AttemptOutcome { raw, ..outcome(How::Unknown) };
-            ledger.record(&attempt, &unknown, &terms()).await.unwrap();
-            match ledger.lookup(&question(number), &Reuse::default()).await {
-                Ok(Lookup::Known(known)) => {
-                    assert!(matches!(known.end, CallEnd::Unknown(_)), "{known:?}");
-                    assert_eq!(known.reason().map(|reason| &reason.code), Some(&code), "{number}");
-                    assert_eq!(known.billing, Billing::UNKNOWN);
+        for place in Place::all() {
+            let ledger = place.open().await;
+            let passed = outcome(How::Settled).raw;
+            let no_boxes = Some(br#"{"output":{"check_pass":true}}"#.as_slice().into());
+            for (number, raw, code) in [
+                (1, passed, ReasonCode::BillingUnknown),
+                (2, no_boxes, ReasonCode::MalformedAnswer),
+                (3, None, ReasonCode::BillingUnknown),
+            ] {
+                let Ok(ReserveResult::Reserved { attempt, .. }) =
+                    ledger.reserve(&question(number), &terms(), None).await
+                else {
+                    panic!("sent");
+                };
+                let unknown = AttemptOutcome { raw, ..outcome(How::Unknown) };
+                ledger.record(&attempt, &unknown, &terms()).await.unwrap();
+                match ledger.lookup(&question(number), &Reuse::default()).await {
+                    Ok(Lookup::Known(known)) => {
+                        assert!(matches!(known.end, CallEnd::Unknown(_)), "{known:?}");
+                        assert_eq!(
+                            known.reason().map(|reason| &reason.code),
+                            Some(&code),
+                            "{number}"
+                        );
+                        assert_eq!(known.billing, Billing::UNKNOWN);
+                    }
+                    _ => panic!("known"),
                 }
-                _ => panic!("known"),
             }
         }
     });
@@ -245,10 +413,10 @@ fn what_was_unknown_stays_so_with_its_own_code_however_whole_its_answer_looks() 
 #[test]
 fn a_verdict_is_told_again_until_it_is_older_than_it_may_be() {
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let place = Place::sqlite();
+        let ledger = place.open().await;
         let Ok(ReserveResult::Reserved { attempt, .. }) =
-            ledger.reserve(&question(1), &terms()).await
+            ledger.reserve(&question(1), &terms(), None).await
         else {
             panic!("sent");
         };
@@ -265,12 +433,11 @@ fn a_verdict_is_told_again_until_it_is_older_than_it_may_be() {
 #[test]
 fn a_lock_held_for_too_long_is_an_error_and_no_call() {
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ledger.db");
-        let ledger = Sqlite::open(&path, test_clock).await.unwrap();
-        let other = Sqlite::open(&path, test_clock).await.unwrap();
-        let held = other.begin().await.unwrap();
-        match ledger.reserve(&question(1), &terms()).await {
+        let place = Place::sqlite();
+        let ledger = place.open().await;
+        let other = place.open().await;
+        let held = other.backend.begin().await.unwrap();
+        match ledger.reserve(&question(1), &terms(), None).await {
             Err(LedgerError::Failed { action: LedgerAction::Write, why }) => {
                 assert!(why.contains("locked"), "{why}");
             }
@@ -278,7 +445,7 @@ fn a_lock_held_for_too_long_is_an_error_and_no_call() {
         }
         drop(held);
         assert!(matches!(
-            ledger.reserve(&question(1), &terms()).await,
+            ledger.reserve(&question(1), &terms(), None).await,
             Ok(ReserveResult::Reserved { .. })
         ));
     });
@@ -296,18 +463,17 @@ fn a_full_or_read_only_disk_is_an_error_and_no_call() {
             ),
             ("PRAGMA query_only = 1", "PRAGMA query_only = 0", "readonly database"),
         ] {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("ledger.db");
-            let ledger = Sqlite::open(&path, test_clock).await.unwrap();
+            let place = Place::sqlite();
+            let ledger = place.open().await;
             let pragma = async |text: &'static str| {
-                let mut writer = ledger.writer.acquire().await.unwrap();
+                let mut writer = pools(&ledger).writer.acquire().await.unwrap();
                 sqlx::raw_sql(text).execute(&mut *writer).await.unwrap();
             };
             pragma(makes).await;
             // A page may have room for a few rows yet; none of what fits is lost or half-written.
             let mut sent = 0;
             let error = loop {
-                match ledger.reserve(&question(sent), &terms()).await {
+                match ledger.reserve(&question(sent), &terms(), None).await {
                     Ok(ReserveResult::Reserved { .. }) => sent += 1,
                     Ok(_) => panic!("sent or an error"),
                     Err(error) => break error,
@@ -316,11 +482,11 @@ fn a_full_or_read_only_disk_is_an_error_and_no_call() {
             assert!(error.to_string().contains(says), "{error}");
             pragma(mends).await;
             let attempts: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM attempt")
-                .fetch_one(&ledger.reader)
+                .fetch_one(&pools(&ledger).reader)
                 .await
                 .unwrap();
             assert_eq!(attempts, i64::try_from(sent).unwrap());
-            if let Err(error) = ledger.reserve(&question(sent), &terms()).await {
+            if let Err(error) = ledger.reserve(&question(sent), &terms(), None).await {
                 panic!("{says}: not mended: {error}");
             }
         }
@@ -330,39 +496,36 @@ fn a_full_or_read_only_disk_is_an_error_and_no_call() {
 #[test]
 fn what_cannot_be_given_up_is_not_taken_over() {
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ledger.db");
-        let dead = Sqlite::open(&path, test_clock).await.unwrap();
-        let Ok(ReserveResult::Reserved { attempt, .. }) =
-            dead.reserve(&question(1), &terms()).await
-        else {
-            panic!("sent");
-        };
-        assert!(dead.mark_sending(&attempt).await.unwrap());
-        let other = Sqlite::open(&path, test_clock).await.unwrap();
-        let name = dead.owner_name().to_owned();
-        drop(dead);
-        let run = async |statement: &'static str| {
-            let mut writer = other.writer.acquire().await.unwrap();
-            sqlx::raw_sql(statement).execute(&mut *writer).await.unwrap();
-        };
-        run("CREATE TRIGGER fault BEFORE UPDATE ON attempt BEGIN SELECT RAISE(ABORT, 'f'); END")
-            .await;
-        let Ok(ReserveResult::InFlight(asking)) = other.reserve(&question(1), &terms()).await
-        else {
-            panic!("being sent");
-        };
-        assert_eq!(asking.owner, name);
-        assert!(other.is_held(&asking).await.is_err());
-        assert!(Sqlite::open(&path, test_clock).await.is_err());
-        run("DROP TRIGGER fault").await;
-        let Ok(ReserveResult::InFlight(asking)) = other.reserve(&question(1), &terms()).await
-        else {
-            panic!("being sent");
-        };
-        assert!(!other.is_held(&asking).await.unwrap());
-        let known = other.reserve(&question(1), &terms()).await;
-        assert!(matches!(known, Ok(ReserveResult::Known(_))));
+        for place in Place::all() {
+            let dead = place.open().await;
+            let Ok(ReserveResult::Reserved { attempt, .. }) =
+                dead.reserve(&question(1), &terms(), None).await
+            else {
+                panic!("sent");
+            };
+            assert!(dead.mark_sending(&attempt).await.unwrap());
+            let other = place.open().await;
+            let name = owner_of(&dead).await;
+            place.end(dead).await;
+            place.break_attempts().await;
+            let Ok(ReserveResult::InFlight(asking)) =
+                other.reserve(&question(1), &terms(), None).await
+            else {
+                panic!("being sent");
+            };
+            assert_eq!(asking.owner, name);
+            assert!(other.is_held(&asking).await.is_err());
+            assert!(place.try_open().await.is_err());
+            place.mend_attempts().await;
+            let Ok(ReserveResult::InFlight(asking)) =
+                other.reserve(&question(1), &terms(), None).await
+            else {
+                panic!("being sent");
+            };
+            assert!(!other.is_held(&asking).await.unwrap());
+            let known = other.reserve(&question(1), &terms(), None).await;
+            assert!(matches!(known, Ok(ReserveResult::Known(_))));
+        }
     });
 }
 
@@ -370,8 +533,8 @@ fn what_cannot_be_given_up_is_not_taken_over() {
 #[test]
 fn a_long_queue_is_not_taken_for_a_clock_set_back() {
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let place = Place::sqlite();
+        let ledger = place.open().await;
         let slow = Terms { spacing: Duration::from_secs(10), ..terms() };
         for number in 0_u32..12 {
             let slot = next_slot(&ledger, number as usize, &slow).await;
@@ -383,9 +546,8 @@ fn a_long_queue_is_not_taken_for_a_clock_set_back() {
 #[test]
 fn what_was_written_is_read_as_it_was() {
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ledger.db");
-        let ledger = Sqlite::open(&path, test_clock).await.unwrap();
+        let place = Place::sqlite();
+        let ledger = place.open().await;
         let start: [u8; 32] = std::array::from_fn(|i| i as u8 * 8 + 1);
         let version =
             Version { length: Some(90_000), start, end: None, etag: Some("\"a\"".to_owned()) };
@@ -403,12 +565,12 @@ fn what_was_written_is_read_as_it_was() {
             written.record.request_id = Some(format!("id-{number}"));
             let asked = Question { version: Some(version.clone()), ..question(number) };
             let Ok(ReserveResult::Reserved { attempt, .. }) =
-                ledger.reserve(&asked, &terms()).await
+                ledger.reserve(&asked, &terms(), None).await
             else {
                 panic!("sent");
             };
             ledger.record(&attempt, &written, &terms()).await.unwrap();
-            let reader = Sqlite::open_read_only(&path).await.unwrap().unwrap();
+            let reader = sqlite::open_read_only(&place.file()).await.unwrap().unwrap();
             match reader.lookup(&asked, &Reuse::default()).await.unwrap() {
                 Lookup::Known(known) => {
                     assert_eq!(known, CallRecord { recalled: true, ..written.record });
@@ -427,7 +589,7 @@ fn what_was_written_is_read_as_it_was() {
                 assert!(matches!(look, Lookup::Free), "{other:?}");
             }
         }
-        assert!(wall_clock() > NOW.get() - 365 * 86_400_000_000, "microseconds since 1970");
+        assert!(sqlite::wall_clock() > NOW.get() - 365 * 86_400_000_000, "microseconds since 1970");
     });
 }
 
@@ -435,10 +597,10 @@ fn what_was_written_is_read_as_it_was() {
 #[test]
 fn an_answer_that_is_no_longer_understood_keeps_its_bill() {
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let place = Place::sqlite();
+        let ledger = place.open().await;
         let Ok(ReserveResult::Reserved { attempt, .. }) =
-            ledger.reserve(&question(1), &terms()).await
+            ledger.reserve(&question(1), &terms(), None).await
         else {
             panic!("sent");
         };
@@ -462,10 +624,11 @@ fn an_answer_that_is_no_longer_understood_keeps_its_bill() {
 #[test]
 fn the_cap_counts_what_is_being_sent_and_what_was_billed() {
     block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+        let place = Place::sqlite();
+        let ledger = place.open().await;
         let capped = Terms { max_calls: Some(2), ..terms() };
-        let reserve = async |number| ledger.reserve(&question(number), &capped).await.unwrap();
+        let reserve =
+            async |number| ledger.reserve(&question(number), &capped, None).await.unwrap();
         let before = Instant::now();
         let ReserveResult::Reserved { attempt: first, mark, slot } = reserve(1).await else {
             panic!("sent")
@@ -492,13 +655,13 @@ fn the_cap_counts_what_is_being_sent_and_what_was_billed() {
 fn a_clock_that_went_back_by_a_second_keeps_the_queue() {
     block_on(async {
         for (back, is_kept) in [(1_000_000, true), (1_000_001, false)] {
-            let folder = tempfile::tempdir().unwrap();
-            let ledger = Sqlite::open(&folder.path().join("ledger.db"), test_clock).await.unwrap();
+            let place = Place::sqlite();
+            let ledger = place.open().await;
             let slow = Terms { spacing: Duration::from_secs(100), ..terms() };
             let mut last = 0;
             for number in [1, 2] {
                 let Ok(ReserveResult::Reserved { attempt, .. }) =
-                    ledger.reserve(&question(number), &slow).await
+                    ledger.reserve(&question(number), &slow, None).await
                 else {
                     panic!("sent");
                 };

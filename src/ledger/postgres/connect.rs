@@ -1,0 +1,258 @@
+//! How the database is reached, and its schema made.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use tokio::time::Instant;
+use url::Url;
+
+use super::lock_of;
+use crate::ledger::LedgerError;
+use crate::ledger::sql::driver::{may_pass, said};
+use crate::ledger::sql::{schema, statements as sql};
+
+/// A database, by its URL.
+pub(super) struct Target {
+    options: PgConnectOptions,
+    /// The URL without what is secret.
+    place: String,
+}
+
+impl Target {
+    pub(super) fn of(url: &str) -> Result<Self, LedgerError> {
+        let place = place_of(url);
+        let refuse = |why: &str| LedgerError::Open { path: place.clone(), why: why.to_owned() };
+        // The parser's own words may repeat the password.
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|_| refuse("it must be a URL as postgres://user@host:5432/database"))?
+            .application_name("emo-preflight");
+        let options = match url.contains("search_path") {
+            true => options,
+            false => options.options([("search_path", SCHEMA)]),
+        };
+        Ok(Self { options, place })
+    }
+
+    /// The owner's session, and a connection for all else.
+    pub(super) async fn connect(self, patience: Duration) -> Result<(PgPool, PgPool), LedgerError> {
+        let other = self.pool(patience).await?;
+        self.make_schema(&other, patience).await?;
+        let reserving = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(TURN)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .after_connect(|session, _| Box::pin(become_owner(session)))
+            .connect_lazy_with(self.options.clone());
+        self.check_session(&reserving, patience).await?;
+        Ok((reserving, other))
+    }
+
+    pub(super) async fn connect_read_only(
+        self,
+        patience: Duration,
+    ) -> Result<Option<PgPool>, LedgerError> {
+        let other = self.pool(patience).await?;
+        let until = Instant::now() + patience;
+        let found = self.within(until, async || find_version(&other).await).await?;
+        match found {
+            None => Ok(None),
+            Some(found) => self.check_version(found).map(|()| Some(other)),
+        }
+    }
+
+    async fn pool(&self, patience: Duration) -> Result<PgPool, LedgerError> {
+        let until = Instant::now() + patience;
+        self.within(until, async || {
+            PgPoolOptions::new()
+                .max_connections(1)
+                .acquire_timeout(TURN)
+                .max_lifetime(None)
+                .connect_with(self.options.clone())
+                .await
+        })
+        .await
+    }
+
+    /// Makes the schema where it is not there, once, whoever else is about to.
+    async fn make_schema(&self, pool: &PgPool, patience: Duration) -> Result<(), LedgerError> {
+        let until = Instant::now() + patience;
+        let found = self
+            .within(until, async || {
+                if let Some(found) = find_version(pool).await? {
+                    return Ok(found);
+                }
+                let mut transaction = pool.begin().await?;
+                sqlx::query(TAKE_TURNS_TO_MAKE_IT).execute(&mut *transaction).await?;
+                let (create,): (String,) =
+                    sqlx::query_as(CREATE_SCHEMA).fetch_one(&mut *transaction).await?;
+                sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut *transaction).await?;
+                if find_version_on(&mut transaction).await?.is_none() {
+                    sqlx::raw_sql(sqlx::AssertSqlSafe(tables())).execute(&mut *transaction).await?;
+                    sqlx::query(sql::WRITE_SCHEMA_VERSION)
+                        .bind(schema::VERSION)
+                        .execute(&mut *transaction)
+                        .await?;
+                }
+                transaction.commit().await?;
+                Ok(schema::VERSION)
+            })
+            .await?;
+        self.check_version(found)
+    }
+
+    fn check_version(&self, found: i64) -> Result<(), LedgerError> {
+        match found {
+            schema::VERSION => Ok(()),
+            _ => {
+                Err(LedgerError::Newer { path: self.place.clone(), found, known: schema::VERSION })
+            }
+        }
+    }
+
+    /// Refuses a pooler that hands a session's transactions to different servers: locks held for life
+    /// would be held by nobody in particular.
+    async fn check_session(&self, pool: &PgPool, patience: Duration) -> Result<(), LedgerError> {
+        let until = Instant::now() + patience;
+        let lasts = self.within(until, async || {
+            let mut session = pool.acquire().await?;
+            let mut lasts = true;
+            let mut first = None;
+            for _ in 0..3 {
+                let (server, owner): (i32, Option<String>) =
+                    sqlx::query_as(READ_SESSION).fetch_one(&mut *session).await?;
+                lasts &= *first.get_or_insert(server) == server && owner.is_some();
+            }
+            Ok(lasts)
+        });
+        if lasts.await? {
+            return Ok(());
+        }
+        Err(self.cannot(
+            "its sessions must last, found a pooler that exchanges them: connect to the server itself"
+                .to_owned(),
+        ))
+    }
+
+    /// Does `work`, again where what failed may pass.
+    async fn within<T>(
+        &self,
+        until: Instant,
+        mut work: impl AsyncFnMut() -> Result<T, sqlx::Error>,
+    ) -> Result<T, LedgerError> {
+        loop {
+            match work().await {
+                Ok(done) => return Ok(done),
+                Err(error) if may_pass(&error) && Instant::now() < until => {
+                    tracing::warn!(place = self.place, error = said(&error), "ledger_unreachable");
+                    tokio::time::sleep(TRY_AGAIN).await;
+                }
+                Err(error) => return Err(self.cannot(said(&error))),
+            }
+        }
+    }
+
+    fn cannot(&self, why: String) -> LedgerError {
+        LedgerError::Open { path: self.place.clone(), why }
+    }
+}
+
+/// Makes a session an owner's: it holds the lock of a name of its own for life, and knows the name.
+async fn become_owner(session: &mut PgConnection) -> Result<(), sqlx::Error> {
+    loop {
+        let name = format!("{:016x}", fastrand::u64(..));
+        let Some(key) = lock_of(&name) else { continue };
+        let (taken,): (bool,) = sqlx::query_as("SELECT pg_try_advisory_lock($1)")
+            .bind(key)
+            .fetch_one(&mut *session)
+            .await?;
+        if taken {
+            let set = sqlx::query("SELECT set_config('emo_preflight.owner', $1, false)").bind(name);
+            return set.execute(session).await.map(|_| ());
+        }
+    }
+}
+
+async fn find_version(pool: &PgPool) -> Result<Option<i64>, sqlx::Error> {
+    find_version_on(&mut *pool.acquire().await?).await
+}
+
+async fn find_version_on(connection: &mut PgConnection) -> Result<Option<i64>, sqlx::Error> {
+    let (is_there,): (bool,) = sqlx::query_as(FIND_TABLE).fetch_one(&mut *connection).await?;
+    match is_there {
+        false => Ok(None),
+        true => {
+            let found = sqlx::query_as(sql::READ_SCHEMA_VERSION).fetch_one(connection).await?;
+            let (found,): (i64,) = found;
+            Ok(Some(found))
+        }
+    }
+}
+
+/// The tables, their indexes and their trigger, as PostgreSQL wants them.
+fn tables() -> String {
+    let tables = schema::TABLES.iter().chain(&schema::INDEXES).copied().chain([TRIGGER]);
+    tables.map(|table| table.replace("BLOB", "BYTEA") + ";\n").collect()
+}
+
+/// All that a database administrator has to run before the first use, to leave USAGE and DML to the
+/// program.
+pub(in crate::ledger) fn ddl() -> String {
+    let version = schema::VERSION;
+    format!(
+        "CREATE SCHEMA IF NOT EXISTS {SCHEMA};\nSET search_path = {SCHEMA};\n{}\
+         INSERT INTO ledger_schema (version) VALUES ({version});\n",
+        tables()
+    )
+}
+
+/// What of a URL may be printed: its host and its database.
+fn place_of(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(url) => {
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            format!("postgres://{}{port}{}", url.host_str().unwrap_or_default(), url.path())
+        }
+        Err(_) => "postgres://…".to_owned(),
+    }
+}
+
+const SCHEMA: &str = "emo_preflight";
+
+/// How long one task of this process waits for the others.
+const TURN: Duration = Duration::from_secs(30);
+
+const TRY_AGAIN: Duration = Duration::from_millis(200);
+
+const FIND_TABLE: &str = "SELECT to_regclass('ledger_schema') IS NOT NULL";
+const TAKE_TURNS_TO_MAKE_IT: &str = "SELECT pg_advisory_xact_lock(7210, 0)";
+const CREATE_SCHEMA: &str = "
+    SELECT format('CREATE SCHEMA IF NOT EXISTS %I',
+                  trim(both ' \"' from split_part(current_setting('search_path'), ',', 1)))";
+const READ_SESSION: &str =
+    "SELECT pg_backend_pid(), NULLIF(current_setting('emo_preflight.owner', true), '')";
+
+/// As the triggers of SQLite's schema.
+const TRIGGER: &str = "
+CREATE FUNCTION sum_up_attempt() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND OLD.state NOT IN ('booked', 'sending', 'not_sent') THEN
+        UPDATE day_sum SET calls = calls - 1, images = images - OLD.images,
+            billed = billed - (OLD.images > 0)::INT
+        WHERE day = (OLD.slot_us + 28800000000) / 86400000000
+            AND verdict = COALESCE(OLD.verdict, OLD.state)
+            AND certainty = COALESCE(OLD.certainty, 'unknown');
+    END IF;
+    IF NEW.state NOT IN ('booked', 'sending', 'not_sent') THEN
+        INSERT INTO day_sum (day, verdict, certainty, calls, images, billed)
+        VALUES ((NEW.slot_us + 28800000000) / 86400000000, COALESCE(NEW.verdict, NEW.state),
+                COALESCE(NEW.certainty, 'unknown'), 1, NEW.images, (NEW.images > 0)::INT)
+        ON CONFLICT (day, verdict, certainty) DO UPDATE SET
+            calls = day_sum.calls + 1, images = day_sum.images + excluded.images,
+            billed = day_sum.billed + excluded.billed;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER attempt_summed_up AFTER INSERT OR UPDATE ON attempt
+    FOR EACH ROW EXECUTE FUNCTION sum_up_attempt()";

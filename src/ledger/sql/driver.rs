@@ -1,0 +1,266 @@
+//! The one place that knows two databases' types: statements with their values go down, rows come
+//! up, and a failure says what it means for who asked.
+
+use sqlx::FromRow;
+use sqlx::pool::PoolConnection;
+#[cfg(feature = "postgres")]
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use crate::ledger::{LedgerAction, LedgerError};
+
+/// A value of a statement.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ledger) enum Value<'a> {
+    Int(Option<i64>),
+    Text(Option<&'a str>),
+    Bytes(Option<&'a [u8]>),
+}
+
+impl From<i64> for Value<'_> {
+    fn from(value: i64) -> Self {
+        Self::Int(Some(value))
+    }
+}
+
+impl From<Option<i64>> for Value<'_> {
+    fn from(value: Option<i64>) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl<'a> From<&'a String> for Value<'a> {
+    fn from(value: &'a String) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Value<'a> {
+    fn from(value: Option<&'a str>) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl<'a> From<Option<&'a [u8]>> for Value<'a> {
+    fn from(value: Option<&'a [u8]>) -> Self {
+        Self::Bytes(value)
+    }
+}
+
+/// A list of values of whatever types.
+macro_rules! values {
+    ($($value:expr),* $(,)?) => { &[$($crate::ledger::sql::driver::Value::from($value)),*] };
+}
+pub(in crate::ledger) use values;
+
+/// What can be read from a row of either database.
+#[cfg(feature = "postgres")]
+pub(in crate::ledger) trait Readable:
+    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
+{
+}
+#[cfg(feature = "postgres")]
+impl<T> Readable for T where
+    T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
+{
+}
+
+/// What can be read from a row.
+#[cfg(not(feature = "postgres"))]
+pub(in crate::ledger) trait Readable:
+    for<'r> FromRow<'r, SqliteRow> + Send + Unpin
+{
+}
+#[cfg(not(feature = "postgres"))]
+impl<T> Readable for T where T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin {}
+
+/// A connection that a statement can be run on.
+pub(in crate::ledger) enum Connection<'a> {
+    Sqlite(&'a mut SqliteConnection),
+    #[cfg(feature = "postgres")]
+    Postgres(&'a mut PgConnection),
+}
+
+/// Binds the values to the statement, for whichever database.
+macro_rules! bound {
+    ($query:expr, $values:expr) => {{
+        let mut query = $query;
+        for value in $values {
+            query = match *value {
+                Value::Int(value) => query.bind(value),
+                Value::Text(value) => query.bind(value),
+                Value::Bytes(value) => query.bind(value),
+            };
+        }
+        query
+    }};
+}
+
+impl Connection<'_> {
+    /// Runs a statement and says how many rows it changed.
+    pub(in crate::ledger) async fn execute(
+        &mut self,
+        statement: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<u64, Fault> {
+        let done = match self {
+            Self::Sqlite(connection) => bound!(sqlx::query(statement), values)
+                .execute(&mut **connection)
+                .await
+                .map(|done| done.rows_affected()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(connection) => bound!(sqlx::query(statement), values)
+                .execute(&mut **connection)
+                .await
+                .map(|done| done.rows_affected()),
+        };
+        done.map_err(Fault::writing)
+    }
+
+    pub(in crate::ledger) async fn all<T: Readable>(
+        &mut self,
+        statement: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<T>, Fault> {
+        let rows = match self {
+            Self::Sqlite(connection) => {
+                bound!(sqlx::query_as(statement), values).fetch_all(&mut **connection).await
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(connection) => {
+                bound!(sqlx::query_as(statement), values).fetch_all(&mut **connection).await
+            }
+        };
+        rows.map_err(Fault::reading)
+    }
+
+    pub(in crate::ledger) async fn optional<T: Readable>(
+        &mut self,
+        statement: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Option<T>, Fault> {
+        Ok(self.all(statement, values).await?.into_iter().next())
+    }
+
+    /// The one row that a statement always has.
+    pub(in crate::ledger) async fn one<T: Readable>(
+        &mut self,
+        statement: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<T, Fault> {
+        let row = self.optional(statement, values).await?;
+        row.ok_or_else(|| Fault::reading(sqlx::Error::RowNotFound))
+    }
+}
+
+/// A connection for reading, for as long as this is held.
+pub(in crate::ledger) enum Session {
+    Sqlite(PoolConnection<sqlx::Sqlite>),
+    #[cfg(feature = "postgres")]
+    Postgres(PoolConnection<sqlx::Postgres>),
+}
+
+impl Session {
+    pub(in crate::ledger) fn connection(&mut self) -> Connection<'_> {
+        match self {
+            Self::Sqlite(connection) => Connection::Sqlite(connection),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(connection) => Connection::Postgres(connection),
+        }
+    }
+}
+
+/// A transaction for writing. Dropped before its commit it changes nothing.
+pub(in crate::ledger) enum Transaction {
+    Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
+    #[cfg(feature = "postgres")]
+    Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
+}
+
+impl Transaction {
+    pub(in crate::ledger) fn connection(&mut self) -> Connection<'_> {
+        match self {
+            Self::Sqlite(transaction) => Connection::Sqlite(transaction),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(transaction) => Connection::Postgres(transaction),
+        }
+    }
+
+    pub(in crate::ledger) async fn commit(self) -> Result<(), Fault> {
+        match self {
+            Self::Sqlite(transaction) => transaction.commit().await.map_err(Fault::writing),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(transaction) => transaction.commit().await.map_err(Fault::writing),
+        }
+    }
+}
+
+/// Why a statement failed.
+#[derive(Debug)]
+pub(in crate::ledger) struct Fault {
+    pub(in crate::ledger) error: LedgerError,
+    /// It may pass: the server restarts, or has no connection free.
+    pub(in crate::ledger) may_pass: bool,
+}
+
+impl Fault {
+    pub(in crate::ledger) fn reading(error: sqlx::Error) -> Self {
+        Self::of(LedgerAction::Read, &error)
+    }
+
+    pub(in crate::ledger) fn writing(error: sqlx::Error) -> Self {
+        Self::of(LedgerAction::Write, &error)
+    }
+
+    fn of(action: LedgerAction, error: &sqlx::Error) -> Self {
+        let error_may_pass = may_pass(error);
+        Self { error: LedgerError::Failed { action, why: said(error) }, may_pass: error_may_pass }
+    }
+}
+
+impl From<LedgerError> for Fault {
+    fn from(error: LedgerError) -> Self {
+        Self { error, may_pass: false }
+    }
+}
+
+/// An error's text with what caused it.
+pub(in crate::ledger) fn said(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => error.message().to_owned(),
+        sqlx::Error::PoolTimedOut => "no connection became free in time".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(not(feature = "postgres"))]
+fn may_pass(_: &sqlx::Error) -> bool {
+    false
+}
+
+/// Whether it is worth another try, of a database on another machine (PostgreSQL, appendix A). SQLite
+/// has waited for its locks by itself.
+#[cfg(feature = "postgres")]
+pub(in crate::ledger) fn may_pass(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Database(error) => {
+            let Some(error) = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() else {
+                return false;
+            };
+            let code = error.code();
+            // Connection exceptions, insufficient resources but a full disk, shutdown and start.
+            code.starts_with("08")
+                || (code.starts_with("53") && code != "53100")
+                || ["57P01", "57P02", "57P03", "57P05", "40001", "40P01", "25006", "55P03"]
+                    .contains(&code)
+        }
+        _ => false,
+    }
+}
