@@ -5,6 +5,11 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[cfg(feature = "postgres")]
+mod pg;
+
+/// What the tests are about here; those of `ledger_postgres` are the same.
+const ENGINE: scene::Engine = scene::Engine::Sqlite;
 
 #[path = "ledger/file.rs"]
 mod file;

@@ -44,6 +44,8 @@ pub(super) enum Command {
     Spend(SpendArguments),
     /// Turn a results file into emo-v1 request bodies, one a line; submits nothing
     EmoBody(EmoBodyArguments),
+    /// Print the SQL that makes a PostgreSQL ledger's schema, for a database administrator
+    LedgerSchema,
     /// Run the stand-in service on loopback until Ctrl-C
     Emulator(EmulatorArguments),
     /// Run the whole flow on the stand-in service and built-in images; needs no key
@@ -115,11 +117,14 @@ pub(super) struct CheckArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct LedgerArguments {
-    /// SQLite file of the ledger, or none (in memory: a question may be paid for again by another
-    /// process) [default: emo-preflight/ledger.db in the state directory]
+    /// SQLite file of the ledger, postgres://… for many machines, or none (in memory: a question may
+    /// be paid for again by another process) [default: emo-preflight/ledger.db in the state directory]
     // As with the base URL: a value that is a database's URL by mistake has a password in it.
     #[arg(long, value_name = "L", env = "EMO_PREFLIGHT_LEDGER", hide_env_values = true)]
     pub(super) ledger: Option<String>,
+    /// Seconds that a PostgreSQL ledger is waited for when it cannot be reached
+    #[arg(long, value_name = "S", default_value = "60", value_parser = seconds, allow_negative_numbers = true)]
+    pub(super) ledger_wait: Duration,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,8 @@
 //! Where the ledger is: the `--ledger` option.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -12,6 +14,8 @@ use crate::{Ledger, LedgerError};
 pub(super) enum Place {
     Memory,
     File(PathBuf),
+    /// A PostgreSQL database, by its URL, and how long it is waited for.
+    Server(String, Duration),
 }
 
 impl LedgerArguments {
@@ -24,11 +28,14 @@ impl LedgerArguments {
                 )
             }
             Some("") => anyhow::bail!("the ledger must be a path or none, found an empty text"),
+            Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                Ok(Place::Server(url.to_owned(), self.ledger_wait))
+            }
             // Not repeated: it may have a password in it.
             Some(url) if url.contains("://") => {
                 anyhow::bail!(
-                    "this build keeps its ledger in SQLite files only: the ledger must be a path or \
-                     none, found a URL"
+                    "the ledger must be a path, a URL as postgres://user@host/database, or none; found \
+                     another URL"
                 )
             }
             Some(path) => Ok(Place::File(path.into())),
@@ -40,20 +47,30 @@ impl LedgerArguments {
     }
 }
 
+/// Where it is, without what is secret.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("none"),
+            Self::File(path) => path.display().fmt(f),
+            Self::Server(url, _) => f.write_str(&Ledger::printable_url(url)),
+        }
+    }
+}
+
 impl Place {
     /// Opens the ledger for writing and says on stderr where it is.
     pub(super) async fn open(&self) -> Result<Ledger, LedgerError> {
-        match self {
+        let ledger = match self {
             Self::Memory => {
                 text::tell("ledger: none (in memory: what is paid for is forgotten at the end)");
-                Ok(Ledger::in_memory())
+                return Ok(Ledger::in_memory());
             }
-            Self::File(path) => {
-                let ledger = Ledger::open(path).await?;
-                text::tell(format_args!("ledger: {}", path.display()));
-                Ok(ledger)
-            }
-        }
+            Self::File(path) => Ledger::open(path).await?,
+            Self::Server(url, wait) => Ledger::connect_patiently(url, *wait).await?,
+        };
+        text::tell(format_args!("ledger: {self}"));
+        Ok(ledger)
     }
 
     /// Opens the ledger for reading; none where there is none yet.
@@ -61,6 +78,7 @@ impl Place {
         match self {
             Self::Memory => Ok(None),
             Self::File(path) => Ledger::open_read_only(path).await,
+            Self::Server(url, wait) => Ledger::connect_read_only(url, *wait).await,
         }
     }
 }

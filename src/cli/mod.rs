@@ -24,7 +24,7 @@ mod summary;
 mod table_input;
 mod text;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -77,8 +77,18 @@ async fn run(command: Command) -> anyhow::Result<Status> {
         Command::Check(arguments) => check(*arguments).await,
         Command::Spend(arguments) => spend::run(&arguments).await,
         Command::EmoBody(arguments) => emo_body::run(&arguments),
+        Command::LedgerSchema => Ok(print(&Ledger::postgres_schema())),
         Command::Emulator(arguments) => stand_in::run(arguments.listen).await,
         Command::Demo => demo::run().await,
+    }
+}
+
+/// Prints a text on stdout.
+fn print(text: &str) -> Status {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => Status::Good,
+        // Whoever read it has read enough.
+        Err(_) => Status::Stopped,
     }
 }
 
@@ -138,10 +148,8 @@ async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
     // What it comes to depends on what the ledger knows.
     match (&place, &ledger) {
         (Place::Memory, _) => text::tell("ledger: none"),
-        (Place::File(path), None) => {
-            text::tell(format_args!("ledger: {} (not there yet)", path.display()));
-        }
-        (Place::File(path), Some(_)) => text::tell(format_args!("ledger: {}", path.display())),
+        (place, None) => text::tell(format_args!("ledger: {place} (not there yet)")),
+        (place, Some(_)) => text::tell(format_args!("ledger: {place}")),
     }
     let dry = DryRun::new(probe, ledger, arguments.base_url.as_deref(), &arguments.model)?
         .max_age(arguments.ledger_max_age)

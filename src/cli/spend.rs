@@ -45,7 +45,7 @@ async fn read(
     if ledger.is_none() {
         text::tell(match place {
             Place::Memory => "no ledger is kept with `none`, so there is nothing to sum".to_owned(),
-            Place::File(path) => format!("no ledger yet at {}: nothing was spent", path.display()),
+            place => format!("no ledger yet at {place}: nothing was spent"),
         });
     }
     if arguments.unknown {

@@ -60,7 +60,7 @@ pub struct Ledger(Arc<Engine>);
 enum Engine {
     Memory(memory::Memory),
     #[cfg(feature = "ledger")]
-    Sql(Box<sql::SqlLedger>),
+    Sql(sql::SqlLedger),
 }
 
 impl Ledger {
@@ -102,7 +102,7 @@ impl Ledger {
 
     #[cfg(feature = "ledger")]
     fn of(engine: sql::SqlLedger) -> Self {
-        Self(Arc::new(Engine::Sql(Box::new(engine))))
+        Self(Arc::new(Engine::Sql(engine)))
     }
 
     /// A ledger in PostgreSQL 14 or newer, for any number of machines. Its tables are made on first use,
@@ -142,6 +142,12 @@ impl Ledger {
         patience: Duration,
     ) -> Result<Option<Self>, LedgerError> {
         Ok(postgres::connect_read_only(url, patience).await?.map(Self::of))
+    }
+
+    /// A database's URL without what is secret: its host and its database.
+    #[cfg(feature = "cli")]
+    pub(crate) fn printable_url(url: &str) -> String {
+        postgres::place_of(url)
     }
 
     /// The statements that make the schema in PostgreSQL, for a database administrator to run before

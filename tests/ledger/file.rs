@@ -1,9 +1,11 @@
 //! What the file holds: nothing secret, nothing needless, and the bill.
 
-use emo_preflight::emulator::{Fate, Picture};
-use emo_preflight::{Ledger, Source, Verdict};
+use std::path::{Path, PathBuf};
 
-use super::scene::{Scene, check, fail_on};
+use emo_preflight::emulator::{Fate, Picture};
+use emo_preflight::{Ledger, LedgerError, Source, Verdict};
+
+use super::scene::{Fault, Scene, check, sql};
 
 #[tokio::test]
 async fn the_file_is_private_and_its_place_is_made() {
@@ -28,8 +30,9 @@ async fn local_rejections_and_known_verdicts_cost_no_write() {
     // Any write now fails.
     for table in ["pace", "attempt", "question"] {
         for statement in ["INSERT", "UPDATE"] {
-            let name = format!("fault_{table}_{statement}");
-            scene.sql(&fail_on(statement, table).replace("fault", &name)).await;
+            let fault = Fault::on(statement, table).in_sqlite();
+            let name = format!("TRIGGER fault_{table}_{statement}");
+            scene.sql(&fault.replace("TRIGGER fault", &name)).await;
         }
     }
     for _ in 0..3 {
@@ -107,4 +110,40 @@ async fn spending_is_summed_as_the_bill_is() {
     assert_eq!(by_day, [(0, 3, 2), (1, 0, 3)]);
     assert_eq!(ledger.spend(Some(day + 1), None).await.unwrap().total().accepted, 0);
     assert_eq!(ledger.spend(None, Some(day)).await.unwrap().total().accepted, 3);
+}
+
+#[tokio::test]
+async fn a_ledger_that_cannot_be_used_is_a_clear_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("text"), "this is no database, it is a letter ".repeat(40)).unwrap();
+    std::fs::create_dir(at("folder")).unwrap();
+    std::fs::write(at("empty"), "").unwrap();
+    sql(&make(&at("foreign")), "CREATE TABLE other (a)").await;
+    let newer = at("newer");
+    drop(Ledger::open(&newer).await.unwrap());
+    sql(&newer, "UPDATE ledger_schema SET version = 99").await;
+
+    for (name, says) in [
+        ("text", "not a database"),
+        ("folder", "is a directory"),
+        ("foreign", "no ledger"),
+        ("text/below", "folder cannot be made"),
+    ] {
+        let error = Ledger::open(at(name)).await.unwrap_err();
+        assert!(error.to_string().contains(says), "{name}: {error}");
+        assert!(error.to_string().contains(at(name).to_str().unwrap()), "{error}");
+    }
+    match Ledger::open(&newer).await {
+        Err(LedgerError::Newer { found: 99, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    Ledger::open(at("empty")).await.unwrap();
+    assert!(Ledger::open_read_only(at("nowhere")).await.unwrap().is_none());
+    assert!(!at("nowhere").exists());
+}
+
+fn make(path: &Path) -> PathBuf {
+    std::fs::write(path, "").unwrap();
+    path.to_owned()
 }

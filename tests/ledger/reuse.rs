@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use emo_preflight::emulator::{Emulator, Fate, Picture};
 use emo_preflight::{
-    AddressPolicy, ApiKey, AspectRatio, Ledger, Preflight, PreflightBuilder, ProbeOptions, Report,
+    AddressPolicy, ApiKey, AspectRatio, Preflight, PreflightBuilder, ProbeOptions, Report,
     RunOptions, Source,
 };
 use futures_util::stream::StreamExt as _;
 
-use super::scene::{Scene, check, code, number, sources};
+use super::scene::{Scene, check, code, open, sources};
 
 /// Each kind of answer, whether it is given again, and what it adds to the sums.
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn what_makes_a_new_question() {
 
     let rotated = Preflight::builder(ApiKey::new("sk-rotated").unwrap())
         .base_url(scene.emulator.base_url())
-        .ledger(Ledger::open(scene.path()).await.unwrap())
+        .ledger(scene.open().await)
         .probe({
             let mut probe = ProbeOptions::default();
             probe.addresses = AddressPolicy::Any;
@@ -187,7 +187,8 @@ async fn attempts_of_a_process_that_ended_without_a_word_are_unknown() {
     let portrait = scene.portrait("face.png");
     scene.emulator.script(&portrait, [Fate::judge().late(Duration::from_secs(20))]);
     // A runtime that is torn down under its call, as when a process dies.
-    let (path, base, url) = (scene.path(), scene.emulator.base_url(), portrait.url().to_owned());
+    let (path, database) = (scene.path(), scene.database.clone());
+    let (base, url) = (scene.emulator.base_url(), portrait.url().to_owned());
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
@@ -195,7 +196,7 @@ async fn attempts_of_a_process_that_ended_without_a_word_are_unknown() {
             probe.addresses = AddressPolicy::Any;
             let gate = Preflight::builder(ApiKey::new("sk-test").unwrap())
                 .base_url(base)
-                .ledger(Ledger::open(&path).await.unwrap())
+                .ledger(open(&path, database.as_deref()).await)
                 .probe(probe)
                 .build()
                 .await
@@ -211,8 +212,5 @@ async fn attempts_of_a_process_that_ended_without_a_word_are_unknown() {
     let report = check(&scene.gate().await, &portrait).await;
     assert_eq!((code(&report), report.from_ledger), (Some("billing_unknown"), true));
     assert_eq!(scene.emulator.calls(), 1);
-    assert_eq!(
-        number(&scene.path(), "SELECT COUNT(*) FROM attempt WHERE state = 'unknown'").await,
-        1
-    );
+    assert_eq!(scene.number("SELECT COUNT(*) FROM attempt WHERE state = 'unknown'").await, 1);
 }

@@ -1,82 +1,43 @@
-//! A ledger that cannot be opened, read or written.
+//! A ledger that cannot be read or written.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use emo_preflight::emulator::Fate;
-use emo_preflight::{
-    Certainty, GateError, Ledger, LedgerError, Report, RunOptions, Source, Verdict,
-};
+use emo_preflight::{Certainty, GateError, Report, RunOptions, Source, Verdict};
 use futures_util::stream::StreamExt as _;
 
-use super::scene::{Scene, check, code, fail_on, sources, sql};
-
-#[tokio::test]
-async fn a_ledger_that_cannot_be_used_is_a_clear_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    std::fs::write(at("text"), "this is no database, it is a letter ".repeat(40)).unwrap();
-    std::fs::create_dir(at("folder")).unwrap();
-    std::fs::write(at("empty"), "").unwrap();
-    sql(&make(&at("foreign")), "CREATE TABLE other (a)").await;
-    let newer = at("newer");
-    drop(Ledger::open(&newer).await.unwrap());
-    sql(&newer, "UPDATE ledger_schema SET version = 99").await;
-
-    for (name, says) in [
-        ("text", "not a database"),
-        ("folder", "is a directory"),
-        ("foreign", "no ledger"),
-        ("text/below", "folder cannot be made"),
-    ] {
-        let error = Ledger::open(at(name)).await.unwrap_err();
-        assert!(error.to_string().contains(says), "{name}: {error}");
-        assert!(error.to_string().contains(at(name).to_str().unwrap()), "{error}");
-    }
-    match Ledger::open(&newer).await {
-        Err(LedgerError::Newer { found: 99, .. }) => {}
-        other => panic!("{other:?}"),
-    }
-    Ledger::open(at("empty")).await.unwrap();
-    assert!(Ledger::open_read_only(at("nowhere")).await.unwrap().is_none());
-    assert!(!at("nowhere").exists());
-}
-
-fn make(path: &Path) -> PathBuf {
-    std::fs::write(path, "").unwrap();
-    path.to_owned()
-}
+use super::scene::{Fault, Scene, check, code, sources};
 
 /// A fault at each write of an intent, its commit included: no call leaves.
 #[tokio::test]
 async fn no_call_leaves_on_a_failed_intent() {
     for fault in [
-        fail_on("INSERT", "pace"),
-        fail_on("INSERT", "attempt"),
-        fail_on("INSERT", "question"),
-        fail_commit_on("INSERT", "attempt"),
-        fail_commit_on("INSERT", "question"),
+        Fault::on("INSERT", "pace"),
+        Fault::on("INSERT", "attempt"),
+        Fault::on("INSERT", "question"),
+        Fault::on("INSERT", "attempt").at_commit(),
+        Fault::on("INSERT", "question").at_commit(),
     ] {
         let scene = Scene::new().await;
         let images = scene.portraits(5);
         let gate = scene.gate().await;
-        scene.sql(&fault).await;
+        scene.break_on(fault).await;
         match gate.check(Source::url(images[0].url())).await {
             Err(error @ GateError::Ledger(_)) => assert!(!error.may_have_been_billed()),
-            other => panic!("{fault}: {other:?}"),
+            other => panic!("{fault:?}: {other:?}"),
         }
         let reports: Vec<Report> =
             gate.run(sources(&images), RunOptions::default()).collect().await;
-        assert_eq!(reports.len(), 5, "{fault}");
+        assert_eq!(reports.len(), 5, "{fault:?}");
         for report in &reports {
-            assert_eq!(code(report), Some("ledger_error"), "{fault}: {report:?}");
+            assert_eq!(code(report), Some("ledger_error"), "{fault:?}: {report:?}");
             assert_eq!(report.billing.certainty, Certainty::None);
         }
         assert!(reports.iter().any(|report| report.verdict == Verdict::Failed));
-        assert_eq!(scene.emulator.calls(), 0, "{fault}");
+        assert_eq!(scene.emulator.calls(), 0, "{fault:?}");
         // Mended, all goes on where it was.
-        scene.sql("DROP TRIGGER fault").await;
-        assert_eq!(check(&gate, &images[0]).await.verdict.as_str(), "accepted", "{fault}");
+        scene.mend(fault).await;
+        assert_eq!(check(&gate, &images[0]).await.verdict.as_str(), "accepted", "{fault:?}");
     }
 }
 
@@ -84,22 +45,21 @@ async fn no_call_leaves_on_a_failed_intent() {
 /// nothing is unknown.
 #[tokio::test]
 async fn no_call_leaves_that_could_not_be_marked_as_sending() {
-    let on_mark =
-        |fault: String| fault.replace("ON attempt", "ON attempt WHEN NEW.state = 'sending'");
-    for fault in [fail_on("UPDATE", "attempt"), fail_commit_on("UPDATE", "attempt")].map(on_mark) {
+    let on_mark = Fault::on("UPDATE", "attempt").when("NEW.state = 'sending'");
+    for fault in [on_mark, on_mark.at_commit()] {
         let scene = Scene::new().await;
         let image = &scene.portraits(1)[0];
         let gate = scene.gate().await;
-        scene.sql(&fault).await;
+        scene.break_on(fault).await;
         match gate.check(Source::url(image.url())).await {
             Err(error @ GateError::Ledger(_)) => assert!(!error.may_have_been_billed()),
-            other => panic!("{fault}: {other:?}"),
+            other => panic!("{fault:?}: {other:?}"),
         }
-        assert_eq!(scene.emulator.calls(), 0, "{fault}");
-        scene.sql("DROP TRIGGER fault").await;
+        assert_eq!(scene.emulator.calls(), 0, "{fault:?}");
+        scene.mend(fault).await;
         let report = check(&gate, image).await;
-        assert_eq!((report.verdict.as_str(), report.from_ledger), ("accepted", false), "{fault}");
-        assert_eq!(scene.emulator.calls(), 1, "{fault}");
+        assert_eq!((report.verdict.as_str(), report.from_ledger), ("accepted", false), "{fault:?}");
+        assert_eq!(scene.emulator.calls(), 1, "{fault:?}");
     }
 }
 
@@ -110,7 +70,8 @@ async fn a_full_disk_leaves_nothing_unknown() {
     let scene = Scene::new().await;
     let images = scene.portraits(3);
     let gate = scene.gate().await;
-    scene.sql(&fail_on("UPDATE", "attempt")).await;
+    let fault = Fault::on("UPDATE", "attempt");
+    scene.break_on(fault).await;
     let reports: Vec<Report> = gate.run(sources(&images), RunOptions::default()).collect().await;
     assert_eq!(reports.len(), 3);
     for report in &reports {
@@ -119,7 +80,7 @@ async fn a_full_disk_leaves_nothing_unknown() {
     }
     assert_eq!(scene.emulator.calls(), 0);
     drop(gate);
-    scene.sql("DROP TRIGGER fault").await;
+    scene.mend(fault).await;
     let gate = scene.gate().await;
     for image in &images {
         assert_eq!(check(&gate, image).await.verdict.as_str(), "accepted");
@@ -147,10 +108,10 @@ async fn no_call_leaves_when_the_ledger_cannot_be_read() {
 #[tokio::test]
 async fn an_answer_that_cannot_be_written_holds_everything_until_it_is() {
     for fault in [
-        fail_on("UPDATE", "attempt"),
-        fail_on("UPDATE", "question"),
-        fail_commit_on("UPDATE", "attempt"),
-        fail_commit_on("UPDATE", "question"),
+        Fault::on("UPDATE", "attempt"),
+        Fault::on("UPDATE", "question"),
+        Fault::on("UPDATE", "attempt").at_commit(),
+        Fault::on("UPDATE", "question").at_commit(),
     ] {
         let scene = Scene::new().await;
         let images = scene.portraits(3);
@@ -160,18 +121,22 @@ async fn an_answer_that_cannot_be_written_holds_everything_until_it_is() {
         while scene.emulator.calls() == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        scene.sql(&fault).await;
+        scene.break_on(fault).await;
         tokio::time::sleep(Duration::from_millis(700)).await;
         let second = tokio::spawn(gate.check(Source::url(images[1].url())));
         tokio::time::sleep(Duration::from_millis(700)).await;
-        assert_eq!(scene.emulator.calls(), 1, "{fault}: a call left while an answer was unwritten");
+        assert_eq!(
+            scene.emulator.calls(),
+            1,
+            "{fault:?}: a call left while an answer was unwritten"
+        );
         assert!(!first.is_finished() && !second.is_finished());
-        scene.sql("DROP TRIGGER fault").await;
+        scene.mend(fault).await;
         for report in [first.await, second.await] {
-            assert_eq!(report.unwrap().unwrap().verdict.as_str(), "accepted", "{fault}");
+            assert_eq!(report.unwrap().unwrap().verdict.as_str(), "accepted", "{fault:?}");
         }
         let again = check(&scene.gate().await, &images[0]).await;
-        assert!(again.from_ledger, "{fault}");
+        assert!(again.from_ledger, "{fault:?}");
         assert_eq!(scene.emulator.billed(), 2);
     }
 }
@@ -189,7 +154,8 @@ async fn an_answer_that_cannot_be_written_at_all_is_reported_with_its_bill() {
     while scene.emulator.calls() == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    scene.sql(&fail_on("UPDATE", "attempt")).await;
+    let fault = Fault::on("UPDATE", "attempt");
+    scene.break_on(fault).await;
     let reports = run.await.unwrap();
     assert_eq!((reports[0].verdict, code(&reports[0])), (Verdict::Failed, Some("ledger_error")));
     assert_eq!((reports[0].billing.images, reports[0].billing.certainty), (1, Certainty::Certain));
@@ -203,20 +169,9 @@ async fn an_answer_that_cannot_be_written_at_all_is_reported_with_its_bill() {
     let refused = gate.check(Source::url(images[1].url())).await;
     assert!(matches!(refused, Err(GateError::Ledger(_))), "{refused:?}");
     assert_eq!(scene.emulator.calls(), 1);
-    scene.sql("DROP TRIGGER fault").await;
+    scene.mend(fault).await;
     gate.close().await;
     let again = check(&scene.gate().await, &images[0]).await;
     assert_eq!((again.verdict.as_str(), again.from_ledger), ("accepted", true));
     assert_eq!(scene.emulator.calls(), 1);
-}
-
-/// A trigger that lets a statement pass and makes its transaction's commit fail.
-fn fail_commit_on(statement: &str, table: &str) -> String {
-    format!(
-        "CREATE TABLE IF NOT EXISTS parent (id INTEGER PRIMARY KEY); \
-         CREATE TABLE IF NOT EXISTS child \
-         (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED); \
-         CREATE TRIGGER fault AFTER {statement} ON {table} \
-         BEGIN INSERT INTO child VALUES (7); END"
-    )
 }

@@ -169,7 +169,8 @@ impl Server {
         command.stderr(Stdio::null());
         // Ctrl-C in a terminal ends the tests, not who tidies up behind them.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        command.spawn().unwrap();
+        #[expect(clippy::zombie_processes, reason = "it outlives this program")]
+        let _ = command.spawn().unwrap();
     }
 }
 

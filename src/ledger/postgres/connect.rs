@@ -208,7 +208,7 @@ pub(in crate::ledger) fn ddl() -> String {
 }
 
 /// What of a URL may be printed: its host and its database.
-fn place_of(url: &str) -> String {
+pub(in crate::ledger) fn place_of(url: &str) -> String {
     match Url::parse(url) {
         Ok(url) => {
             let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();

@@ -20,7 +20,7 @@ use super::sql::{Backend, Reading, SqlLedger};
 use super::{LedgerAction, LedgerError};
 
 use connect::Target;
-pub(super) use connect::ddl;
+pub(super) use connect::{ddl, place_of};
 
 /// An open database.
 pub(super) struct Postgres {

@@ -7,10 +7,10 @@ use proptest::prelude::*;
 
 use super::tests::{How, Place, block_on, outcome, owner_of, terms};
 use super::*;
+use crate::ledger::CallEnd;
 use crate::ledger::protocol_tests::{
     Hand, Known, Life, OWNERS, Owner, QUESTIONS, Question, RULES, Seen, State, Step as Move, World,
 };
-use crate::ledger::CallEnd;
 use crate::ledger::samples::question;
 
 #[derive(Clone, Copy, Debug)]
