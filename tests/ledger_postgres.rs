@@ -8,6 +8,8 @@ mod pg;
 
 const ENGINE: scene::Engine = scene::Engine::Postgres;
 
+#[path = "ledger/cut.rs"]
+mod cut;
 #[path = "ledger/quota.rs"]
 mod quota;
 #[path = "ledger/reuse.rs"]

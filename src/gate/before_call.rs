@@ -63,11 +63,15 @@ impl BeforeCall {
     ) -> Progress {
         loop {
             let question = &inquiry.question;
+            let mut may_be_known = self.reuse.same_content;
             let needs_last_bytes = match self.ledger.lookup(question, &self.reuse).await {
                 Ok(Lookup::Known(record)) => {
                     return Progress::Done(inquiry.report_of(&record, true));
                 }
-                Ok(Lookup::NeedsLastBytes) => true,
+                Ok(Lookup::NeedsLastBytes) => {
+                    may_be_known = true;
+                    true
+                }
                 Ok(Lookup::Free | Lookup::InFlight(_)) => !is_being_asked(question.identity),
                 Err(error) => return Progress::LedgerFailed(inquiry, error),
             };
@@ -82,6 +86,10 @@ impl BeforeCall {
             // All was read that could be.
             let question = self.question(&inquiry.source, &inquiry.local);
             inquiry.question = Question { version_is_final: true, ..question };
+            // Nothing that is known could be about these bytes.
+            if !may_be_known {
+                return Progress::Open(inquiry);
+            }
         }
     }
 

@@ -3,9 +3,10 @@
 //! Before a byte leaves, the ledger holds a committed reservation; after it has left, whatever comes
 //! is written down before anyone is told. All of this runs in a task of the gate's own.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -32,8 +33,10 @@ pub(super) struct Caller {
     /// How many calls may be booked and not yet sent. The fewer, the sooner a slot that is not used
     /// is another process's.
     admission: Semaphore,
-    /// How many those are.
-    most_admitted: usize,
+    /// Held to reserve: one at a time, so that one finds for all that the queue is long enough.
+    reserving: Mutex<()>,
+    /// How many are booked and not yet sent.
+    booked: AtomicUsize,
     recorder: Recorder,
     counters: Counters,
 }
@@ -66,9 +69,28 @@ struct Ended;
 /// What came of the wish to call.
 enum Turn<'a> {
     /// It is booked and this caller's alone to send at `slot`. `admission` is held until then.
-    Ours { attempt: Reservation, mark: Instant, slot: Instant, admission: SemaphorePermit<'a> },
+    Ours { attempt: Reservation, mark: Instant, slot: Instant, admission: Admission<'a> },
     /// There is nothing to call for any more.
     Over(Box<CallOutcome>),
+}
+
+/// A place among those that are booked and not yet sent, for as long as this is held.
+struct Admission<'a> {
+    _permit: SemaphorePermit<'a>,
+    booked: &'a AtomicUsize,
+}
+
+impl<'a> Admission<'a> {
+    fn of(permit: SemaphorePermit<'a>, booked: &'a AtomicUsize) -> Self {
+        booked.fetch_add(1, Ordering::Relaxed);
+        Self { _permit: permit, booked }
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        self.booked.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Turn<'_> {
@@ -95,7 +117,8 @@ impl Caller {
             closing: CancellationToken::new(),
             call_timeout,
             admission: Semaphore::new(ahead),
-            most_admitted: ahead,
+            reserving: Mutex::default(),
+            booked: AtomicUsize::new(0),
             counters: Counters::default(),
         }
     }
@@ -210,8 +233,9 @@ impl Caller {
     ) -> Result<Turn<'_>, Ended> {
         let failed = |error| Ok(Turn::Over(Box::new(ledger_failed(error, stop))));
         loop {
-            let admission = self.unless_ended(stop, self.admission.acquire()).await?;
-            let Ok(admission) = admission else { return Err(Ended) };
+            let permit = self.unless_ended(stop, self.admission.acquire()).await?;
+            let Ok(permit) = permit else { return Err(Ended) };
+            let reserving = self.unless_ended(stop, self.reserving.lock()).await?;
             self.unless_ended(stop, self.recorder.until_idle()).await?;
             if !leader.is_awaited() {
                 return Err(Ended);
@@ -220,10 +244,12 @@ impl Caller {
                 return failed(error);
             }
             // Never dropped half-way: a reservation that was committed must be recorded.
-            let is_only_one = self.admission.available_permits() + 1 >= self.most_admitted;
-            let horizon = self.ledger.horizon().filter(|_| !is_only_one);
+            // One may always be booked, however long the queue.
+            let has_others = self.booked.load(Ordering::Relaxed) > 0;
+            let horizon = self.ledger.horizon().filter(|_| has_others);
             match self.ledger.reserve(&request.question, &self.terms, horizon).await {
                 Ok(ReserveResult::Reserved { attempt, mark, slot }) => {
+                    let admission = Admission::of(permit, &self.booked);
                     return Ok(Turn::Ours { attempt, mark, slot, admission });
                 }
                 Ok(ReserveResult::Known(record)) => {
@@ -234,7 +260,7 @@ impl Caller {
                     return Ok(Turn::recorded(CallRecord::not_sent()));
                 }
                 Ok(ReserveResult::InFlight(other)) => {
-                    drop(admission);
+                    drop((reserving, permit));
                     match self.wait_for(&other, request, stop).await? {
                         Ok(None) => {}
                         Ok(Some(record)) => {

@@ -391,7 +391,8 @@ pub(crate) enum ReserveResult {
     InFlight(OtherAttempt),
     /// As [`Lookup::NeedsLastBytes`]: what is known has changed since it was looked at.
     NeedsLastBytes,
-    /// Nothing was reserved: its slot would lie this much beyond the horizon.
+    /// Nothing was reserved: its slot would lie this much beyond the horizon, which begins where the
+    /// next possible one would.
     #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for a ledger on disk"))]
     QueueIsLong(Duration),
     /// The cap is taken by calls some of which may yet turn out unbilled.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use emo_preflight::emulator::{Emulator, Picture, Served};
 use serde_json::Value;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{Connection as _, FromRow, SqliteConnection};
 use tempfile::TempDir;
@@ -18,6 +19,8 @@ use crate::rig::{self, KEY, Rig};
 pub(crate) struct Scene {
     rig: Rig,
     folder: TempDir,
+    /// The URL of the ledger's database, where it is not a file.
+    database: Option<String>,
 }
 
 impl Scene {
@@ -27,7 +30,13 @@ impl Scene {
 
     pub(crate) fn at_rate(rps: Option<u32>) -> Self {
         let rig = rig::rig_with(|builder| builder.api_key(KEY).rps(rps));
-        Self { rig, folder: tempfile::tempdir().unwrap() }
+        let database = crate::database();
+        Self { rig, folder: tempfile::tempdir().unwrap(), database }
+    }
+
+    /// What `--ledger` is told.
+    pub(crate) fn place(&self) -> String {
+        self.database.clone().unwrap_or_else(|| self.ledger().display().to_string())
     }
 
     pub(crate) fn emu(&self) -> &Emulator {
@@ -58,10 +67,10 @@ impl Scene {
 
     /// `check` of an input with results in `output`, on this scene's ledger.
     pub(crate) fn check(&self, input: &Path, output: &str, rps: f64) -> Command {
-        self.check_on(&self.ledger(), input, output, rps)
+        self.check_on(&self.place(), input, output, rps)
     }
 
-    pub(crate) fn check_on(&self, ledger: &Path, input: &Path, output: &str, rps: f64) -> Command {
+    pub(crate) fn check_on(&self, ledger: &str, input: &Path, output: &str, rps: f64) -> Command {
         let mut command = rig::program();
         command.args(["check", "--allow-private-network", "--base-url", &self.emu().base_url()]);
         command.arg("--ledger").arg(ledger).arg("--input").arg(input);
@@ -90,7 +99,7 @@ impl Scene {
     /// Reads the ledger as anyone may, from outside.
     pub(crate) fn read<T>(&self, query: &'static str) -> Vec<T>
     where
-        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+        T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
         self.try_read(query).unwrap()
     }
@@ -98,7 +107,7 @@ impl Scene {
     /// As [`read`](Self::read), of a ledger that may not be there yet.
     pub(crate) fn try_read<T>(&self, query: &'static str) -> Result<Vec<T>, sqlx::Error>
     where
-        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+        T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
         // Read-only: a writer's leaving would tidy the log away that the next process is to find.
         let options = SqliteConnectOptions::new()
@@ -107,6 +116,13 @@ impl Scene {
             .busy_timeout(Duration::from_secs(10));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
+            if let Some(url) = &self.database {
+                let url = format!("{url}?options=-c%20search_path%3Demo_preflight");
+                let mut connection = PgConnection::connect(&url).await?;
+                let rows = sqlx::query_as(query).fetch_all(&mut connection).await;
+                connection.close().await?;
+                return rows;
+            }
             let mut connection = SqliteConnection::connect_with(&options).await?;
             let rows = sqlx::query_as(query).fetch_all(&mut connection).await;
             connection.close().await?;
@@ -134,6 +150,7 @@ impl Scene {
     }
 
     /// The lock of the only process that holds an attempt.
+    #[allow(dead_code, reason = "PostgreSQL has no such files")]
     pub(crate) fn lock_of_the_sender(&self) -> PathBuf {
         let owners: Vec<(String,)> =
             self.read("SELECT DISTINCT owner FROM attempt WHERE state = 'sending'");
@@ -146,7 +163,7 @@ impl Scene {
     /// `spend --json`: images surely billed, and at the most.
     pub(crate) fn spend(&self) -> (u64, u64) {
         let mut command = rig::program();
-        let said = command.args(["spend", "--json", "--ledger"]).arg(self.ledger()).output();
+        let said = command.args(["spend", "--json", "--ledger"]).arg(self.place()).output();
         let said: Value = serde_json::from_slice(&said.unwrap().stdout).unwrap();
         let total = |name: &str| said["total"][name].as_u64().unwrap();
         (total("images_certain"), total("images_at_most"))

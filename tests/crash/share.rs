@@ -203,6 +203,10 @@ fn a_place_under_the_cap_that_died_holds_nobody_up() {
 /// the same.
 #[test]
 fn a_slow_disk_slows_calls_and_stops_none() {
+    // It is SQLite's disk that is made slow.
+    if crate::database().is_some() {
+        return;
+    }
     let _machine = share_the_machine();
     let scene = Scene::new();
     let images = scene.portraits(4);

@@ -182,7 +182,7 @@ fn a_ledger_by_another_name_is_the_same_ledger() {
 
     let alias = scene.path("alias.db");
     std::os::unix::fs::symlink(scene.ledger(), &alias).unwrap();
-    let mut second = scene.check_on(&alias, &input, "second.jsonl", 5.0);
+    let mut second = scene.check_on(alias.to_str().unwrap(), &input, "second.jsonl", 5.0);
     // It may ask what was unknown before it began. This was not: it was under way.
     assert_eq!(scene.run(second.arg("--retry-unknown")), 0);
     assert_eq!(first.end(), 0);

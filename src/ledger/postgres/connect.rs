@@ -41,6 +41,8 @@ impl Target {
         let reserving = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(TURN)
+            // A broken one shows itself, and costs no round trip until then.
+            .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None)
             .after_connect(|session, _| Box::pin(become_owner(session)))
@@ -68,6 +70,7 @@ impl Target {
             PgPoolOptions::new()
                 .max_connections(1)
                 .acquire_timeout(TURN)
+                .test_before_acquire(false)
                 .max_lifetime(None)
                 .connect_with(self.options.clone())
                 .await

@@ -13,20 +13,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::PgPool;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::sql::driver::{Connection, Fault, Session, Transaction, values};
+use super::sql::driver::{Connection, Fault, Session, Transaction, Value, values};
 use super::sql::{Backend, Reading, SqlLedger};
 use super::{LedgerAction, LedgerError};
 
 use connect::Target;
-pub(super) use connect::{ddl, place_of};
+pub(super) use connect::ddl;
+#[cfg(feature = "cli")]
+pub(super) use connect::place_of;
 
 /// An open database.
 pub(super) struct Postgres {
     /// The owner's session.
     reserving: Option<PgPool>,
     other: PgPool,
+    reading: Arc<Semaphore>,
     clock: Arc<Clock>,
     patience: Duration,
 }
@@ -38,6 +42,12 @@ pub(super) async fn connect(url: &str, patience: Duration) -> Result<SqlLedger, 
     let (reserving, other) = target.connect(patience).await?;
     let ledger = Postgres::ledger(Some(reserving), other, patience);
     ledger.moment().await?;
+    // Once more, now that the statement is prepared: what is left is the round trip.
+    let begun = Instant::now();
+    ledger.moment().await?;
+    // How far away the database is, before there was a write to show it.
+    ledger.booking.note(begun);
+    ledger.marking.note(begun);
     ledger.abandon_the_dead().await?;
     Ok(ledger)
 }
@@ -57,15 +67,35 @@ pub(super) async fn connect_read_only(
 impl Postgres {
     fn ledger(reserving: Option<PgPool>, other: PgPool, patience: Duration) -> SqlLedger {
         let clock = Arc::default();
-        SqlLedger::new(Backend::Postgres(Self { reserving, other, clock, patience }))
+        SqlLedger::new(Backend::Postgres(Self {
+            reserving,
+            other,
+            reading: Arc::new(Semaphore::new(1)),
+            clock,
+            patience,
+        }))
     }
 
     pub(super) async fn read(&self) -> Result<Session, Fault> {
-        self.other.acquire().await.map(Session::Postgres).map_err(Fault::reading)
+        // One at a time: the writes before and after a call must not wait behind what many images ask
+        // at once. The semaphore is never closed.
+        let turn = Arc::clone(&self.reading).acquire_owned().await.ok();
+        let connection = self.other.acquire().await.map_err(Fault::reading)?;
+        Ok(Session::Postgres { connection, _turn: turn })
     }
 
     pub(super) async fn begin(&self) -> Result<Transaction, Fault> {
         self.other.begin().await.map(Transaction::Postgres).map_err(Fault::writing)
+    }
+
+    /// One statement, whose commit is part of its answer: a single round trip.
+    pub(super) async fn write(
+        &self,
+        statement: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<u64, Fault> {
+        let mut connection = self.other.acquire().await.map_err(Fault::writing)?;
+        Connection::Postgres(&mut connection).execute(statement, values).await
     }
 
     /// A transaction in the owner's session, behind all other reservations.
@@ -86,14 +116,33 @@ impl Postgres {
         Ok((transaction, owner))
     }
 
-    /// Half a round trip is left open: the clock was read somewhere in it.
+    /// One round trip for all, since other reservations wait meanwhile.
+    pub(super) async fn read_clock_and_pace(
+        &self,
+        ledger: &mut Connection<'_>,
+        account: &str,
+    ) -> Result<(Reading, i64, Option<i64>), Fault> {
+        let begun = Instant::now();
+        let (last, next, now): (i64, Option<i64>, i64) =
+            ledger.one(READ_CLOCK_AND_PACE, values![account]).await?;
+        Ok((self.reading(begun, now), last, next))
+    }
+
     pub(super) async fn read_clock(&self, ledger: &mut Connection<'_>) -> Result<Reading, Fault> {
         let begun = Instant::now();
         let (now,): (i64,) = ledger.one(READ_CLOCK, values![]).await?;
-        let uncertainty = begun.elapsed() / 2;
+        Ok(self.reading(begun, now))
+    }
+
+    /// The clock was read half a round trip ago, at the shortest; whatever the way took longer is left
+    /// open, and half a round trip in any case.
+    fn reading(&self, begun: Instant, now: i64) -> Reading {
+        let took = begun.elapsed();
+        let back = self.clock.shortest(took) / 2;
+        let uncertainty = took.saturating_sub(back);
         let here = begun + uncertainty;
         self.clock.set(here, now);
-        Ok(Reading { here, now, uncertainty })
+        Reading { here, now, uncertainty }
     }
 
     pub(super) fn now(&self) -> i64 {
@@ -134,17 +183,30 @@ impl Postgres {
     }
 }
 
-/// What the database's clock said last, and when.
+/// The database's clock.
 #[derive(Default)]
-struct Clock(Mutex<Option<(Instant, i64)>>);
+struct Clock {
+    /// What it said last, and when.
+    read: Mutex<Option<(Instant, i64)>>,
+    /// The shortest round trip so far.
+    shortest: Mutex<Option<Duration>>,
+}
 
 impl Clock {
+    /// The shortest round trip, with this one.
+    fn shortest(&self, took: Duration) -> Duration {
+        let mut shortest = self.shortest.lock().unwrap_or_else(PoisonError::into_inner);
+        let least = shortest.map_or(took, |shortest| shortest.min(took));
+        *shortest = Some(least);
+        least
+    }
+
     fn set(&self, here: Instant, now: i64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((here, now));
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some((here, now));
     }
 
     fn now(&self) -> i64 {
-        let read = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = *self.read.lock().unwrap_or_else(PoisonError::into_inner);
         // It is read when the ledger is opened.
         read.map_or(0, |(here, now)| now.saturating_add(super::quota::micros(here.elapsed())))
     }
@@ -176,5 +238,56 @@ const TAKE_TURNS: &str = "
     SELECT CAST(pg_advisory_xact_lock(7210, hashtext(current_schema())) AS TEXT),
            current_setting('emo_preflight.owner', true)";
 const LOCK_QUESTION: &str = "SELECT 1 FROM question WHERE identity = $1 FOR UPDATE";
+const READ_CLOCK_AND_PACE: &str = "
+    SELECT (SELECT COALESCE(MAX(id), 0) FROM attempt),
+           (SELECT next_us FROM pace WHERE account = $1),
+           CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
+
+/// The end of an attempt and what it comes to for its question, in one round trip: `END_ATTEMPT` with
+/// `DECIDE_QUESTION` or `RELEASE_QUESTION`.
+pub(super) const DECIDE: &str = "
+    WITH ended AS (
+        UPDATE attempt SET state = $2, ended_us = $3, verdict = $4, http_status = $5,
+            request_id = $6, images = $7, certainty = $8, answer = $9
+        WHERE id = $1
+    )
+    UPDATE question SET
+        standing = CASE WHEN $2 = 'settled' THEN NULL
+                        WHEN asking = $1 AND state = 'settled' THEN attempt
+                        ELSE standing END,
+        state = $2, attempt = $1,
+        asking = CASE WHEN asking = $1 THEN NULL ELSE asking END
+    WHERE identity = $10 AND (asking = $1 OR (attempt = $1 AND state = 'unknown'))";
+pub(super) const RELEASE: &str = "
+    WITH ended AS (
+        UPDATE attempt SET state = $2, ended_us = $3, verdict = $4, http_status = $5,
+            request_id = $6, images = $7, certainty = $8, answer = $9
+        WHERE id = $1
+    )
+    UPDATE question SET
+        state = CASE WHEN asking = $1 THEN state
+                     WHEN standing IS NULL THEN 'free' ELSE 'settled' END,
+        attempt = CASE WHEN asking = $1 THEN attempt ELSE standing END,
+        standing = CASE WHEN asking = $1 THEN standing ELSE NULL END,
+        asking = CASE WHEN asking = $1 THEN NULL ELSE asking END
+    WHERE identity = $10 AND (asking = $1 OR (attempt = $1 AND state = 'unknown'))";
+
+/// The statements of a reservation in one: other reservations wait for its round trips.
+pub(super) const WRITE_RESERVATION: &str = "
+    WITH booked AS (
+        INSERT INTO attempt (id, identity, account, run, owner, source, ratio, model, state, slot_us,
+                             image_length, image_start, image_end, image_etag, content)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'booked', $9, $10, $11, $12, $13, $14)
+    ), asked AS (
+        INSERT INTO question (identity, state, asking) VALUES ($2, 'free', $1)
+        ON CONFLICT (identity) DO UPDATE SET
+            standing = CASE WHEN question.asking IS NOT NULL AND question.state = 'settled'
+                            THEN question.attempt ELSE question.standing END,
+            state = CASE WHEN question.asking IS NULL THEN question.state ELSE 'unknown' END,
+            attempt = COALESCE(question.asking, question.attempt),
+            asking = excluded.asking
+    )
+    INSERT INTO pace (account, next_us) VALUES ($3, $15)
+    ON CONFLICT (account) DO UPDATE SET next_us = excluded.next_us";
 const READ_CLOCK: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
 const TRY_OWNER: &str = "SELECT pg_try_advisory_xact_lock($1)";

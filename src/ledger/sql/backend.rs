@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::driver::{Connection, Fault, Session, Transaction};
+use super::driver::{Connection, Fault, Session, Transaction, Value, values};
+use super::{end_attempt, statements as sql};
 #[cfg(feature = "postgres")]
 use crate::ledger::postgres::Postgres;
 use crate::ledger::sqlite::Sqlite;
@@ -44,6 +45,47 @@ impl Backend {
         }
     }
 
+    /// One statement that is a transaction of its own: how many rows it changed.
+    pub(super) async fn write(
+        &self,
+        statement: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<u64, Fault> {
+        match self {
+            Self::Sqlite(_) => {
+                let mut transaction = self.begin().await?;
+                let changed = transaction.connection().execute(statement, values).await?;
+                transaction.commit().await?;
+                Ok(changed)
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(engine) => engine.write(statement, values).await,
+        }
+    }
+
+    /// Ends an attempt, by the values of `END_ATTEMPT` and its question's identity.
+    pub(super) async fn end_attempt(
+        &self,
+        values: &[Value<'_>; 10],
+        decides: bool,
+    ) -> Result<(), Fault> {
+        match self {
+            Self::Sqlite(_) => {
+                let mut transaction = self.begin().await?;
+                end_attempt(&mut transaction.connection(), values, decides).await?;
+                transaction.commit().await
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(engine) => {
+                let statement = match decides {
+                    true => crate::ledger::postgres::DECIDE,
+                    false => crate::ledger::postgres::RELEASE,
+                };
+                engine.write(statement, values).await.map(|_| ())
+            }
+        }
+    }
+
     /// A transaction that no other of its kind runs beside, and its owner's name.
     pub(super) async fn begin_reserving(
         &self,
@@ -56,7 +98,49 @@ impl Backend {
         }
     }
 
-    /// The clock, read for a slot.
+    /// The clock, read for a slot, the last attempt, and from when on the account's next slot is free.
+    pub(super) async fn read_clock_and_pace(
+        &self,
+        ledger: &mut Connection<'_>,
+        account: &str,
+    ) -> Result<(Reading, i64, Option<i64>), Fault> {
+        match self {
+            Self::Sqlite(_) => {
+                let reading = self.read_clock(ledger).await?;
+                let (last,) = ledger.one(sql::READ_LAST_ATTEMPT, values![]).await?;
+                let next = ledger.optional(sql::READ_PACE, values![account]).await?;
+                Ok((reading, last, next.map(|(next,): (i64,)| next)))
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(engine) => engine.read_clock_and_pace(ledger, account).await,
+        }
+    }
+
+    /// Writes an attempt by the values of `WRITE_ATTEMPT`, its question, and the account's pace.
+    pub(super) async fn write_reservation(
+        &self,
+        ledger: &mut Connection<'_>,
+        attempt: &[Value<'_>; 14],
+        next: Option<i64>,
+    ) -> Result<(), Fault> {
+        let [id, identity, account, ..] = *attempt;
+        match self {
+            Self::Sqlite(_) => {
+                ledger.execute(sql::WRITE_PACE, &[account, next.into()]).await?;
+                ledger.execute(sql::WRITE_ATTEMPT, attempt).await?;
+                ledger.execute(sql::WRITE_QUESTION, &[identity, id]).await?;
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => {
+                let mut values = attempt.to_vec();
+                values.push(next.into());
+                ledger.execute(crate::ledger::postgres::WRITE_RESERVATION, &values).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The clock, read for a moment.
     pub(super) async fn read_clock(&self, ledger: &mut Connection<'_>) -> Result<Reading, Fault> {
         match self {
             Self::Sqlite(engine) => {

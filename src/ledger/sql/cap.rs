@@ -19,12 +19,11 @@ struct Counted {
 }
 
 impl Counts {
-    /// Why the cap leaves no place for another call; `None` when it does. `last` is the last attempt.
+    /// Why the cap leaves no place for another call; `None` when it does.
     pub(super) async fn hold_against_cap(
         &self,
         ledger: &mut Connection<'_>,
         terms: &Terms,
-        last: i64,
     ) -> Result<Option<ReserveResult>, Fault> {
         let Some(most) = terms.max_calls else { return Ok(None) };
         let most = i64::try_from(most).unwrap_or(i64::MAX);
@@ -37,6 +36,7 @@ impl Counts {
                 return Ok(None);
             }
         }
+        let (last,): (i64,) = ledger.one(sql::READ_LAST_ATTEMPT, values![]).await?;
         let (sending, used): (i64, i64) = ledger.one(sql::READ_CAP, values![&terms.run]).await?;
         let taken = used.saturating_add(sending);
         self.lock().insert(terms.run.clone(), Counted { taken, last });

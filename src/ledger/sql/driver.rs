@@ -163,7 +163,10 @@ impl Connection<'_> {
 pub(in crate::ledger) enum Session {
     Sqlite(PoolConnection<sqlx::Sqlite>),
     #[cfg(feature = "postgres")]
-    Postgres(PoolConnection<sqlx::Postgres>),
+    Postgres {
+        connection: PoolConnection<sqlx::Postgres>,
+        _turn: Option<tokio::sync::OwnedSemaphorePermit>,
+    },
 }
 
 impl Session {
@@ -171,7 +174,7 @@ impl Session {
         match self {
             Self::Sqlite(connection) => Connection::Sqlite(connection),
             #[cfg(feature = "postgres")]
-            Self::Postgres(connection) => Connection::Postgres(connection),
+            Self::Postgres { connection, .. } => Connection::Postgres(connection),
         }
     }
 }

@@ -41,7 +41,7 @@ pub use spend::{DaySpend, Spend, UnknownCall};
 
 pub(super) use backend::{Backend, Reading};
 use cap::Counts;
-use driver::{Connection, Fault, values};
+use driver::{Connection, Fault, Value, values};
 use rows::{Row, State, name_of};
 use statements as sql;
 
@@ -116,21 +116,20 @@ impl SqlLedger {
         horizon: Option<Duration>,
     ) -> Result<ReserveResult, Fault> {
         let identity = question.identity.to_string();
-        let begun = Instant::now();
         let (mut transaction, owner) = self.backend.begin_reserving(&identity).await?;
         let mut ledger = transaction.connection();
-        let Reading { here, now, uncertainty } = self.backend.read_clock(&mut ledger).await?;
-        match lookup_on(&mut ledger, question, &terms.reuse, now).await? {
+        match lookup_on(&mut ledger, question, &terms.reuse, self.backend.now()).await? {
             Lookup::Known(record) => return Ok(ReserveResult::Known(record)),
             Lookup::InFlight(other) => return Ok(ReserveResult::InFlight(other)),
             Lookup::NeedsLastBytes => return Ok(ReserveResult::NeedsLastBytes),
             Lookup::Free => {}
         }
-        let (last,): (i64,) = ledger.one(sql::READ_LAST_ATTEMPT, values![]).await?;
-        if let Some(refused) = self.counts.hold_against_cap(&mut ledger, terms, last).await? {
+        if let Some(refused) = self.counts.hold_against_cap(&mut ledger, terms).await? {
             return Ok(refused);
         }
-        let mut pace = read_pace(&mut ledger, terms).await?;
+        let (Reading { here, now, uncertainty }, last, next) =
+            self.backend.read_clock_and_pace(&mut ledger, &terms.account).await?;
+        let mut pace = Pace { next };
         if last > now.saturating_add(micros(CLOCKS_AGREE)) {
             pace.forget_the_far(now, terms.spacing);
         }
@@ -140,19 +139,19 @@ impl SqlLedger {
         // What the clock's reading leaves open must not bring two calls closer together.
         let slot = pace.book(now, ahead, terms.spacing.saturating_add(uncertainty));
         if let Some(horizon) = horizon {
-            let too_far = slot.saturating_sub(now).saturating_sub(micros(horizon));
+            let most = micros(ahead.saturating_add(horizon));
+            let too_far = slot.saturating_sub(now).saturating_sub(most);
             if let Ok(too_far @ 1..) = u64::try_from(too_far) {
                 return Ok(ReserveResult::QueueIsLong(Duration::from_micros(too_far)));
             }
         }
-        write_pace(&mut ledger, terms, pace).await?;
         // About the time of booking, and always a new one, whatever the clock does.
         let id = now.max(last.saturating_add(1));
         let version = question.version.as_ref();
         let length = version.and_then(|v| v.length).and_then(|length| i64::try_from(length).ok());
-        ledger
-            .execute(
-                sql::WRITE_ATTEMPT,
+        self.backend
+            .write_reservation(
+                &mut ledger,
                 values![
                     id,
                     &identity,
@@ -169,15 +168,15 @@ impl SqlLedger {
                     version.and_then(|v| v.etag.as_deref()),
                     question.content.as_ref().map(Content::as_bytes),
                 ],
+                pace.next,
             )
             .await?;
-        ledger.execute(sql::WRITE_QUESTION, values![&identity, id]).await?;
         if let Err(fault) = transaction.commit().await
             && !self.is_ours(id, &owner, &fault).await?
         {
             return Err(fault);
         }
-        self.booking.note(begun);
+        self.booking.note(here);
         // From here on the monotonic clock counts, whatever happens to the other.
         let wait = Duration::from_micros(u64::try_from(slot.saturating_sub(now)).unwrap_or(0));
         let slot = here + wait;
@@ -217,17 +216,17 @@ impl SqlLedger {
     }
 
     async fn try_mark(&self, attempt: &Reservation, is_repeat: bool) -> Result<bool, Fault> {
-        let mut transaction = self.backend.begin().await?;
-        let mut ledger = transaction.connection();
-        let mut marked = ledger.execute(sql::MARK_SENDING, values![attempt.id]).await? == 1;
-        if !marked && is_repeat {
-            // The commit before this one may have come through without its answer: only the holder
-            // of an attempt marks it.
-            let state = ledger.optional(sql::READ_STATE, values![attempt.id]).await?;
-            marked = state.is_some_and(|(s,): (String,)| s == State::Sending.as_str());
+        if self.backend.write(sql::MARK_SENDING, values![attempt.id]).await? == 1 {
+            return Ok(true);
         }
-        transaction.commit().await?;
-        Ok(marked)
+        if !is_repeat {
+            return Ok(false);
+        }
+        // The write before this one may have come through without its answer: only the holder of an
+        // attempt marks it.
+        let mut session = self.backend.read().await?;
+        let state = session.connection().optional(sql::READ_STATE, values![attempt.id]).await?;
+        Ok(state.is_some_and(|(state,): (String,)| state == State::Sending.as_str()))
     }
 
     /// See [`Ledger::record`](super::Ledger::record).
@@ -249,39 +248,29 @@ impl SqlLedger {
         let record = &outcome.record;
         let state = State::of(outcome);
         let now = self.backend.now();
+        let identity = attempt.identity.to_string();
+        let values = values![
+            attempt.id,
+            state.as_str(),
+            now,
+            outcome.verdict,
+            outcome.status.map(i64::from),
+            record.request_id.as_deref(),
+            i64::try_from(record.billing.images).unwrap_or(i64::MAX),
+            name_of(record.billing.certainty),
+            outcome.raw.as_deref(),
+            &identity,
+        ];
+        let decides = matches!(state, State::Settled | State::Unknown);
+        let Some(pause) = outcome.push_back else {
+            return self.backend.end_attempt(values, decides).await;
+        };
         let mut transaction = self.backend.begin().await?;
         let mut ledger = transaction.connection();
-        ledger
-            .execute(
-                sql::END_ATTEMPT,
-                values![
-                    attempt.id,
-                    state.as_str(),
-                    now,
-                    outcome.verdict,
-                    outcome.status.map(i64::from),
-                    record.request_id.as_deref(),
-                    i64::try_from(record.billing.images).unwrap_or(i64::MAX),
-                    name_of(record.billing.certainty),
-                    outcome.raw.as_deref(),
-                ],
-            )
-            .await?;
-        let identity = attempt.identity.to_string();
-        match state {
-            State::Settled | State::Unknown => {
-                let values = values![&identity, attempt.id, state.as_str()];
-                ledger.execute(sql::DECIDE_QUESTION, values).await?;
-            }
-            _ => {
-                ledger.execute(sql::RELEASE_QUESTION, values![&identity, attempt.id]).await?;
-            }
-        }
-        if let Some(pause) = outcome.push_back {
-            let mut held = read_pace(&mut ledger, terms).await?;
-            held.push_back(now, pause);
-            write_pace(&mut ledger, terms, held).await?;
-        }
+        end_attempt(&mut ledger, values, decides).await?;
+        let mut held = read_pace(&mut ledger, terms).await?;
+        held.push_back(now, pause);
+        write_pace(&mut ledger, terms, held).await?;
         transaction.commit().await
     }
 
@@ -385,6 +374,23 @@ async fn lookup_on(
         lookup = row.map_or(Lookup::Free, |row| row.judge_content(question, reuse, now));
     }
     Ok(lookup)
+}
+
+/// Ends an attempt, by the values of `END_ATTEMPT` and the question's identity, and decides its
+/// question or leaves it as it was.
+async fn end_attempt(
+    ledger: &mut Connection<'_>,
+    values: &[Value<'_>; 10],
+    decides: bool,
+) -> Result<(), Fault> {
+    let [id, state, .., identity] = *values;
+    let (attempt, _) = values.split_at(9);
+    ledger.execute(sql::END_ATTEMPT, attempt).await?;
+    match decides {
+        true => ledger.execute(sql::DECIDE_QUESTION, &[identity, id, state]).await?,
+        false => ledger.execute(sql::RELEASE_QUESTION, &[identity, id]).await?,
+    };
+    Ok(())
 }
 
 async fn read_pace(ledger: &mut Connection<'_>, terms: &Terms) -> Result<Pace, Fault> {

@@ -1,0 +1,25 @@
+//! As `crash`, with the ledger in PostgreSQL: its processes may be on as many machines, and its server
+//! goes down too.
+//!
+//! ```sh
+//! EMO_PREFLIGHT_KILLS=60 cargo test --release --all-features --test crash_postgres -- --nocapture
+//! ```
+
+#![cfg(all(feature = "cli", unix))]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "crash/cluster.rs"]
+mod cluster;
+#[path = "crash/distance.rs"]
+mod distance;
+mod pg;
+mod rig;
+#[path = "crash/scene.rs"]
+mod scene;
+#[path = "crash/share.rs"]
+mod share;
+
+/// The URL of a new database for a ledger. Without a server the tests run on SQLite once more.
+fn database() -> Option<String> {
+    pg::server().map(pg::Server::database)
+}
