@@ -255,6 +255,9 @@ pub(super) struct EmulatorArguments {
     /// Loopback address and port to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8484", value_parser = listen)]
     pub(super) listen: SocketAddr,
+    /// Calls in any second before it answers 429; 0 for no limit
+    #[arg(long, value_name = "R", default_value = "5")]
+    pub(super) rps: u32,
 }
 
 impl ValueEnum for StyleLevel {

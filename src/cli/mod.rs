@@ -78,7 +78,7 @@ async fn run(command: Command) -> anyhow::Result<Status> {
         Command::Spend(arguments) => spend::run(&arguments).await,
         Command::EmoBody(arguments) => emo_body::run(&arguments),
         Command::LedgerSchema => Ok(print(&Ledger::postgres_schema())),
-        Command::Emulator(arguments) => stand_in::run(arguments.listen).await,
+        Command::Emulator(arguments) => stand_in::run(arguments.listen, arguments.rps).await,
         Command::Demo => demo::run().await,
     }
 }

@@ -10,10 +10,11 @@ use crate::cli::{gallery, signals, text};
 use crate::emulator::Emulator;
 
 /// Runs the stand-in until a signal comes.
-pub(super) async fn run(listen: SocketAddr) -> anyhow::Result<Status> {
+pub(super) async fn run(listen: SocketAddr, rps: u32) -> anyhow::Result<Status> {
     let emulator = Emulator::builder()
         .listen(listen)
         .forgiving()
+        .rps((rps > 0).then_some(rps))
         .start()
         .await
         .with_context(|| format!("cannot listen on {listen}"))?;

@@ -3,6 +3,7 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use tokio::time::Instant;
 use url::Url;
@@ -67,6 +68,8 @@ impl Target {
     async fn pool(&self, patience: Duration) -> Result<PgPool, LedgerError> {
         let until = Instant::now() + patience;
         self.within(until, async || {
+            // A pool would wait for a server that refuses, and say only that it waited.
+            PgConnection::connect_with(&self.options).await?.close().await?;
             PgPoolOptions::new()
                 .max_connections(1)
                 .acquire_timeout(TURN)
