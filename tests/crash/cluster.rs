@@ -87,7 +87,7 @@ fn processes_that_die_and_a_server_that_goes_down_pay_for_each_image_once() {
             }
         }
     }
-    scene.assert_ledger_hold_the_bill();
+    scene.assert_ledger_holds_the_bill();
     // A mass kill leaves nothing booked behind, once somebody looks.
     let left: Vec<(i64,)> =
         scene.read("SELECT COUNT(*) FROM attempt WHERE state IN ('booked', 'sending')");

@@ -48,7 +48,7 @@ fn a_process_far_from_the_database_brings_no_429() {
     assert_eq!(refused, 0, "429s");
     assert!(by_far > 0, "the far one calls too");
     assert!(share >= 0.9, "{share}");
-    scene.assert_ledger_hold_the_bill();
+    scene.assert_ledger_holds_the_bill();
 }
 
 const SPAN: Duration = Duration::from_secs(30);

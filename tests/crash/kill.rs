@@ -211,8 +211,8 @@ impl Batch {
         assert_eq!(billed, emu.billed());
         assert!(billed <= self.images.len() as u64);
         assert!(by_kill <= self.in_flight, "{by_kill} unknown of {} in flight", self.in_flight);
-        self.scene.assert_ledger_hold_the_bill();
-        self.assert_the_ledger_are_the_results(&rows);
+        self.scene.assert_ledger_holds_the_bill();
+        self.assert_the_ledger_is_the_results(&rows);
         println!(
             "{} kills, {} images, {} calls, {billed} billed, {by_fate} unknown by fate, \
              {by_kill} unknown by kill, {:.1} s",
@@ -224,7 +224,7 @@ impl Batch {
     }
 
     /// No answer that was written down is missing from the results.
-    fn assert_the_ledger_are_the_results(&self, rows: &[Value]) {
+    fn assert_the_ledger_is_the_results(&self, rows: &[Value]) {
         let states: Vec<(String, String)> = self.scene.read(
             "SELECT a.source, a.state FROM question q
              JOIN attempt a ON a.id = COALESCE(q.asking, q.attempt)",

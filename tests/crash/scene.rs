@@ -171,7 +171,7 @@ impl Scene {
 
     /// Asserts what holds at the end of every test: the ledger's bounds hold the true bill, and the
     /// service saw nothing that nobody meant.
-    pub(crate) fn assert_ledger_hold_the_bill(&self) {
+    pub(crate) fn assert_ledger_holds_the_bill(&self) {
         let ((least, most), billed) = (self.spend(), self.emu().billed());
         assert!((least..=most).contains(&billed), "{least} <= {billed} <= {most}");
         assert_eq!(self.emu().unscripted(), [""; 0]);

@@ -69,7 +69,7 @@ impl Seen {
         for image in &images {
             assert!(scene.emu().billed_for(image) <= 1, "{image}");
         }
-        scene.assert_ledger_hold_the_bill();
+        scene.assert_ledger_holds_the_bill();
         let mut slots: Vec<(i64,)> =
             scene.read("SELECT slot_us FROM attempt WHERE state <> 'not_sent'");
         slots.sort_unstable();
@@ -157,7 +157,7 @@ fn the_cap_of_three_processes_is_exact() {
     for image in &images {
         assert!(scene.emu().billed_for(image) <= 1, "{image}");
     }
-    scene.assert_ledger_hold_the_bill();
+    scene.assert_ledger_holds_the_bill();
 }
 
 /// What may have been billed counts as if it was.
@@ -172,7 +172,7 @@ fn calls_of_unknown_bill_take_their_places_under_the_cap() {
         }
         run_with_cap(&scene, &images, "15");
         assert_eq!(scene.emu().billed(), 15, "{fate:?}");
-        scene.assert_ledger_hold_the_bill();
+        scene.assert_ledger_holds_the_bill();
     }
 }
 
@@ -196,7 +196,7 @@ fn a_place_under_the_cap_that_died_holds_nobody_up() {
     assert_eq!(second.end(), 4);
     assert_eq!(gist(&scene.results("second.jsonl")[0]), "skipped cap_reached");
     assert_eq!(scene.emu().calls(), 1);
-    scene.assert_ledger_hold_the_bill();
+    scene.assert_ledger_holds_the_bill();
 }
 
 /// A disk on which a booking takes longer than slots are booked ahead by default: calls leave all
@@ -230,7 +230,7 @@ fn a_slow_disk_slows_calls_and_stops_none() {
     for image in &images {
         assert_eq!(scene.emu().billed_for(image), 1, "{image}");
     }
-    scene.assert_ledger_hold_the_bill();
+    scene.assert_ledger_holds_the_bill();
 }
 
 const SPAN: Duration = Duration::from_secs(20);

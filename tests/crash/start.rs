@@ -21,7 +21,7 @@ fn processes_that_start_at_once_make_one_ledger() {
         for image in &images {
             assert_eq!(scene.emu().billed_for(image), 1, "{image}");
         }
-        scene.assert_ledger_hold_the_bill();
+        scene.assert_ledger_holds_the_bill();
     }
 }
 
@@ -61,7 +61,7 @@ fn a_ledger_whose_makers_were_killed_is_usable() {
                 other => panic!("{other}"),
             }
         }
-        scene.assert_ledger_hold_the_bill();
+        scene.assert_ledger_holds_the_bill();
     }
     println!("killed {bare} times before the tables were made, {made} times after");
     assert!(bare > 0 && made > 0, "the kills miss what they are for: {bare}, {made}");

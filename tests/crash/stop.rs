@@ -57,7 +57,7 @@ impl Stopped {
             assert_eq!(self.scene.emu().billed_for(image), 1, "{image}");
             assert_eq!(self.scene.emu().calls_for(image), 1, "{image}");
         }
-        self.scene.assert_ledger_hold_the_bill();
+        self.scene.assert_ledger_holds_the_bill();
     }
 }
 
@@ -166,7 +166,7 @@ fn a_process_stopped_after_its_call_settles_the_question_late() {
     assert_eq!(row["from_ledger"], true);
     assert_eq!(scene.attempts(), ["settled"]);
     assert_eq!((scene.emu().calls(), scene.emu().billed()), (1, 1));
-    scene.assert_ledger_hold_the_bill();
+    scene.assert_ledger_holds_the_bill();
 }
 
 /// One ledger by two names: who holds an attempt under the one is not gone under the other.
@@ -188,5 +188,5 @@ fn a_ledger_by_another_name_is_the_same_ledger() {
     assert_eq!(first.end(), 0);
     assert_eq!(scene.results("second.jsonl")[0]["from_ledger"], true);
     assert_eq!((scene.emu().calls(), scene.emu().billed()), (1, 1));
-    scene.assert_ledger_hold_the_bill();
+    scene.assert_ledger_holds_the_bill();
 }

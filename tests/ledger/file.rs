@@ -42,7 +42,7 @@ async fn local_rejections_and_known_verdicts_cost_no_write() {
 }
 
 #[tokio::test]
-async fn the_ledger_hold_no_secret_and_the_answer_as_it_came() {
+async fn the_ledger_holds_no_secret_and_the_answer_as_it_came() {
     let scene = Scene::new().await;
     let portrait = scene.portrait("face.png");
     scene.emulator.script(&portrait, [Fate::raw(200, "text/html", "<html>what is this</html>")]);

@@ -437,6 +437,10 @@ const CLOCKS_AGREE: Duration = Duration::from_secs(1);
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
+mod clock_tests;
+#[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod places;
 #[cfg(test)]
 mod tests;

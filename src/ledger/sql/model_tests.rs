@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 
-use super::tests::{How, Place, block_on, outcome, owner_of, terms};
+use super::places::{How, Place, block_on, outcome, owner_of, terms};
 use super::*;
 use crate::ledger::CallEnd;
 use crate::ledger::protocol_tests::{
@@ -262,7 +262,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_ledger_follow_the_model(steps in prop::collection::vec(step(), 1..32)) {
+    fn the_ledger_follows_the_model(steps in prop::collection::vec(step(), 1..32)) {
         block_on(compare(&steps));
     }
 
