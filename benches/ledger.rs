@@ -1,7 +1,8 @@
 //! What a ledger costs as it grows: a sum of one day, of all days, and a call.
 //!
 //! `cargo bench --features cli --bench ledger -- 5000000` makes a ledger of so many attempts in a
-//! temporary folder (about 700 bytes each) and prints the medians.
+//! temporary folder (about 700 bytes each) and prints the medians, of SQLite and, where there is a
+//! server, of PostgreSQL.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -12,29 +13,97 @@ use emo_preflight::{AddressPolicy, ApiKey, Ledger, Preflight, ProbeOptions, RunO
 use futures_util::stream::{self, StreamExt as _};
 use sqlx::Connection as _;
 
+#[path = "../tests/pg/mod.rs"]
+mod pg;
+
+/// Where a ledger is.
+enum Place {
+    Sqlite(tempfile::TempDir),
+    Postgres(&'static pg::Server, String),
+}
+
+impl Place {
+    fn all() -> Vec<Self> {
+        let mut all = vec![Self::Sqlite(tempfile::tempdir().unwrap())];
+        all.extend(pg::server().map(|server| Self::Postgres(server, server.database())));
+        all
+    }
+
+    fn path(folder: &tempfile::TempDir) -> std::path::PathBuf {
+        folder.path().join("ledger.db")
+    }
+
+    async fn open(&self) -> Ledger {
+        match self {
+            Self::Sqlite(folder) => Ledger::open(Self::path(folder)).await.unwrap(),
+            Self::Postgres(_, url) => Ledger::connect(url).await.unwrap(),
+        }
+    }
+
+    async fn fill(&self, attempts: u32) {
+        match self {
+            Self::Sqlite(folder) => fill(&Self::path(folder), attempts).await,
+            Self::Postgres(server, url) => {
+                let database = url.rsplit('/').next().unwrap();
+                server.run(database, &FILL_POSTGRES.replace("$1", &attempts.to_string()));
+            }
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "SQLite",
+            Self::Postgres(..) => "PostgreSQL",
+        }
+    }
+}
+
+/// As [`fill`] does it.
+const FILL_POSTGRES: &str = r#"
+    SET search_path = emo_preflight;
+    INSERT INTO attempt (id, identity, account, run, owner, source, ratio, model, state, slot_us,
+                         ended_us, verdict, http_status, request_id, images, certainty, answer,
+                         image_length, image_start, image_end, content)
+    SELECT 1700000000000000 + n * 207000, encode(sha256(n::TEXT::BYTEA), 'hex'), 'account', 'run',
+           'owner', 'https://portraits.example/' || n || '.jpg', '1:1', 'emo-detect-v1',
+           CASE WHEN n % 10000 = 0 THEN 'unknown' ELSE 'settled' END,
+           1700000000000000 + n * 207000, 1700000000000000 + n * 207000 + 900000,
+           CASE WHEN n % 10000 = 0 THEN 'unknown' WHEN n % 7 = 0 THEN 'rejected_remote'
+                ELSE 'accepted' END,
+           200, 'c56f62df', (n % 10000 <> 0)::INT,
+           CASE WHEN n % 10000 = 0 THEN 'unknown' ELSE 'certain' END,
+           '{"output":{"check_pass":true,"face_bbox":[302,286,610,593],"ext_bbox":[71,9,840,778]},"usage":{"image_count":1},"request_id":"c56f62df-724e-9c19-96bd-000000000000"}',
+           100000 + n, sha256(n::TEXT::BYTEA), sha256(n::TEXT::BYTEA), sha256(n::TEXT::BYTEA)
+    FROM generate_series(1::BIGINT, $1) AS up (n);
+    INSERT INTO question (identity, state, attempt) SELECT identity, state, id FROM attempt;
+    ANALYZE"#;
+
 #[tokio::main]
 async fn main() {
     let wanted: Vec<u32> = std::env::args().skip(1).filter_map(|n| n.parse().ok()).collect();
     let wanted = if wanted.is_empty() { vec![50_000] } else { wanted };
-    println!("attempts   a day's sum   all days' sum   unknown calls   a call");
+    println!("                       a day's sum   all days' sum   unknown calls   a call");
     for attempts in wanted {
-        measure(attempts).await;
+        for place in Place::all() {
+            measure(&place, attempts).await;
+        }
     }
 }
 
-async fn measure(attempts: u32) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ledger.db");
-    drop(Ledger::open(&path).await.unwrap());
-    fill(&path, attempts).await;
-    let ledger = Ledger::open(&path).await.unwrap();
+async fn measure(place: &Place, attempts: u32) {
+    drop(place.open().await);
+    place.fill(attempts).await;
+    let ledger = place.open().await;
     let days = ledger.spend(None, None).await.unwrap().days;
     let day = days[days.len() / 2].day;
     let one = median(async || drop(ledger.spend(Some(day), Some(day)).await.unwrap())).await;
     let all = median(async || drop(ledger.spend(None, None).await.unwrap())).await;
     let unknown = median(async || drop(ledger.unknown_calls().await.unwrap())).await;
     let call = calls(ledger).await;
-    println!("{attempts:>8}   {one:>11.1?}   {all:>13.1?}   {unknown:>13.1?}   {call:>6.1?}");
+    let name = place.name();
+    println!(
+        "{name:>10} {attempts:>9}   {one:>11.1?}   {all:>13.1?}   {unknown:>13.1?}   {call:>6.1?}"
+    );
 }
 
 /// Attempts of some days at five a second, as they come: most accepted, some unknown.
