@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use tokio::time::Instant;
 use url::Url;
 
 use super::lock_of;
 use crate::ledger::LedgerError;
-use crate::ledger::sql::driver::{may_pass, said};
+use crate::ledger::sql::Patience;
+use crate::ledger::sql::driver::{Fault, POOLED, may_pass, said};
 use crate::ledger::sql::{schema, statements as sql};
 
 /// A database, by its URL.
@@ -57,8 +57,7 @@ impl Target {
         patience: Duration,
     ) -> Result<Option<PgPool>, LedgerError> {
         let other = self.pool(patience).await?;
-        let until = Instant::now() + patience;
-        let found = self.within(until, async || find_version(&other).await).await?;
+        let found = self.within(patience, async || find_version(&other).await).await?;
         match found {
             None => Ok(None),
             Some(found) => self.check_version(found).map(|()| Some(other)),
@@ -66,8 +65,7 @@ impl Target {
     }
 
     async fn pool(&self, patience: Duration) -> Result<PgPool, LedgerError> {
-        let until = Instant::now() + patience;
-        self.within(until, async || {
+        self.within(patience, async || {
             // A pool would wait for a server that refuses, and say only that it waited.
             PgConnection::connect_with(&self.options).await?.close().await?;
             PgPoolOptions::new()
@@ -83,9 +81,8 @@ impl Target {
 
     /// Makes the schema where it is not there, once, whoever else is about to.
     async fn make_schema(&self, pool: &PgPool, patience: Duration) -> Result<(), LedgerError> {
-        let until = Instant::now() + patience;
         let found = self
-            .within(until, async || {
+            .within(patience, async || {
                 if let Some(found) = find_version(pool).await? {
                     return Ok(found);
                 }
@@ -120,8 +117,7 @@ impl Target {
     /// Refuses a pooler that hands a session's transactions to different servers: locks held for life
     /// would be held by nobody in particular.
     async fn check_session(&self, pool: &PgPool, patience: Duration) -> Result<(), LedgerError> {
-        let until = Instant::now() + patience;
-        let lasts = self.within(until, async || {
+        let lasts = self.within(patience, async || {
             let mut session = pool.acquire().await?;
             let mut lasts = true;
             let mut first = None;
@@ -135,26 +131,24 @@ impl Target {
         if lasts.await? {
             return Ok(());
         }
-        Err(self.cannot(
-            "its sessions must last, found a pooler that exchanges them: connect to the server itself"
-                .to_owned(),
-        ))
+        Err(self.cannot(POOLED.to_owned()))
     }
 
     /// Does `work`, again where what failed may pass.
     async fn within<T>(
         &self,
-        until: Instant,
+        patience: Duration,
         mut work: impl AsyncFnMut() -> Result<T, sqlx::Error>,
     ) -> Result<T, LedgerError> {
+        let mut patience = Patience::of(patience);
         loop {
             match work().await {
                 Ok(done) => return Ok(done),
-                Err(error) if may_pass(&error) && Instant::now() < until => {
-                    tracing::warn!(place = self.place, error = said(&error), "ledger_unreachable");
-                    tokio::time::sleep(TRY_AGAIN).await;
+                Err(error) => {
+                    let fault =
+                        Fault { may_pass: may_pass(&error), error: self.cannot(said(&error)) };
+                    patience.after(fault).await?;
                 }
-                Err(error) => return Err(self.cannot(said(&error))),
             }
         }
     }
@@ -228,8 +222,6 @@ const SCHEMA: &str = "emo_preflight";
 
 /// How long one task of this process waits for the others.
 const TURN: Duration = Duration::from_secs(30);
-
-const TRY_AGAIN: Duration = Duration::from_millis(200);
 
 const FIND_TABLE: &str = "SELECT to_regclass('ledger_schema') IS NOT NULL";
 const TAKE_TURNS_TO_MAKE_IT: &str = "SELECT pg_advisory_xact_lock(7210, 0)";

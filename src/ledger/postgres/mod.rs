@@ -16,7 +16,7 @@ use sqlx::postgres::PgPool;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::sql::driver::{Connection, Fault, Session, Transaction, Value, values};
+use super::sql::driver::{Connection, Fault, POOLED, Session, Transaction, Value, values};
 use super::sql::{Backend, Reading, SqlLedger};
 use super::{LedgerAction, LedgerError};
 
@@ -225,12 +225,7 @@ fn read_only() -> LedgerError {
 }
 
 fn pooled() -> LedgerError {
-    LedgerError::Failed {
-        action: LedgerAction::Write,
-        why: "its session must last, found one that was exchanged: connect to the server itself, not \
-              to a pooler that pools transactions"
-            .to_owned(),
-    }
+    LedgerError::Failed { action: LedgerAction::Write, why: POOLED.to_owned() }
 }
 
 /// Locks of two keys are another space than those of one, which are owners'.

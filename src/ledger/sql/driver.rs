@@ -236,11 +236,24 @@ impl From<LedgerError> for Fault {
 /// An error's text with what caused it.
 pub(in crate::ledger) fn said(error: &sqlx::Error) -> String {
     match error {
+        // What a session has prepared is gone, or there already: it is another's.
+        #[cfg(feature = "postgres")]
+        sqlx::Error::Database(error)
+            if error.code().is_some_and(|c| c == "26000" || c == "42P05") =>
+        {
+            POOLED.to_owned()
+        }
         sqlx::Error::Database(error) => error.message().to_owned(),
         sqlx::Error::PoolTimedOut => "no connection became free in time".to_owned(),
         other => other.to_string(),
     }
 }
+
+/// What is said of a pooler that hands a session's transactions to different servers: locks held for
+/// life would be held by nobody in particular.
+#[cfg(feature = "postgres")]
+pub(in crate::ledger) const POOLED: &str =
+    "its sessions must last, found a pooler that exchanges them: connect to the server itself";
 
 #[cfg(not(feature = "postgres"))]
 fn may_pass(_: &sqlx::Error) -> bool {

@@ -8,7 +8,7 @@
 /// function that takes a closure: what it awaits would be `Send` for some lifetimes only.
 macro_rules! patiently {
     ($ledger:expr, $work:expr) => {{
-        let patience = $ledger.patience();
+        let mut patience = $ledger.patience();
         loop {
             match $work {
                 Ok(done) => break Ok(done),
@@ -324,24 +324,34 @@ impl SqlLedger {
     }
 
     fn patience(&self) -> Patience {
-        Patience { until: Instant::now() + self.backend.patience() }
+        Patience::of(self.backend.patience())
     }
 }
 
 /// For how long what may pass is waited for.
-struct Patience {
+pub(in crate::ledger) struct Patience {
+    span: Duration,
     until: Instant,
+    pause: Duration,
 }
 
 impl Patience {
+    pub(in crate::ledger) fn of(span: Duration) -> Self {
+        Self { span, until: Instant::now() + span, pause: FIRST_PAUSE }
+    }
+
     /// Waits a moment before another try, unless there is none to be had.
-    async fn after(&self, fault: Fault) -> Result<(), LedgerError> {
+    pub(in crate::ledger) async fn after(&mut self, fault: Fault) -> Result<(), LedgerError> {
         let Fault { error, may_pass } = fault;
         if !may_pass || Instant::now() >= self.until {
             return Err(error);
         }
-        tracing::warn!(%error, "ledger_unreachable");
-        tokio::time::sleep(TRY_AGAIN).await;
+        // Said once, however often it is tried.
+        if self.pause == FIRST_PAUSE {
+            tracing::warn!(%error, waiting_up_to = ?self.span, "ledger_unreachable");
+        }
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         Ok(())
     }
 }
@@ -434,7 +444,8 @@ const MOST_AHEAD: Duration = Duration::from_secs(10);
 /// All read one clock; what was booked later than this from now was booked on another time.
 const CLOCKS_AGREE: Duration = Duration::from_secs(1);
 
-const TRY_AGAIN: Duration = Duration::from_millis(200);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod clock_tests;
