@@ -48,6 +48,7 @@
 //! - *none*: headers, limits, boxes, the result types. No runtime and no network in the tree.
 //! - `client`: the local stage, the paid call, the gate. On Tokio.
 //! - `ledger`: a ledger in an SQLite file, shared by processes, kept over crashes.
+//! - `postgres`: the same ledger in PostgreSQL, for many machines on one account.
 //! - `emulator`: a stand-in for the service, for your own tests.
 //! - `cli`: the program.
 //!
