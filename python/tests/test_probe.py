@@ -109,7 +109,9 @@ def test_a_ledger_that_cannot_be_opened_raises(emulator: str) -> None:
 def test_ctrl_c_ends_it_in_order() -> None:
     script = textwrap.dedent(
         """
-        import itertools, emo_preflight
+        import itertools, signal, emo_preflight
+        # A shell that starts this in the background has it ignore the signal.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             for n, _ in enumerate(emo_preflight.probe(itertools.repeat("no-url"))):
                 if n == 100:
