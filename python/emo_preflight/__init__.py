@@ -104,9 +104,10 @@ def _run(command: str, sources: Iterable[Source], options: Mapping[str, Any]) ->
     words.start()
     results = 0
     ended = False
+    stdout = process.stdout
+    assert stdout is not None
     try:
-        assert process.stdout is not None
-        for line in process.stdout:
+        for line in stdout:
             # Counted before it is handed on: who stops here has had it.
             results += 1
             yield json.loads(line)
@@ -116,7 +117,7 @@ def _run(command: str, sources: Iterable[Source], options: Mapping[str, Any]) ->
             _stop(process)
         status = process.wait()
         words.join()
-        process.stdout.close()
+        stdout.close()
         if ended:
             # It may wait for a source that nobody needs any more.
             feeder.join(timeout=None if status in (0, 1, 3) else 1)

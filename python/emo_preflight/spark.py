@@ -6,7 +6,7 @@ twice: the ledger in PostgreSQL sees to it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Optional, cast
 
 from . import check as _check
 
@@ -57,7 +57,7 @@ def check(
 
     if max_calls is not None and run is None:
         raise ValueError("max_calls counts for all tasks of a run: name it with run=")
-    added = StructType.fromDDL(_FIELDS)
+    added = cast(StructType, StructType.fromDDL(_FIELDS))
     clash = sorted({field.name for field in added} & set(df.columns))
     if clash:
         raise ValueError(f"the input must not have the columns {clash}: rename them first")
