@@ -45,7 +45,7 @@ pub(super) async fn run() -> anyhow::Result<Status> {
              {} images, 5 calls a second at the most.\n\n  \
              {:<18} {:<38} {:<12} {:<15} {:>9}",
             exhibits.len(),
-            "PICTURE",
+            "IMAGE",
             "EXPECTED",
             "CAME",
             "SIZE",
