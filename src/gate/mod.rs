@@ -63,7 +63,7 @@ impl Preflight {
     ///
     /// Whatever is wrong with the image or its call is in the report. The future may be dropped
     /// at any point: before the call leaves nothing is sent any more, after it the answer is
-    /// booked all the same and given to whoever asks next.
+    /// recorded all the same and given to whoever asks next.
     ///
     /// # Errors
     /// [`GateError`] when the gate itself cannot go on.
@@ -111,7 +111,7 @@ impl Preflight {
         self.0.caller.activity()
     }
 
-    /// Lets no new call go, waits for those that have left to be answered and booked, and says
+    /// Lets no new call go, waits for those that have left to be answered and recorded, and says
     /// what all of them cost.
     ///
     /// Later checks that need a call end with [`GateError::Closed`], and a run ends with the first
@@ -209,7 +209,8 @@ impl Gate {
                         let skipped = stop.skipped(|verdict| local.report(source, verdict));
                         return skipped.ok_or(GateError::Closed);
                     }
-                    // It was another run's call, and that run has ended: ask for ourselves.
+                    // It was another run's call, and that run has ended; or the last bytes are needed:
+                    // look again, and ask for ourselves.
                 }
                 // It was about another version of the image, or ended early in another run.
                 _ if !leads && !result.answers(inquiry.question.version.as_ref()) => {}
