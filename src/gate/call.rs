@@ -39,6 +39,8 @@ pub(super) struct Caller {
     booked: AtomicUsize,
     recorder: Recorder,
     counters: Counters,
+    /// How often another process's answer, or a place under the cap, is looked for.
+    look_again: Duration,
 }
 
 /// One question, ready to be asked.
@@ -53,22 +55,24 @@ pub(super) struct CallRequest {
 
 /// What came of a call, for those who asked for it.
 pub(crate) enum CallOutcome {
-    /// The ledger holds it.
+    /// Nothing more is to be asked now. What the ledger holds, unless it says that nothing was sent.
     Recorded(CallRecord),
-    /// The run or the gate ended before there was an answer: the last attempt until then.
+    /// The run or the gate ended, the cap was reached or nobody waited any more before there was an
+    /// answer: the last attempt until then.
     CutShort(CallRecord),
     /// The answer is here and could not be written down.
     Unrecorded(CallRecord, Reason),
-    /// The ledger failed before anything was sent.
+    /// The ledger failed. No attempt is under way, and those before were answered without a bill.
     LedgerFailed(LedgerError),
 }
 
-/// Nothing more is to leave: the run or the gate has ended.
+/// Nothing more is to leave: the run or the gate has ended, the cap is reached, or nobody waits.
 struct Ended;
 
 /// What came of the wish to call.
 enum Turn<'a> {
-    /// It is booked and this caller's alone to send at `slot`. `admission` is held until then.
+    /// It is booked and this caller's alone to send at `slot`, once it was marked as being sent, from
+    /// `mark` on. `admission` is held until then.
     Ours { attempt: Reservation, mark: Instant, slot: Instant, admission: Admission<'a> },
     /// There is nothing to call for any more.
     Over(Box<CallOutcome>),
@@ -106,7 +110,11 @@ impl Caller {
         terms: Terms,
         call_timeout: Duration,
     ) -> Self {
-        // One at a time up to 10 calls a second, which leaves each 50 ms for each of its commits.
+        // One at a time below 10 calls a second, which leaves each 50 ms for each of its commits.
+        let look_again = match ledger.horizon() {
+            None => LOOK_AGAIN,
+            Some(_) => LOOK_AGAIN_FROM_AFAR,
+        };
         let horizon = ledger.horizon().unwrap_or(Duration::from_millis(100)).as_millis();
         let ahead = 1 + usize::try_from(horizon / terms.spacing.as_millis().max(1)).unwrap_or(0);
         Self {
@@ -120,6 +128,7 @@ impl Caller {
             reserving: Mutex::default(),
             booked: AtomicUsize::new(0),
             counters: Counters::default(),
+            look_again,
         }
     }
 
@@ -273,12 +282,12 @@ impl Caller {
                     self.unless_ended(stop, tokio::time::sleep(too_far)).await?;
                 }
                 Ok(ReserveResult::CapTaken) => {
-                    // One looks for all: the others wait for admission. A place that is held by a
+                    // One looks for all: the others wait for their turn. A place that is held by a
                     // process that is gone would otherwise be waited for without end.
                     if let Err(error) = self.ledger.abandon_the_dead().await {
                         return failed(error);
                     }
-                    self.unless_ended(stop, tokio::time::sleep(LOOK_AGAIN)).await?;
+                    self.unless_ended(stop, tokio::time::sleep(self.look_again)).await?;
                 }
                 Ok(ReserveResult::CapReached) => {
                     stop.because(Reason::new(
@@ -324,7 +333,7 @@ impl Caller {
                 Ok((_, Lookup::InFlight(_))) => {}
                 Err(error) => return Ok(Err(error)),
             }
-            self.unless_ended(stop, tokio::time::sleep(LOOK_AGAIN)).await?;
+            self.unless_ended(stop, tokio::time::sleep(self.look_again)).await?;
         }
     }
 
@@ -414,8 +423,10 @@ fn ledger_failed(error: LedgerError, stop: &Stop) -> CallOutcome {
     CallOutcome::LedgerFailed(error)
 }
 
-/// How often another process's answer, or a place under the cap, is looked for.
+/// In a ledger on this machine.
 const LOOK_AGAIN: Duration = Duration::from_millis(150);
+/// Many machines look, and each look is a few statements of one database.
+const LOOK_AGAIN_FROM_AFAR: Duration = Duration::from_secs(1);
 
 /// Beyond the call's own time-out, which counts from its slot, for its booking.
 const PATIENCE: Duration = Duration::from_secs(10);

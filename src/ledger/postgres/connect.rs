@@ -32,6 +32,7 @@ impl Target {
             true => options,
             false => options.options([("search_path", SCHEMA)]),
         };
+        let options = options.options(SESSION);
         Ok(Self { options, place })
     }
 
@@ -219,6 +220,22 @@ pub(in crate::ledger) fn place_of(url: &str) -> String {
 }
 
 const SCHEMA: &str = "emo_preflight";
+
+/// What must hold of a session, whatever the server's or the role's defaults.
+const SESSION: [(&str, &str); 8] = [
+    // A commit that returned survives the server's crash.
+    ("synchronous_commit", "on"),
+    ("default_transaction_isolation", "read committed"),
+    // Of a machine that is gone or frozen the server finds out within half a minute, and ends its
+    // session: its lock goes, and nobody waits behind its transaction.
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("idle_in_transaction_session_timeout", "10s"),
+    // How long is waited is this program's to say.
+    ("statement_timeout", "0"),
+    ("lock_timeout", "0"),
+];
 
 /// How long one task of this process waits for the others.
 const TURN: Duration = Duration::from_secs(30);

@@ -88,6 +88,14 @@ impl Postgres {
         self.other.begin().await.map(Transaction::Postgres).map_err(Fault::writing)
     }
 
+    /// A transaction beside which none reserves or changes a pace.
+    pub(super) async fn begin_in_turn(&self) -> Result<Transaction, Fault> {
+        let mut transaction = self.begin().await?;
+        let mut ledger = transaction.connection();
+        let _: (String, Option<String>) = ledger.one(TAKE_TURNS, values![]).await?;
+        Ok(transaction)
+    }
+
     /// One statement, whose commit is part of its answer: a single round trip.
     pub(super) async fn write(
         &self,
@@ -237,52 +245,8 @@ const READ_CLOCK_AND_PACE: &str = "
     SELECT (SELECT COALESCE(MAX(id), 0) FROM attempt),
            (SELECT next_us FROM pace WHERE account = $1),
            CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
-
-/// The end of an attempt and what it comes to for its question, in one round trip: `END_ATTEMPT` with
-/// `DECIDE_QUESTION` or `RELEASE_QUESTION`.
-pub(super) const DECIDE: &str = "
-    WITH ended AS (
-        UPDATE attempt SET state = $2, ended_us = $3, verdict = $4, http_status = $5,
-            request_id = $6, images = $7, certainty = $8, answer = $9
-        WHERE id = $1
-    )
-    UPDATE question SET
-        standing = CASE WHEN $2 = 'settled' THEN NULL
-                        WHEN asking = $1 AND state = 'settled' THEN attempt
-                        ELSE standing END,
-        state = $2, attempt = $1,
-        asking = CASE WHEN asking = $1 THEN NULL ELSE asking END
-    WHERE identity = $10 AND (asking = $1 OR (attempt = $1 AND state = 'unknown'))";
-pub(super) const RELEASE: &str = "
-    WITH ended AS (
-        UPDATE attempt SET state = $2, ended_us = $3, verdict = $4, http_status = $5,
-            request_id = $6, images = $7, certainty = $8, answer = $9
-        WHERE id = $1
-    )
-    UPDATE question SET
-        state = CASE WHEN asking = $1 THEN state
-                     WHEN standing IS NULL THEN 'free' ELSE 'settled' END,
-        attempt = CASE WHEN asking = $1 THEN attempt ELSE standing END,
-        standing = CASE WHEN asking = $1 THEN standing ELSE NULL END,
-        asking = CASE WHEN asking = $1 THEN NULL ELSE asking END
-    WHERE identity = $10 AND (asking = $1 OR (attempt = $1 AND state = 'unknown'))";
-
-/// The statements of a reservation in one: other reservations wait for its round trips.
-pub(super) const WRITE_RESERVATION: &str = "
-    WITH booked AS (
-        INSERT INTO attempt (id, identity, account, run, owner, source, ratio, model, state, slot_us,
-                             image_length, image_start, image_end, image_etag, content)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'booked', $9, $10, $11, $12, $13, $14)
-    ), asked AS (
-        INSERT INTO question (identity, state, asking) VALUES ($2, 'free', $1)
-        ON CONFLICT (identity) DO UPDATE SET
-            standing = CASE WHEN question.asking IS NOT NULL AND question.state = 'settled'
-                            THEN question.attempt ELSE question.standing END,
-            state = CASE WHEN question.asking IS NULL THEN question.state ELSE 'unknown' END,
-            attempt = COALESCE(question.asking, question.attempt),
-            asking = excluded.asking
-    )
-    INSERT INTO pace (account, next_us) VALUES ($3, $15)
-    ON CONFLICT (account) DO UPDATE SET next_us = excluded.next_us";
 const READ_CLOCK: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
 const TRY_OWNER: &str = "SELECT pg_try_advisory_xact_lock($1)";
+
+#[cfg(test)]
+mod tests;

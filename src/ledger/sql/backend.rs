@@ -45,6 +45,15 @@ impl Backend {
         }
     }
 
+    /// A transaction for writing, beside which none reserves or changes a pace.
+    pub(super) async fn begin_in_turn(&self) -> Result<Transaction, Fault> {
+        match self {
+            Self::Sqlite(engine) => engine.begin().await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(engine) => engine.begin_in_turn().await,
+        }
+    }
+
     /// One statement that is a transaction of its own: how many rows it changed.
     pub(super) async fn write(
         &self,
@@ -78,8 +87,8 @@ impl Backend {
             #[cfg(feature = "postgres")]
             Self::Postgres(engine) => {
                 let statement = match decides {
-                    true => crate::ledger::postgres::DECIDE,
-                    false => crate::ledger::postgres::RELEASE,
+                    true => sql::END_AND_DECIDE,
+                    false => sql::END_AND_RELEASE,
                 };
                 engine.write(statement, values).await.map(|_| ())
             }
@@ -134,7 +143,7 @@ impl Backend {
             Self::Postgres(_) => {
                 let mut values = attempt.to_vec();
                 values.push(next.into());
-                ledger.execute(crate::ledger::postgres::WRITE_RESERVATION, &values).await?;
+                ledger.execute(sql::WRITE_RESERVATION, &values).await?;
             }
         }
         Ok(())

@@ -115,10 +115,11 @@ impl Connection<'_> {
                 .await
                 .map(|done| done.rows_affected()),
             #[cfg(feature = "postgres")]
-            Self::Postgres(connection) => bound!(sqlx::query(statement), values)
-                .execute(&mut **connection)
-                .await
-                .map(|done| done.rows_affected()),
+            Self::Postgres(connection) => {
+                in_time(bound!(sqlx::query(statement), values).execute(&mut **connection))
+                    .await
+                    .map(|done| done.rows_affected())
+            }
         };
         done.map_err(Fault::writing)
     }
@@ -134,7 +135,8 @@ impl Connection<'_> {
             }
             #[cfg(feature = "postgres")]
             Self::Postgres(connection) => {
-                bound!(sqlx::query_as(statement), values).fetch_all(&mut **connection).await
+                in_time(bound!(sqlx::query_as(statement), values).fetch_all(&mut **connection))
+                    .await
             }
         };
         rows.map_err(Fault::reading)
@@ -158,6 +160,17 @@ impl Connection<'_> {
         row.ok_or_else(|| Fault::reading(sqlx::Error::RowNotFound))
     }
 }
+
+/// A server that is gone without a word is not waited for without end.
+#[cfg(feature = "postgres")]
+async fn in_time<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    let done = tokio::time::timeout(ANSWER, work).await;
+    done.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+}
+
+/// Beyond what others may hold a reservation up.
+#[cfg(feature = "postgres")]
+const ANSWER: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// A connection for reading, for as long as this is held.
 pub(in crate::ledger) enum Session {
@@ -199,7 +212,9 @@ impl Transaction {
         match self {
             Self::Sqlite(transaction) => transaction.commit().await.map_err(Fault::writing),
             #[cfg(feature = "postgres")]
-            Self::Postgres(transaction) => transaction.commit().await.map_err(Fault::writing),
+            Self::Postgres(transaction) => {
+                in_time(transaction.commit()).await.map_err(Fault::writing)
+            }
         }
     }
 }
@@ -274,7 +289,7 @@ pub(in crate::ledger) fn may_pass(error: &sqlx::Error) -> bool {
             // Connection exceptions, insufficient resources but a full disk, shutdown and start.
             code.starts_with("08")
                 || (code.starts_with("53") && code != "53100")
-                || ["57P01", "57P02", "57P03", "57P05", "40001", "40P01", "25006", "55P03"]
+                || ["57P01", "57P02", "57P03", "57P05", "25P03", "40001", "40P01", "25006", "55P03"]
                     .contains(&code)
         }
         _ => false,

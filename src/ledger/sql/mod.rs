@@ -265,7 +265,8 @@ impl SqlLedger {
         let Some(pause) = outcome.push_back else {
             return self.backend.end_attempt(values, decides).await;
         };
-        let mut transaction = self.backend.begin().await?;
+        // What is read of a pace must still hold when it is written.
+        let mut transaction = self.backend.begin_in_turn().await?;
         let mut ledger = transaction.connection();
         end_attempt(&mut ledger, values, decides).await?;
         let mut held = read_pace(&mut ledger, terms).await?;
@@ -452,6 +453,6 @@ mod clock_tests;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
-mod places;
+pub(super) mod places;
 #[cfg(test)]
 mod tests;

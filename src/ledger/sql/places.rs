@@ -4,41 +4,41 @@ use std::cell::Cell;
 
 use super::*;
 use crate::detect::Judgement;
-pub(super) use crate::ledger::samples::question;
+pub(in crate::ledger) use crate::ledger::samples::question;
 use crate::ledger::{CallEnd, CallRecord, samples, spacing, sqlite};
 use crate::report::{Billing, Reason, ReasonCode};
 use crate::rules::BBox;
 
 #[cfg(feature = "postgres")]
 #[path = "../../../tests/pg/mod.rs"]
-mod pg;
+pub(in crate::ledger) mod pg;
 
 thread_local! {
     /// The wall clock of the test that runs on this thread.
     pub(super) static NOW: Cell<i64> = const { Cell::new(1_790_000_000_000_000) };
 }
 
-pub(super) fn test_clock() -> i64 {
+pub(in crate::ledger) fn test_clock() -> i64 {
     NOW.get()
 }
 
-pub(super) fn advance(micros: i64) {
+pub(in crate::ledger) fn advance(micros: i64) {
     NOW.set(NOW.get() + micros);
 }
 
-pub(super) fn terms() -> Terms {
+pub(in crate::ledger) fn terms() -> Terms {
     samples::terms(spacing(5.0), None)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum How {
+pub(in crate::ledger) enum How {
     Settled,
     Refused,
     Unknown,
     NotSent,
 }
 
-pub(super) fn outcome(how: How) -> AttemptOutcome {
+pub(in crate::ledger) fn outcome(how: How) -> AttemptOutcome {
     let reason = || Reason::new(ReasonCode::BillingUnknown, "lost");
     let corner = BBox::from([1.0, 2.0, 3.0, 4.0]);
     let (end, billing) = match how {
@@ -61,12 +61,12 @@ pub(super) fn outcome(how: How) -> AttemptOutcome {
     }
 }
 
-pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(in crate::ledger) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 /// A place for a ledger of either kind.
-pub(super) enum Place {
+pub(in crate::ledger) enum Place {
     Sqlite(tempfile::TempDir),
     #[cfg(feature = "postgres")]
     Postgres(String),
@@ -194,7 +194,7 @@ impl Place {
 
 /// An owner's session ends a moment after its connection.
 #[cfg(feature = "postgres")]
-pub(super) async fn until_gone(ledger: &SqlLedger, owner: &str) {
+pub(in crate::ledger) async fn until_gone(ledger: &SqlLedger, owner: &str) {
     let begun = Instant::now();
     while !ledger.backend.is_gone(owner).await.unwrap() {
         assert!(begun.elapsed() < Duration::from_secs(10), "{owner} does not go");
@@ -203,7 +203,7 @@ pub(super) async fn until_gone(ledger: &SqlLedger, owner: &str) {
 }
 
 /// The name that a ledger's owner goes by.
-pub(super) async fn owner_of(ledger: &SqlLedger) -> String {
+pub(in crate::ledger) async fn owner_of(ledger: &SqlLedger) -> String {
     match &ledger.backend {
         Backend::Sqlite(engine) => engine.owner_name().to_owned(),
         #[cfg(feature = "postgres")]
@@ -212,7 +212,7 @@ pub(super) async fn owner_of(ledger: &SqlLedger) -> String {
 }
 
 /// An SQLite ledger's own connections.
-pub(super) fn pools(ledger: &SqlLedger) -> &sqlite::Sqlite {
+pub(in crate::ledger) fn pools(ledger: &SqlLedger) -> &sqlite::Sqlite {
     match &ledger.backend {
         Backend::Sqlite(engine) => engine,
         #[cfg(feature = "postgres")]

@@ -3,6 +3,125 @@
 //!
 //! Times are microseconds since 1970.
 
+// The writes, as texts that can stand alone or in one statement with others.
+
+macro_rules! write_pace {
+    ($account:literal, $next:literal) => {
+        concat!(
+            "
+    INSERT INTO pace (account, next_us) VALUES (",
+            $account,
+            ", ",
+            $next,
+            ")
+    ON CONFLICT (account) DO UPDATE SET next_us = excluded.next_us"
+        )
+    };
+}
+
+macro_rules! write_attempt {
+    () => {
+        "
+    INSERT INTO attempt (id, identity, account, run, owner, source, ratio, model, state, slot_us,
+                         image_length, image_start, image_end, image_etag, content)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'booked', $9, $10, $11, $12, $13, $14)"
+    };
+}
+
+/// An attempt that was given up and is now asked over is what the question came to last.
+macro_rules! write_question {
+    ($identity:literal, $id:literal) => {
+        concat!(
+            "
+    INSERT INTO question (identity, state, asking) VALUES (",
+            $identity,
+            ", 'free', ",
+            $id,
+            ")
+    ON CONFLICT (identity) DO UPDATE SET
+        standing = CASE WHEN question.asking IS NOT NULL AND question.state = 'settled'
+                        THEN question.attempt ELSE question.standing END,
+        state = CASE WHEN question.asking IS NULL THEN question.state ELSE 'unknown' END,
+        attempt = COALESCE(question.asking, question.attempt),
+        asking = excluded.asking"
+        )
+    };
+}
+
+/// An attempt's own holder always knows best how it ended, however late it says so.
+macro_rules! end_attempt {
+    () => {
+        "
+    UPDATE attempt SET state = $2, ended_us = $3, verdict = $4, http_status = $5,
+        request_id = $6, images = $7, certainty = $8, answer = $9
+    WHERE id = $1"
+    };
+}
+
+/// Which question an attempt may still change: its own, in flight with it, or given up as unknown and
+/// not yet settled by another.
+macro_rules! its_question {
+    ($identity:literal, $id:literal) => {
+        concat!(
+            "
+    WHERE identity = ",
+            $identity,
+            " AND (asking = ",
+            $id,
+            " OR (attempt = ",
+            $id,
+            " AND state = 'unknown'))"
+        )
+    };
+}
+
+/// An attempt that came to something decides its question. An unknown one leaves the verdict before it
+/// standing.
+macro_rules! decide_question {
+    ($identity:literal, $id:literal, $state:literal) => {
+        concat!(
+            "
+    UPDATE question SET
+        standing = CASE WHEN ",
+            $state,
+            " = 'settled' THEN NULL WHEN asking = ",
+            $id,
+            " AND state = 'settled' THEN attempt ELSE standing END,
+        state = ",
+            $state,
+            ", attempt = ",
+            $id,
+            ", asking = CASE WHEN asking = ",
+            $id,
+            " THEN NULL ELSE asking END",
+            its_question!($identity, $id)
+        )
+    };
+}
+
+/// One that came to nothing leaves its question as it was before, given up meanwhile or not.
+macro_rules! release_question {
+    ($identity:literal, $id:literal) => {
+        concat!(
+            "
+    UPDATE question SET
+        state = CASE WHEN asking = ",
+            $id,
+            " THEN state WHEN standing IS NULL THEN 'free' ELSE 'settled' END,
+        attempt = CASE WHEN asking = ",
+            $id,
+            " THEN attempt ELSE standing END,
+        standing = CASE WHEN asking = ",
+            $id,
+            " THEN standing ELSE NULL END,
+        asking = CASE WHEN asking = ",
+            $id,
+            " THEN NULL ELSE asking END",
+            its_question!($identity, $id)
+        )
+    };
+}
+
 pub(in crate::ledger) const READ_SCHEMA_VERSION: &str = "SELECT version FROM ledger_schema";
 pub(in crate::ledger) const WRITE_SCHEMA_VERSION: &str =
     "INSERT INTO ledger_schema (version) VALUES ($1)";
@@ -52,54 +171,37 @@ pub(in crate::ledger) const READ_CAP: &str = "
 pub(in crate::ledger) const COUNT_SINCE: &str = "SELECT COUNT(*) FROM attempt WHERE id > $1";
 
 pub(in crate::ledger) const READ_PACE: &str = "SELECT next_us FROM pace WHERE account = $1";
-pub(in crate::ledger) const WRITE_PACE: &str = "
-    INSERT INTO pace (account, next_us) VALUES ($1, $2)
-    ON CONFLICT (account) DO UPDATE SET next_us = excluded.next_us";
+pub(in crate::ledger) const WRITE_PACE: &str = write_pace!("$1", "$2");
 
 pub(in crate::ledger) const READ_LAST_ATTEMPT: &str = "SELECT COALESCE(MAX(id), 0) FROM attempt";
-pub(in crate::ledger) const WRITE_ATTEMPT: &str = "
-    INSERT INTO attempt (id, identity, account, run, owner, source, ratio, model, state, slot_us,
-                         image_length, image_start, image_end, image_etag, content)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'booked', $9, $10, $11, $12, $13, $14)";
-/// An attempt that was given up and is now asked over is what the question came to last.
-pub(in crate::ledger) const WRITE_QUESTION: &str = "
-    INSERT INTO question (identity, state, asking) VALUES ($1, 'free', $2)
-    ON CONFLICT (identity) DO UPDATE SET
-        standing = CASE WHEN question.asking IS NOT NULL AND question.state = 'settled'
-                        THEN question.attempt ELSE question.standing END,
-        state = CASE WHEN question.asking IS NULL THEN question.state ELSE 'unknown' END,
-        attempt = COALESCE(question.asking, question.attempt),
-        asking = excluded.asking";
+pub(in crate::ledger) const WRITE_ATTEMPT: &str = write_attempt!();
+pub(in crate::ledger) const WRITE_QUESTION: &str = write_question!("$1", "$2");
+/// All three in one round trip, by the values of [`WRITE_ATTEMPT`] and the pace.
+#[cfg(feature = "postgres")]
+pub(in crate::ledger) const WRITE_RESERVATION: &str = concat!(
+    "WITH booked AS (",
+    write_attempt!(),
+    "), asked AS (",
+    write_question!("$2", "$1"),
+    ")",
+    write_pace!("$3", "$15")
+);
 
 /// The last write before a request leaves. It changes nothing where the attempt was taken away.
 pub(in crate::ledger) const MARK_SENDING: &str =
     "UPDATE attempt SET state = 'sending' WHERE id = $1 AND state = 'booked'";
 
-/// An attempt's own holder always knows best how it ended, however late it says so.
-pub(in crate::ledger) const END_ATTEMPT: &str = "
-    UPDATE attempt SET state = $2, ended_us = $3, verdict = $4, http_status = $5,
-        request_id = $6, images = $7, certainty = $8, answer = $9
-    WHERE id = $1";
-/// An attempt that came to something decides its question, if that is still its own: in flight
-/// with it, or given up as unknown and not yet settled by another. An unknown one leaves the
-/// verdict before it standing.
-pub(in crate::ledger) const DECIDE_QUESTION: &str = "
-    UPDATE question SET
-        standing = CASE WHEN $3 = 'settled' THEN NULL
-                        WHEN asking = $2 AND state = 'settled' THEN attempt
-                        ELSE standing END,
-        state = $3, attempt = $2,
-        asking = CASE WHEN asking = $2 THEN NULL ELSE asking END
-    WHERE identity = $1 AND (asking = $2 OR (attempt = $2 AND state = 'unknown'))";
-/// One that came to nothing leaves its question as it was before, given up meanwhile or not.
-pub(in crate::ledger) const RELEASE_QUESTION: &str = "
-    UPDATE question SET
-        state = CASE WHEN asking = $2 THEN state
-                     WHEN standing IS NULL THEN 'free' ELSE 'settled' END,
-        attempt = CASE WHEN asking = $2 THEN attempt ELSE standing END,
-        standing = CASE WHEN asking = $2 THEN standing ELSE NULL END,
-        asking = CASE WHEN asking = $2 THEN NULL ELSE asking END
-    WHERE identity = $1 AND (asking = $2 OR (attempt = $2 AND state = 'unknown'))";
+pub(in crate::ledger) const END_ATTEMPT: &str = end_attempt!();
+pub(in crate::ledger) const DECIDE_QUESTION: &str = decide_question!("$1", "$2", "$3");
+pub(in crate::ledger) const RELEASE_QUESTION: &str = release_question!("$1", "$2");
+/// [`END_ATTEMPT`] and what it comes to for the question in one round trip, by its values and the
+/// question's identity.
+#[cfg(feature = "postgres")]
+pub(in crate::ledger) const END_AND_DECIDE: &str =
+    concat!("WITH ended AS (", end_attempt!(), ")", decide_question!("$10", "$1", "$2"));
+#[cfg(feature = "postgres")]
+pub(in crate::ledger) const END_AND_RELEASE: &str =
+    concat!("WITH ended AS (", end_attempt!(), ")", release_question!("$10", "$1"));
 
 /// Gives up an attempt whose owner is gone and that may have left. Its question says so by itself,
 /// and keeps what it came to before: the attempt's holder may yet come back and say that it came to

@@ -1,0 +1,127 @@
+//! What holds of PostgreSQL alone.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::*;
+use crate::ledger::samples::question;
+use crate::ledger::sql::places::{How, block_on, outcome, pg, terms};
+use crate::ledger::{AttemptOutcome, Reservation, ReserveResult};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn engine(ledger: &SqlLedger) -> &Postgres {
+    match &ledger.backend {
+        Backend::Postgres(engine) => engine,
+        Backend::Sqlite(_) => panic!("PostgreSQL"),
+    }
+}
+
+async fn reserve(ledger: &SqlLedger, number: usize) -> Reservation {
+    match ledger.reserve(&question(number), &terms(), None).await.unwrap() {
+        ReserveResult::Reserved { attempt, .. } => attempt,
+        _ => panic!("{number} is reserved"),
+    }
+}
+
+/// A database whose administrator cares more for speed.
+#[test]
+fn a_commit_that_returned_is_on_the_disk_whatever_the_defaults() {
+    let Some(server) = pg::server() else { return };
+    block_on(async {
+        let url = server.database();
+        let database = url.rsplit('/').next().unwrap();
+        for setting in
+            ["synchronous_commit = off", "default_transaction_isolation = 'serializable'"]
+        {
+            server.run(database, &format!("ALTER DATABASE {database} SET {setting}"));
+        }
+        let ledger = connect(&url, PATIENCE).await.unwrap();
+        for pool in [engine(&ledger).reserving.as_ref().unwrap(), &engine(&ledger).other] {
+            for (name, value) in
+                [("synchronous_commit", "on"), ("default_transaction_isolation", "read committed")]
+            {
+                let show = format!("SHOW {name}");
+                let shown: String =
+                    sqlx::query_scalar(sqlx::AssertSqlSafe(show)).fetch_one(pool).await.unwrap();
+                assert_eq!(shown, value, "{name}");
+            }
+        }
+    });
+}
+
+/// A machine that is frozen, or gone without a word, in the middle of a reservation.
+#[test]
+fn a_reservation_that_stands_still_holds_the_others_up_for_ten_seconds_at_the_most() {
+    let Some(server) = pg::server() else { return };
+    block_on(async {
+        let url = server.database();
+        let frozen = connect(&url, PATIENCE).await.unwrap();
+        let other = connect(&url, PATIENCE).await.unwrap();
+        let begun = Instant::now();
+        let held = engine(&frozen).begin_reserving("").await.unwrap();
+        reserve(&other, 1).await;
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+        // It wakes: its transaction is gone, and it goes on by another session.
+        drop(held);
+        reserve(&frozen, 2).await;
+    });
+}
+
+/// A pause after a 429 and a reservation at once: neither takes the other's word on the pace back.
+#[test]
+fn a_pace_never_goes_back() {
+    let Some(server) = pg::server() else { return };
+    block_on(async {
+        let url = server.database();
+        let ledgers =
+            [connect(&url, PATIENCE).await.unwrap(), connect(&url, PATIENCE).await.unwrap()];
+        let next = async || -> i64 {
+            sqlx::query_scalar("SELECT next_us FROM pace")
+                .fetch_one(&engine(&ledgers[0]).other)
+                .await
+                .unwrap()
+        };
+        for round in 0..40 {
+            let throttled = reserve(&ledgers[0], 1_000 + round).await;
+            let pause = AttemptOutcome {
+                push_back: Some(Duration::from_millis(1)),
+                ..outcome(How::Refused)
+            };
+            let before = next().await;
+            let terms = terms();
+            let (done, _) = tokio::join!(
+                ledgers[0].record(&throttled, &pause, &terms),
+                reserve(&ledgers[1], 2_000 + round)
+            );
+            done.unwrap();
+            let spacing = super::super::quota::micros(terms.spacing);
+            assert!(next().await >= before + spacing, "round {round}: a slot is free twice");
+        }
+    });
+}
+
+/// As the documentation says: an administrator makes the schema, the program needs USAGE and DML.
+#[test]
+fn usage_and_dml_are_enough() {
+    let Some(server) = pg::server() else { return };
+    block_on(async {
+        let url = server.database();
+        let database = url.rsplit('/').next().unwrap();
+        server.run(database, &ddl());
+        let role = format!("worker_{database}");
+        server.run(
+            database,
+            &format!(
+                "CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA emo_preflight TO {role};
+                 GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA emo_preflight TO {role}"
+            ),
+        );
+        let ledger = connect(&url.replace("test@", &format!("{role}@")), PATIENCE).await.unwrap();
+        let attempt = reserve(&ledger, 1).await;
+        assert!(ledger.mark_sending(&attempt).await.unwrap());
+        ledger.record(&attempt, &outcome(How::Settled), &terms()).await.unwrap();
+        assert_eq!(ledger.spend(None, None).await.unwrap().total().images_certain, 1);
+    });
+}
