@@ -98,6 +98,8 @@ pub use self::state::Received;
 use self::state::{Config, Key, State};
 
 /// A running stand-in. Dropping it stops the server and everything it still does.
+///
+/// For an example see [the module](self).
 pub struct Emulator {
     state: Arc<State>,
 }
@@ -234,6 +236,8 @@ impl fmt::Debug for Emulator {
 }
 
 /// Settings of an [`Emulator`] that is about to start.
+///
+/// For an example see [the module](self).
 #[must_use]
 pub struct EmulatorBuilder {
     address: SocketAddr,
@@ -315,6 +319,8 @@ impl EmulatorBuilder {
 }
 
 /// An image of one [`Emulator`]: its URL, and the handle for scripts and counters. Displays as the URL.
+///
+/// For an example see [the module](self).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Served {
     url: String,

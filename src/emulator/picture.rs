@@ -13,6 +13,8 @@ use super::boxes;
 /// The drawings show an oval on a soft background where the emulator will say the face is. They are
 /// drawn at once, so a large one costs time and memory: width × height × 3 bytes while drawing. Sides
 /// of 0 or above 65,535 (16,383 for WebP) give an empty body.
+///
+/// For an example see [the module](super).
 #[derive(Clone, Debug)]
 pub struct Picture {
     pub(super) status: u16,

@@ -15,6 +15,8 @@ use super::fate::Fate;
 use super::picture::Picture;
 
 /// One POST as it arrived at the endpoint; see [`Emulator::received`](super::Emulator::received).
+///
+/// For an example see [the module](super).
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Received {

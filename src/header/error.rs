@@ -349,6 +349,8 @@ pub enum ReadError {
 }
 
 /// A number that is no EXIF orientation.
+///
+/// For an example see [`Orientation`](super::Orientation).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("EXIF orientation must be 1 to 8, found {0}")]
 pub struct InvalidOrientation(pub(super) u8);
