@@ -8,6 +8,8 @@
 #![cfg(all(feature = "cli", unix))]
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "crash/away.rs"]
+mod away;
 #[path = "crash/cluster.rs"]
 mod cluster;
 #[path = "crash/distance.rs"]

@@ -178,8 +178,8 @@ impl Caller {
             if may_leave {
                 match self.ledger.mark_sending(&attempt).await {
                     Ok(true) => may_leave = self.may_leave_at(slot, leader, stop).await,
-                    // Somebody took us for gone, and has written down that nothing was sent.
-                    Ok(false) => continue,
+                    // Somebody took us for gone, or the slot is over: nothing is sent.
+                    Ok(false) => may_leave = false,
                     Err(error) => (may_leave, unmarked) = (false, Some(error)),
                 }
             }

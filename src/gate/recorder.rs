@@ -1,6 +1,6 @@
 //! Writes down how attempts ended. An answer that was paid for is not given up because the disk is
-//! full for a moment: no new call leaves while it cannot be written, and after half a minute it goes
-//! to stderr.
+//! full for a moment: no new call leaves while it cannot be written, and after half a minute, or as
+//! long as a ledger that is away is waited for, it goes to stderr.
 
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,7 +38,8 @@ impl Recorder {
         let _ = self.waiting.subscribe().wait_for(|outcomes| *outcomes == 0).await;
     }
 
-    /// Writes down how an attempt ended, however often that takes within half a minute. What
+    /// Writes down how an attempt ended, however often that takes within half a minute, or for
+    /// as long as a ledger that is away is waited for. What
     /// cannot be written by then goes to stderr, with the answer as it came; the error is what to
     /// tell of the question.
     pub(super) async fn record(
@@ -49,10 +50,11 @@ impl Recorder {
         terms: &Terms,
         stop: &Stop,
     ) -> Result<(), CallOutcome> {
-        let until = Instant::now() + WRITE_WITHIN;
+        let within = self.ledger.patience().max(WRITE_WITHIN);
+        let until = Instant::now() + within;
         // Recording twice is recording once, so a write that takes too long may be given up.
         let write = || timeout_at(until, self.ledger.record(attempt, &outcome, terms));
-        let Err(mut error) = write().await.unwrap_or_else(|_| Err(too_slow())) else {
+        let Err(mut error) = write().await.unwrap_or_else(|_| Err(too_slow(within))) else {
             return Ok(());
         };
         self.waiting.send_modify(|outcomes| *outcomes += 1);
@@ -108,8 +110,8 @@ impl Recorder {
     }
 }
 
-fn too_slow() -> LedgerError {
-    let why = format!("it took more than {WRITE_WITHIN:?}");
+fn too_slow(within: Duration) -> LedgerError {
+    let why = format!("it took more than {within:?}");
     LedgerError::Failed { action: LedgerAction::Write, why }
 }
 
@@ -133,5 +135,6 @@ fn last_words(
     .to_string()
 }
 
+/// At the least.
 const WRITE_WITHIN: Duration = Duration::from_secs(30);
 const WRITE_AGAIN: Duration = Duration::from_millis(500);

@@ -201,6 +201,15 @@ impl Ledger {
         }
     }
 
+    /// How long a ledger that is away is waited for.
+    pub(crate) fn patience(&self) -> Duration {
+        match &*self.0 {
+            Engine::Memory(_) => Duration::ZERO,
+            #[cfg(feature = "ledger")]
+            Engine::Sql(engine) => engine.backend.patience(),
+        }
+    }
+
     pub(crate) fn is_read_only(&self) -> bool {
         match &*self.0 {
             Engine::Memory(_) => false,

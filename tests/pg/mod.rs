@@ -36,6 +36,11 @@ pub fn server() -> Option<&'static Server> {
     server.as_ref()
 }
 
+/// One more, for a test that takes it down.
+pub fn another() -> Option<Server> {
+    bin().and_then(Server::start)
+}
+
 /// Where initdb and postgres are.
 fn bin() -> Option<PathBuf> {
     let named = std::env::var_os("EMO_PREFLIGHT_PG_BIN").map(PathBuf::from);

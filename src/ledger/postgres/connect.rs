@@ -222,7 +222,7 @@ pub(in crate::ledger) fn place_of(url: &str) -> String {
 const SCHEMA: &str = "emo_preflight";
 
 /// What must hold of a session, whatever the server's or the role's defaults.
-const SESSION: [(&str, &str); 8] = [
+const SESSION: [(&str, &str); 10] = [
     // A commit that returned survives the server's crash.
     ("synchronous_commit", "on"),
     ("default_transaction_isolation", "read committed"),
@@ -231,7 +231,9 @@ const SESSION: [(&str, &str); 8] = [
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "30s"),
     ("idle_in_transaction_session_timeout", "10s"),
+    ("idle_session_timeout", "0"),
     // How long is waited is this program's to say.
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),

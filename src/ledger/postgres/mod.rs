@@ -5,7 +5,8 @@
 //! is followed by a new owner. The other does everything else.
 //!
 //! Reservations take turns, by an advisory lock that ends with their transaction. All else is kept
-//! apart by the locks of rows, which are always taken in the same order: attempt, sums, question.
+//! apart by the locks of rows: of an attempt, of the day's sum and of the question. Two writes about one
+//! attempt may take them in different orders; of a deadlock one is told, and tries again.
 
 mod connect;
 
@@ -16,7 +17,7 @@ use sqlx::postgres::PgPool;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::sql::driver::{Connection, Fault, POOLED, Session, Transaction, Value, values};
+use super::sql::driver::{Connection, Fault, POOLED, Session, Transaction, Value, in_time, values};
 use super::sql::{Backend, Reading, SqlLedger};
 use super::{LedgerAction, LedgerError};
 
@@ -85,15 +86,7 @@ impl Postgres {
     }
 
     pub(super) async fn begin(&self) -> Result<Transaction, Fault> {
-        self.other.begin().await.map(Transaction::Postgres).map_err(Fault::writing)
-    }
-
-    /// A transaction beside which none reserves or changes a pace.
-    pub(super) async fn begin_in_turn(&self) -> Result<Transaction, Fault> {
-        let mut transaction = self.begin().await?;
-        let mut ledger = transaction.connection();
-        let _: (String, Option<String>) = ledger.one(TAKE_TURNS, values![]).await?;
-        Ok(transaction)
+        begin(&self.other).await.map(Transaction::Postgres)
     }
 
     /// One statement, whose commit is part of its answer: a single round trip.
@@ -112,10 +105,12 @@ impl Postgres {
         identity: &str,
     ) -> Result<(Transaction, String), Fault> {
         let Some(pool) = &self.reserving else { return Err(read_only().into()) };
-        let begun = pool.begin().await.map_err(Fault::writing)?;
-        let mut transaction = Transaction::Postgres(begun);
+        let mut transaction = begin(pool).await?;
+        let turn = sqlx::query_as(TAKE_TURNS).fetch_one(&mut *transaction);
+        let (_, owner): (String, Option<String>) =
+            in_time(TURN, turn).await.map_err(Fault::writing)?;
+        let mut transaction = Transaction::Postgres(transaction);
         let mut ledger = transaction.connection();
-        let (_, owner): (String, Option<String>) = ledger.one(TAKE_TURNS, values![]).await?;
         let Some(owner) = owner.filter(|owner| !owner.is_empty()) else {
             return Err(pooled().into());
         };
@@ -191,6 +186,17 @@ impl Postgres {
     }
 }
 
+/// In a task of its own: dropped before its answer, the driver would take the connection for one
+/// outside a transaction, and what it writes next would never be committed.
+async fn begin(pool: &PgPool) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Fault> {
+    let pool = pool.clone();
+    let begun = in_time(TURN, async {
+        let begun = tokio::spawn(async move { pool.begin().await }).await;
+        begun.unwrap_or_else(|ended| Err(sqlx::Error::Io(std::io::Error::other(ended))))
+    });
+    begun.await.map_err(Fault::writing)
+}
+
 /// The database's clock.
 #[derive(Default)]
 struct Clock {
@@ -236,9 +242,13 @@ fn pooled() -> LedgerError {
     LedgerError::Failed { action: LedgerAction::Write, why: POOLED.to_owned() }
 }
 
-/// Locks of two keys are another space than those of one, which are owners'.
+/// How long the others' reservations, and this process's own writes, are waited for.
+const TURN: Duration = Duration::from_secs(60);
+
+/// Locks of two keys are another space than those of one, which are owners'. The table stands for the
+/// ledger, by whatever search_path it is found.
 const TAKE_TURNS: &str = "
-    SELECT CAST(pg_advisory_xact_lock(7210, hashtext(current_schema())) AS TEXT),
+    SELECT CAST(pg_advisory_xact_lock(7210, CAST(CAST('attempt' AS REGCLASS) AS OID)::INT) AS TEXT),
            current_setting('emo_preflight.owner', true)";
 const LOCK_QUESTION: &str = "SELECT 1 FROM question WHERE identity = $1 FOR UPDATE";
 const READ_CLOCK_AND_PACE: &str = "

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::ledger::samples::question;
 use crate::ledger::sql::places::{How, block_on, outcome, pg, terms};
-use crate::ledger::{AttemptOutcome, Reservation, ReserveResult};
+use crate::ledger::{AttemptOutcome, Lookup, Reservation, ReserveResult};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -98,6 +98,52 @@ fn a_pace_never_goes_back() {
             done.unwrap();
             let spacing = super::super::quota::micros(terms.spacing);
             assert!(next().await >= before + spacing, "round {round}: a slot is free twice");
+        }
+    });
+}
+
+/// One ledger by two names: the order of a search_path does not tell two ledgers apart.
+#[test]
+fn reservations_take_turns_however_the_schema_is_found() {
+    let Some(server) = pg::server() else { return };
+    block_on(async {
+        let url = server.database();
+        let one = connect(&url, PATIENCE).await.unwrap();
+        let other = format!("{url}?options=-c%20search_path%3Dpublic,emo_preflight");
+        let other = connect(&other, PATIENCE).await.unwrap();
+        let held = engine(&one).begin_reserving("").await.unwrap();
+        let waits =
+            tokio::time::timeout(Duration::from_secs(1), engine(&other).begin_reserving(""));
+        assert!(waits.await.is_err(), "two reserve at once");
+        drop(held);
+        reserve(&other, 1).await;
+    });
+}
+
+/// A write that is given up while its transaction begins leaves no transaction open, in which what
+/// comes next would be lost.
+#[test]
+fn a_beginning_that_is_given_up_swallows_nothing() {
+    let Some(server) = pg::server() else { return };
+    block_on(async {
+        let url = server.database();
+        connect(&url, PATIENCE).await.unwrap();
+        let proxy = pg::proxy::Proxy::delaying(server.port(), Duration::from_millis(100));
+        let far = url.replace(&server.port().to_string(), &proxy.port().to_string());
+        let ledger = connect(&far, PATIENCE).await.unwrap();
+        let near = connect(&url, PATIENCE).await.unwrap();
+        for millis in [20_u64, 120, 180, 220] {
+            let number = usize::try_from(millis).unwrap();
+            let attempt = reserve(&ledger, number).await;
+            let begun = engine(&ledger).begin();
+            let given_up = tokio::time::timeout(Duration::from_millis(millis), begun).await;
+            drop(given_up);
+            ledger.record(&attempt, &outcome(How::Settled), &terms()).await.unwrap();
+            let look = near.lookup(&question(number), &Default::default()).await.unwrap();
+            assert!(
+                matches!(look, Lookup::Known(_)),
+                "given up after {millis} ms: it is not there"
+            );
         }
     });
 }

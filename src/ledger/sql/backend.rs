@@ -8,6 +8,7 @@ use super::driver::{Connection, Fault, Session, Transaction, Value, values};
 use super::{end_attempt, statements as sql};
 #[cfg(feature = "postgres")]
 use crate::ledger::postgres::Postgres;
+use crate::ledger::quota::{MOST_LATE, micros};
 use crate::ledger::sqlite::Sqlite;
 
 pub(in crate::ledger) enum Backend {
@@ -45,12 +46,18 @@ impl Backend {
         }
     }
 
-    /// A transaction for writing, beside which none reserves or changes a pace.
-    pub(super) async fn begin_in_turn(&self) -> Result<Transaction, Fault> {
+    /// Marks an attempt as being sent, unless its slot is over: how many rows that changed.
+    pub(super) async fn mark_sending(&self, attempt: i64) -> Result<u64, Fault> {
         match self {
-            Self::Sqlite(engine) => engine.begin().await,
+            Self::Sqlite(engine) => {
+                let earliest = engine.now().saturating_sub(micros(MOST_LATE));
+                self.write(sql::MARK_SENDING, values![attempt, earliest]).await
+            }
             #[cfg(feature = "postgres")]
-            Self::Postgres(engine) => engine.begin_in_turn().await,
+            Self::Postgres(engine) => {
+                let values = values![attempt, micros(MOST_LATE)];
+                engine.write(sql::MARK_SENDING_BY_SERVER, values).await
+            }
         }
     }
 
@@ -208,7 +215,7 @@ impl Backend {
     }
 
     /// How long what may pass is waited for.
-    pub(super) fn patience(&self) -> Duration {
+    pub(in crate::ledger) fn patience(&self) -> Duration {
         match self {
             Self::Sqlite(_) => Duration::ZERO,
             #[cfg(feature = "postgres")]

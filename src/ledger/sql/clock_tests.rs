@@ -136,3 +136,45 @@ fn a_clock_that_went_back_by_a_second_keeps_the_queue() {
         }
     });
 }
+
+/// A machine that was suspended has missed the time: its slot is another's by now.
+#[test]
+fn an_attempt_whose_slot_is_over_is_not_marked() {
+    block_on(async {
+        let place = Place::sqlite();
+        let ledger = place.open().await;
+        let reserved = async |number| match ledger.reserve(&question(number), &terms(), None).await
+        {
+            Ok(ReserveResult::Reserved { attempt, .. }) => attempt,
+            _ => panic!("reserved"),
+        };
+        let attempt = reserved(1).await;
+        advance(i64::try_from(AHEAD.as_micros()).unwrap() * 2 + 35_000);
+        assert!(ledger.mark_sending(&attempt).await.unwrap(), "35 ms late");
+        let attempt = reserved(2).await;
+        advance(1_000_000);
+        assert!(!ledger.mark_sending(&attempt).await.unwrap(), "much later");
+    });
+}
+
+/// A process that stands still and lives: what it has booked is free after a minute, and it does not
+/// send it when it wakes.
+#[test]
+fn what_was_booked_long_ago_is_taken_away_whoever_lives() {
+    block_on(async {
+        let place = Place::sqlite();
+        let (stopped, other) = (place.open().await, place.open().await);
+        let Ok(ReserveResult::Reserved { attempt, .. }) =
+            stopped.reserve(&question(1), &terms(), None).await
+        else {
+            panic!("reserved");
+        };
+        for (passes, is_free) in [(59_000_000, false), (2_000_000, true)] {
+            advance(passes);
+            other.abandon_the_dead().await.unwrap();
+            let look = other.lookup(&question(1), &Reuse::default()).await.unwrap();
+            assert_eq!(matches!(look, Lookup::Free), is_free, "{passes}");
+        }
+        assert!(!stopped.mark_sending(&attempt).await.unwrap());
+    });
+}

@@ -1,6 +1,9 @@
 //! The one place that knows two databases' types: statements with their values go down, rows come
 //! up, and a failure says what it means for who asked.
 
+#[cfg(feature = "postgres")]
+use std::time::Duration;
+
 use sqlx::FromRow;
 use sqlx::pool::PoolConnection;
 #[cfg(feature = "postgres")]
@@ -116,7 +119,7 @@ impl Connection<'_> {
                 .map(|done| done.rows_affected()),
             #[cfg(feature = "postgres")]
             Self::Postgres(connection) => {
-                in_time(bound!(sqlx::query(statement), values).execute(&mut **connection))
+                in_time(ANSWER, bound!(sqlx::query(statement), values).execute(&mut **connection))
                     .await
                     .map(|done| done.rows_affected())
             }
@@ -135,8 +138,11 @@ impl Connection<'_> {
             }
             #[cfg(feature = "postgres")]
             Self::Postgres(connection) => {
-                in_time(bound!(sqlx::query_as(statement), values).fetch_all(&mut **connection))
-                    .await
+                in_time(
+                    ANSWER,
+                    bound!(sqlx::query_as(statement), values).fetch_all(&mut **connection),
+                )
+                .await
             }
         };
         rows.map_err(Fault::reading)
@@ -163,14 +169,17 @@ impl Connection<'_> {
 
 /// A server that is gone without a word is not waited for without end.
 #[cfg(feature = "postgres")]
-async fn in_time<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    let done = tokio::time::timeout(ANSWER, work).await;
+pub(in crate::ledger) async fn in_time<T>(
+    span: Duration,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let done = tokio::time::timeout(span, work).await;
     done.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
 }
 
-/// Beyond what others may hold a reservation up.
+/// Longer than one reservation that stands still holds the others up.
 #[cfg(feature = "postgres")]
-const ANSWER: std::time::Duration = std::time::Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// A connection for reading, for as long as this is held.
 pub(in crate::ledger) enum Session {
@@ -213,7 +222,7 @@ impl Transaction {
             Self::Sqlite(transaction) => transaction.commit().await.map_err(Fault::writing),
             #[cfg(feature = "postgres")]
             Self::Postgres(transaction) => {
-                in_time(transaction.commit()).await.map_err(Fault::writing)
+                in_time(ANSWER, transaction.commit()).await.map_err(Fault::writing)
             }
         }
     }

@@ -132,6 +132,8 @@ impl SqlLedger {
         let mut pace = Pace { next };
         if last > now.saturating_add(micros(CLOCKS_AGREE)) {
             pace.forget_the_far(now, terms.spacing);
+            let values = values![&terms.account, pace.next.unwrap_or(now)];
+            ledger.execute(sql::RESET_PACE, values).await?;
         }
         // Two commits lie before it: this one, and that of the mark.
         let marking = self.marking.allow();
@@ -216,7 +218,7 @@ impl SqlLedger {
     }
 
     async fn try_mark(&self, attempt: &Reservation, is_repeat: bool) -> Result<bool, Fault> {
-        if self.backend.write(sql::MARK_SENDING, values![attempt.id]).await? == 1 {
+        if self.backend.mark_sending(attempt.id).await? == 1 {
             return Ok(true);
         }
         if !is_repeat {
@@ -265,13 +267,12 @@ impl SqlLedger {
         let Some(pause) = outcome.push_back else {
             return self.backend.end_attempt(values, decides).await;
         };
-        // What is read of a pace must still hold when it is written.
-        let mut transaction = self.backend.begin_in_turn().await?;
+        let mut transaction = self.backend.begin().await?;
         let mut ledger = transaction.connection();
         end_attempt(&mut ledger, values, decides).await?;
-        let mut held = read_pace(&mut ledger, terms).await?;
-        held.push_back(now, pause);
-        write_pace(&mut ledger, terms, held).await?;
+        let mut pushed = Pace::default();
+        pushed.push_back(now, pause);
+        ledger.execute(sql::WRITE_PACE, values![&terms.account, pushed.next]).await?;
         transaction.commit().await
     }
 
@@ -293,10 +294,16 @@ impl SqlLedger {
     }
 
     async fn try_abandon_the_dead(&self) -> Result<(), Fault> {
-        let in_flight: Vec<(i64, String)> =
+        let in_flight: Vec<(i64, String, String, i64)> =
             self.backend.read().await?.connection().all(sql::READ_IN_FLIGHT, values![]).await?;
+        let long_over = self.backend.now().saturating_sub(micros(LONG_OVER));
         let mut known = HashMap::new();
-        for (attempt, owner) in in_flight {
+        for (attempt, owner, state, slot) in in_flight {
+            // Its owner stands still, if it lives: it cannot send any more, and must not hold a place.
+            if state == State::Booked.as_str() && slot < long_over {
+                self.take_away_booked(attempt).await?;
+                continue;
+            }
             let is_gone = match known.get(&owner) {
                 Some(is_gone) => *is_gone,
                 None => self.backend.is_gone(&owner).await?,
@@ -312,16 +319,25 @@ impl SqlLedger {
     /// Takes an attempt away from an owner that is gone: a booked one was not sent, and its question
     /// is as it was before; one that was being sent has an unknown bill.
     async fn take_away(&self, attempt: i64) -> Result<(), Fault> {
+        if !self.take_away_booked(attempt).await? {
+            let values = values![attempt, self.backend.now()];
+            self.backend.write(sql::ABANDON_SENDING, values).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes an attempt away that is booked: whether it was.
+    async fn take_away_booked(&self, attempt: i64) -> Result<bool, Fault> {
         let mut transaction = self.backend.begin().await?;
         let mut ledger = transaction.connection();
-        let now = self.backend.now();
-        if ledger.execute(sql::ABANDON_BOOKED, values![attempt, now]).await? == 1 {
-            let (identity,): (String,) = ledger.one(sql::READ_IDENTITY, values![attempt]).await?;
-            ledger.execute(sql::RELEASE_QUESTION, values![&identity, attempt]).await?;
-        } else {
-            ledger.execute(sql::ABANDON_SENDING, values![attempt, now]).await?;
+        let values = values![attempt, self.backend.now()];
+        if ledger.execute(sql::ABANDON_BOOKED, values).await? == 0 {
+            return Ok(false);
         }
-        transaction.commit().await
+        let (identity,): (String,) = ledger.one(sql::READ_IDENTITY, values![attempt]).await?;
+        ledger.execute(sql::RELEASE_QUESTION, values![&identity, attempt]).await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 
     fn patience(&self) -> Patience {
@@ -380,7 +396,9 @@ async fn lookup_on(
     }
     let content = question.content.filter(|_| reuse.same_content);
     if let (Lookup::Free, Some(content)) = (&lookup, content) {
-        let values = values![Some(content.as_bytes())];
+        // Of nothing that is too old, for it must not stand before what is newer.
+        let earliest = reuse.max_age.map_or(i64::MIN, |most| now.saturating_sub(micros(most)));
+        let values = values![Some(content.as_bytes()), earliest];
         let row: Option<Row> = ledger.optional(sql::READ_CONTENT, values).await?;
         lookup = row.map_or(Lookup::Free, |row| row.judge_content(question, reuse, now));
     }
@@ -402,15 +420,6 @@ async fn end_attempt(
         false => ledger.execute(sql::RELEASE_QUESTION, &[identity, id]).await?,
     };
     Ok(())
-}
-
-async fn read_pace(ledger: &mut Connection<'_>, terms: &Terms) -> Result<Pace, Fault> {
-    let next = ledger.optional(sql::READ_PACE, values![&terms.account]).await?;
-    Ok(Pace { next: next.map(|(next,): (i64,)| next) })
-}
-
-async fn write_pace(ledger: &mut Connection<'_>, terms: &Terms, pace: Pace) -> Result<(), Fault> {
-    ledger.execute(sql::WRITE_PACE, values![&terms.account, pace.next]).await.map(|_| ())
 }
 
 /// How long the last write of a kind took to reach the disk, in microseconds.
@@ -444,6 +453,9 @@ const MOST_AHEAD: Duration = Duration::from_secs(10);
 
 /// All read one clock; what was booked later than this from now was booked on another time.
 const CLOCKS_AGREE: Duration = Duration::from_secs(1);
+
+/// A booked attempt whose slot is over for so long will not be sent.
+const LONG_OVER: Duration = Duration::from_secs(60);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);

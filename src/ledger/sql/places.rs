@@ -165,6 +165,21 @@ impl Place {
         }
     }
 
+    /// Puts the next slots half a minute ahead, where time cannot be held.
+    pub(in crate::ledger) async fn hold_the_pace(&self) {
+        match self {
+            Self::Sqlite(_) => {}
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => {
+                self.run(
+                    "INSERT INTO pace SELECT 'account',
+                         CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) + 30000000",
+                )
+                .await;
+            }
+        }
+    }
+
     /// Makes every change of an attempt fail.
     pub(super) async fn break_attempts(&self) {
         self.run(match self {

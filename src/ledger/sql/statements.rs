@@ -5,6 +5,7 @@
 
 // The writes, as texts that can stand alone or in one statement with others.
 
+/// A pace only goes forward, whoever read it when.
 macro_rules! write_pace {
     ($account:literal, $next:literal) => {
         concat!(
@@ -14,7 +15,8 @@ macro_rules! write_pace {
             ", ",
             $next,
             ")
-    ON CONFLICT (account) DO UPDATE SET next_us = excluded.next_us"
+    ON CONFLICT (account) DO UPDATE SET next_us =
+        CASE WHEN excluded.next_us > pace.next_us THEN excluded.next_us ELSE pace.next_us END"
         )
     };
 }
@@ -44,6 +46,17 @@ macro_rules! write_question {
         state = CASE WHEN question.asking IS NULL THEN question.state ELSE 'unknown' END,
         attempt = COALESCE(question.asking, question.attempt),
         asking = excluded.asking"
+        )
+    };
+}
+
+macro_rules! mark_sending {
+    ($earliest:literal) => {
+        concat!(
+            "
+    UPDATE attempt SET state = 'sending'
+    WHERE id = $1 AND state = 'booked' AND slot_us >= ",
+            $earliest
         )
     };
 }
@@ -149,14 +162,15 @@ pub(in crate::ledger) const READ_ATTEMPT: &str = "
     FROM attempt a WHERE a.id = $1";
 
 /// The attempt that tells most about an image under whatever URL: a verdict, else one in flight,
-/// else one of unknown bill.
+/// else one of unknown bill. A verdict from before $2 counts for nothing.
 pub(in crate::ledger) const READ_CONTENT: &str = "
     SELECT a.state, CAST(NULL AS BIGINT) AS standing,
            a.id AS attempt, a.source, a.image_length, a.image_start, a.image_end, a.image_etag,
            a.owner, a.slot_us, a.ended_us, a.http_status, a.request_id, a.images, a.certainty,
            a.answer
     FROM attempt a
-    WHERE a.content = $1 AND a.state IN ('settled', 'booked', 'sending', 'unknown')
+    WHERE a.content = $1 AND (a.state IN ('booked', 'sending', 'unknown')
+                              OR (a.state = 'settled' AND a.ended_us >= $2))
     ORDER BY CASE a.state WHEN 'settled' THEN 0 WHEN 'unknown' THEN 2 ELSE 1 END, a.id DESC
     LIMIT 1";
 
@@ -172,6 +186,8 @@ pub(in crate::ledger) const COUNT_SINCE: &str = "SELECT COUNT(*) FROM attempt WH
 
 pub(in crate::ledger) const READ_PACE: &str = "SELECT next_us FROM pace WHERE account = $1";
 pub(in crate::ledger) const WRITE_PACE: &str = write_pace!("$1", "$2");
+/// Only for a clock that was set back.
+pub(in crate::ledger) const RESET_PACE: &str = "UPDATE pace SET next_us = $2 WHERE account = $1";
 
 pub(in crate::ledger) const READ_LAST_ATTEMPT: &str = "SELECT COALESCE(MAX(id), 0) FROM attempt";
 pub(in crate::ledger) const WRITE_ATTEMPT: &str = write_attempt!();
@@ -187,9 +203,13 @@ pub(in crate::ledger) const WRITE_RESERVATION: &str = concat!(
     write_pace!("$3", "$15")
 );
 
-/// The last write before a request leaves. It changes nothing where the attempt was taken away.
-pub(in crate::ledger) const MARK_SENDING: &str =
-    "UPDATE attempt SET state = 'sending' WHERE id = $1 AND state = 'booked'";
+/// The last write before a request leaves. It changes nothing where the attempt was taken away, nor
+/// where its slot is over by the ledger's clock, whose time a machine that was suspended has missed.
+pub(in crate::ledger) const MARK_SENDING: &str = mark_sending!("$2");
+#[cfg(feature = "postgres")]
+pub(in crate::ledger) const MARK_SENDING_BY_SERVER: &str = mark_sending!(
+    "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) - CAST($2 AS BIGINT)"
+);
 
 pub(in crate::ledger) const END_ATTEMPT: &str = end_attempt!();
 pub(in crate::ledger) const DECIDE_QUESTION: &str = decide_question!("$1", "$2", "$3");
@@ -215,7 +235,7 @@ pub(in crate::ledger) const ABANDON_BOOKED: &str = "
     UPDATE attempt SET state = 'not_sent', verdict = 'not_sent', certainty = 'none', ended_us = $2
     WHERE id = $1 AND state = 'booked'";
 pub(in crate::ledger) const READ_IN_FLIGHT: &str =
-    "SELECT id, owner FROM attempt WHERE state IN ('booked', 'sending')";
+    "SELECT id, owner, state, slot_us FROM attempt WHERE state IN ('booked', 'sending')";
 pub(in crate::ledger) const READ_OWNER: &str = "SELECT owner FROM attempt WHERE id = $1";
 pub(in crate::ledger) const READ_STATE: &str = "SELECT state FROM attempt WHERE id = $1";
 pub(in crate::ledger) const READ_IDENTITY: &str = "SELECT identity FROM attempt WHERE id = $1";

@@ -3,9 +3,11 @@
 use super::places::*;
 use super::*;
 use crate::detect::Judgement;
+use crate::header::{Format, Header};
 use crate::ledger::{CallEnd, CallRecord, LedgerAction, sqlite};
 use crate::probe::Version;
 use crate::report::{Billing, Reason, ReasonCode};
+use crate::rules::AspectRatio;
 
 #[test]
 fn a_process_that_slept_finds_its_question_gone_and_frees_nothing() {
@@ -323,5 +325,39 @@ fn the_cap_counts_what_is_being_sent_and_what_was_billed() {
         assert!(matches!(reserve(4).await, ReserveResult::CapTaken));
         ledger.record(&third, &outcome(How::Unknown), &capped).await.unwrap();
         assert!(matches!(reserve(4).await, ReserveResult::CapReached));
+    });
+}
+
+/// A verdict that is too old must not stand before what happened since, under whatever URL.
+#[test]
+fn an_old_verdict_on_the_content_hides_no_later_unknown() {
+    block_on(async {
+        for place in Place::all() {
+            let ledger = place.open().await;
+            let header = Header::new(Format::Png, 400, 400, None);
+            let version =
+                Version { length: Some(9), start: [1; 32], end: Some([2; 32]), etag: None };
+            let content = Content::of(&header, &version, "endpoint", "model", AspectRatio::Square);
+            assert!(content.is_some());
+            let about = |number| Question { content, ..question(number) };
+            let reuse =
+                Reuse { max_age: Some(Duration::ZERO), same_content: true, ..Reuse::default() };
+            let terms = Terms { reuse, ..terms() };
+            for (number, how) in [(1, How::Settled), (2, How::Unknown)] {
+                let Ok(ReserveResult::Reserved { attempt, .. }) =
+                    ledger.reserve(&about(number), &terms, None).await
+                else {
+                    panic!("reserved");
+                };
+                ledger.record(&attempt, &outcome(how), &terms).await.unwrap();
+                place.advance(1_000_000).await;
+            }
+            match ledger.lookup(&about(3), &reuse).await.unwrap() {
+                Lookup::Known(known) => {
+                    assert!(matches!(known.end, CallEnd::Unknown(_)), "{known:?}")
+                }
+                _ => panic!("it may have been billed"),
+            }
+        }
     });
 }
