@@ -64,10 +64,7 @@ fn a_push_back_holds_everyone_and_at_most_a_minute() {
         let place = Place::sqlite();
         let ledger = place.open().await;
         for (pause, least, most) in [(3, 2_900, 3_000), (600, 59_000, 60_000)] {
-            let attempt = match ledger.reserve(&question(pause), &terms(), None).await.unwrap() {
-                ReserveResult::Reserved { attempt, .. } => attempt,
-                _ => panic!("sent"),
-            };
+            let attempt = reserved(&ledger, &question(pause), &terms()).await;
             let throttled = AttemptOutcome {
                 push_back: Some(Duration::from_secs(u64::try_from(pause).unwrap())),
                 ..outcome(How::Refused)
@@ -84,11 +81,7 @@ fn a_verdict_is_told_again_until_it_is_older_than_it_may_be() {
     block_on(async {
         let place = Place::sqlite();
         let ledger = place.open().await;
-        let Ok(ReserveResult::Reserved { attempt, .. }) =
-            ledger.reserve(&question(1), &terms(), None).await
-        else {
-            panic!("sent");
-        };
+        let attempt = reserved(&ledger, &question(1), &terms()).await;
         ledger.record(&attempt, &outcome(How::Settled), &terms()).await.unwrap();
         let reuse = Reuse { max_age: Some(Duration::from_secs(1)), ..Reuse::default() };
         for (passes, is_known) in [(0, true), (1_000_000, true), (1, false)] {
@@ -123,11 +116,7 @@ fn a_clock_that_went_back_by_a_second_keeps_the_queue() {
             let slow = Terms { spacing: Duration::from_secs(100), ..terms() };
             let mut last = 0;
             for number in [1, 2] {
-                let Ok(ReserveResult::Reserved { attempt, .. }) =
-                    ledger.reserve(&question(number), &slow, None).await
-                else {
-                    panic!("sent");
-                };
+                let attempt = reserved(&ledger, &question(number), &slow).await;
                 last = attempt.id;
             }
             NOW.set(last - back);
@@ -164,11 +153,7 @@ fn what_was_booked_long_ago_is_taken_away_whoever_lives() {
     block_on(async {
         let place = Place::sqlite();
         let (stopped, other) = (place.open().await, place.open().await);
-        let Ok(ReserveResult::Reserved { attempt, .. }) =
-            stopped.reserve(&question(1), &terms(), None).await
-        else {
-            panic!("reserved");
-        };
+        let attempt = reserved(&stopped, &question(1), &terms()).await;
         for (passes, is_free) in [(59_000_000, false), (2_000_000, true)] {
             advance(passes);
             other.abandon_the_dead().await.unwrap();

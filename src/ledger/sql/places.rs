@@ -234,3 +234,15 @@ pub(in crate::ledger) fn pools(ledger: &SqlLedger) -> &sqlite::Sqlite {
         Backend::Postgres(_) => panic!("SQLite"),
     }
 }
+
+/// A question's reservation.
+pub(in crate::ledger) async fn reserved(
+    ledger: &SqlLedger,
+    question: &Question,
+    terms: &Terms,
+) -> Reservation {
+    match ledger.reserve(question, terms, None).await.unwrap() {
+        ReserveResult::Reserved { attempt, .. } => attempt,
+        _ => panic!("{} is reserved", question.source),
+    }
+}

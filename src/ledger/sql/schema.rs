@@ -25,29 +25,29 @@ pub(in crate::ledger) const INDEXES: [&str; 4] = [
     "CREATE INDEX attempt_of_content ON attempt (content) WHERE content IS NOT NULL",
 ];
 
+macro_rules! add_to_sum {
+    ($trigger:literal) => {
+        concat!(
+            $trigger,
+            "
+        WHEN NEW.state NOT IN ('booked', 'sending', 'not_sent')
+    BEGIN
+        INSERT INTO day_sum (day, verdict, certainty, calls, images, billed)
+        VALUES ((NEW.slot_us + 28800000000) / 86400000000, COALESCE(NEW.verdict, NEW.state),
+                COALESCE(NEW.certainty, 'unknown'), 1, NEW.images, NEW.images > 0)
+        ON CONFLICT (day, verdict, certainty) DO UPDATE SET
+            calls = calls + 1, images = images + excluded.images,
+            billed = billed + excluded.billed;
+    END"
+        )
+    };
+}
+
 /// SQLite's triggers, after the indexes.
 pub(in crate::ledger) const TRIGGERS: [&str; 3] = [
     // A sum is right whatever writes an attempt, and costs a call no statement of its own.
-    "CREATE TRIGGER attempt_summed_when_written AFTER INSERT ON attempt
-        WHEN NEW.state NOT IN ('booked', 'sending', 'not_sent')
-    BEGIN
-        INSERT INTO day_sum (day, verdict, certainty, calls, images, billed)
-        VALUES ((NEW.slot_us + 28800000000) / 86400000000, COALESCE(NEW.verdict, NEW.state),
-                COALESCE(NEW.certainty, 'unknown'), 1, NEW.images, NEW.images > 0)
-        ON CONFLICT (day, verdict, certainty) DO UPDATE SET
-            calls = calls + 1, images = images + excluded.images,
-            billed = billed + excluded.billed;
-    END",
-    "CREATE TRIGGER attempt_summed_when_ended AFTER UPDATE ON attempt
-        WHEN NEW.state NOT IN ('booked', 'sending', 'not_sent')
-    BEGIN
-        INSERT INTO day_sum (day, verdict, certainty, calls, images, billed)
-        VALUES ((NEW.slot_us + 28800000000) / 86400000000, COALESCE(NEW.verdict, NEW.state),
-                COALESCE(NEW.certainty, 'unknown'), 1, NEW.images, NEW.images > 0)
-        ON CONFLICT (day, verdict, certainty) DO UPDATE SET
-            calls = calls + 1, images = images + excluded.images,
-            billed = billed + excluded.billed;
-    END",
+    add_to_sum!("CREATE TRIGGER attempt_summed_when_written AFTER INSERT ON attempt"),
+    add_to_sum!("CREATE TRIGGER attempt_summed_when_ended AFTER UPDATE ON attempt"),
     // An attempt that had ended and ends otherwise: an answer that came late.
     "CREATE TRIGGER attempt_taken_off_the_sum AFTER UPDATE ON attempt
         WHEN OLD.state NOT IN ('booked', 'sending', 'not_sent')

@@ -14,10 +14,7 @@ fn a_process_that_slept_finds_its_question_gone_and_frees_nothing() {
     block_on(async {
         for place in Place::all() {
             let sleeper = place.open().await;
-            let asked = match sleeper.reserve(&question(1), &terms(), None).await.unwrap() {
-                ReserveResult::Reserved { attempt, .. } => attempt,
-                _ => panic!("sent"),
-            };
+            let asked = reserved(&sleeper, &question(1), &terms()).await;
             place.lose_lock(&sleeper).await;
             place.advance(1_000_000).await;
             let other = place.open().await;
@@ -45,11 +42,7 @@ fn a_wrong_guess_about_an_owner_takes_nothing_away() {
             .flat_map(|(all, before)| all.into_iter().map(move |place| (place, before)))
         {
             let sleeper = place.open().await;
-            let Ok(ReserveResult::Reserved { attempt, .. }) =
-                sleeper.reserve(&question(1), &terms(), None).await
-            else {
-                panic!("sent");
-            };
+            let attempt = reserved(&sleeper, &question(1), &terms()).await;
             sleeper.record(&attempt, &outcome(before), &terms()).await.unwrap();
             place.advance(1_000_000).await;
             // Asked anew: for its age, or because someone said so.
@@ -59,11 +52,7 @@ fn a_wrong_guess_about_an_owner_takes_nothing_away() {
                 same_content: false,
             };
             let anew = Terms { reuse, ..terms() };
-            let Ok(ReserveResult::Reserved { attempt, .. }) =
-                sleeper.reserve(&question(1), &anew, None).await
-            else {
-                panic!("sent");
-            };
+            let attempt = reserved(&sleeper, &question(1), &anew).await;
             assert!(sleeper.mark_sending(&attempt).await.unwrap());
             place.lose_lock(&sleeper).await;
             let other = place.open().await;
@@ -98,11 +87,7 @@ fn what_was_unknown_stays_so_with_its_own_code_however_whole_its_answer_looks() 
                 (2, no_boxes, ReasonCode::MalformedAnswer),
                 (3, None, ReasonCode::BillingUnknown),
             ] {
-                let Ok(ReserveResult::Reserved { attempt, .. }) =
-                    ledger.reserve(&question(number), &terms(), None).await
-                else {
-                    panic!("sent");
-                };
+                let attempt = reserved(&ledger, &question(number), &terms()).await;
                 let unknown = AttemptOutcome { raw, ..outcome(How::Unknown) };
                 ledger.record(&attempt, &unknown, &terms()).await.unwrap();
                 match ledger.lookup(&question(number), &Reuse::default()).await {
@@ -190,11 +175,7 @@ fn what_cannot_be_given_up_is_not_taken_over() {
     block_on(async {
         for place in Place::all() {
             let dead = place.open().await;
-            let Ok(ReserveResult::Reserved { attempt, .. }) =
-                dead.reserve(&question(1), &terms(), None).await
-            else {
-                panic!("sent");
-            };
+            let attempt = reserved(&dead, &question(1), &terms()).await;
             assert!(dead.mark_sending(&attempt).await.unwrap());
             let other = place.open().await;
             let name = owner_of(&dead).await;
@@ -242,11 +223,7 @@ fn what_was_written_is_read_as_it_was() {
         for (number, mut written) in [(1, outcome(How::Settled)), (2, free)] {
             written.record.request_id = Some(format!("id-{number}"));
             let asked = Question { version: Some(version.clone()), ..question(number) };
-            let Ok(ReserveResult::Reserved { attempt, .. }) =
-                ledger.reserve(&asked, &terms(), None).await
-            else {
-                panic!("sent");
-            };
+            let attempt = reserved(&ledger, &asked, &terms()).await;
             ledger.record(&attempt, &written, &terms()).await.unwrap();
             let reader = sqlite::open_read_only(&place.file()).await.unwrap().unwrap();
             match reader.lookup(&asked, &Reuse::default()).await.unwrap() {
@@ -277,11 +254,7 @@ fn an_answer_that_is_no_longer_understood_keeps_its_bill() {
     block_on(async {
         let place = Place::sqlite();
         let ledger = place.open().await;
-        let Ok(ReserveResult::Reserved { attempt, .. }) =
-            ledger.reserve(&question(1), &terms(), None).await
-        else {
-            panic!("sent");
-        };
+        let attempt = reserved(&ledger, &question(1), &terms()).await;
         let mut written = outcome(How::Settled);
         written.raw = Some(b"<verdict/>".as_slice().into());
         written.record.request_id = Some("id".to_owned());
@@ -344,11 +317,7 @@ fn an_old_verdict_on_the_content_hides_no_later_unknown() {
                 Reuse { max_age: Some(Duration::ZERO), same_content: true, ..Reuse::default() };
             let terms = Terms { reuse, ..terms() };
             for (number, how) in [(1, How::Settled), (2, How::Unknown)] {
-                let Ok(ReserveResult::Reserved { attempt, .. }) =
-                    ledger.reserve(&about(number), &terms, None).await
-                else {
-                    panic!("reserved");
-                };
+                let attempt = reserved(&ledger, &about(number), &terms).await;
                 ledger.record(&attempt, &outcome(how), &terms).await.unwrap();
                 place.advance(1_000_000).await;
             }
