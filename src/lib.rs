@@ -49,6 +49,7 @@
 //! - `client`: the local stage, the paid call, the gate. On Tokio.
 //! - `ledger`: a ledger in an SQLite file, shared by processes, kept over crashes.
 //! - `postgres`: the same ledger in PostgreSQL, for many machines on one account.
+//! - `serve`: the gate as an HTTP service, for clients in any language.
 //! - `emulator`: a stand-in for the service, for your own tests.
 //! - `cli`: the program.
 //!
@@ -62,6 +63,7 @@
 //! | run the local stage alone | `Probe`, `ProbeOptions` |
 //! | check images, paying for each once | `Preflight`, `PreflightBuilder` |
 //! | check a stream of them | `Preflight::run`, `Run`, `RunOptions` |
+//! | stand in front of a DashScope client in another language | `serve` |
 //! | keep what was paid for | `Ledger` |
 //! | read a result | [`Report`], [`Verdict`], [`Reason`] |
 //! | hand an accepted image to the video model | [`EmoRequest`] |
@@ -103,6 +105,8 @@ pub use ledger::{DaySpend, Spend, UnknownCall};
 #[cfg(feature = "emulator")]
 pub mod emulator;
 pub mod header;
+#[cfg(feature = "serve")]
+pub mod serve;
 
 // The rooms, from the lowest up; each may use those above it in this list:
 #[cfg(feature = "client")]

@@ -32,6 +32,16 @@ pub(super) struct Arguments {
     /// Say more on stderr; twice for more still (RUST_LOG overrides)
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub(super) verbose: u8,
+    /// How diagnostics are written on stderr
+    #[arg(long, value_name = "FORM", default_value = "text", global = true)]
+    pub(super) log: LogForm,
+}
+
+/// How diagnostics are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogForm {
+    Text,
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -40,6 +50,8 @@ pub(super) enum Command {
     Probe(ProbeArguments),
     /// Check headers, then make the paid call for what passes (key: DASHSCOPE_API_KEY)
     Check(Box<CheckArguments>),
+    /// Stand in front of DashScope clients in any language, as an HTTP service
+    Serve(Box<ServeArguments>),
     /// Say what calls have cost, by Beijing days as on the vendor's bill
     Spend(SpendArguments),
     /// Turn a results file into emo-v1 request bodies, one a line; submits nothing
@@ -70,6 +82,16 @@ pub(super) struct CheckArguments {
     pub(super) local: LocalArguments,
     #[command(flatten)]
     pub(super) output: OutputArguments,
+    #[command(flatten)]
+    pub(super) gate: GateArguments,
+    /// Stop before the call; say how many calls and how much money it would be
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+/// How the paid call is made, and what is remembered of it.
+#[derive(Debug, Args)]
+pub(super) struct GateArguments {
     /// Base URL of the service; http only on loopback
     /// [default: https://dashscope.aliyuncs.com/api/v1]
     // The variable's value is not shown in the help: it may hold userinfo.
@@ -105,14 +127,25 @@ pub(super) struct CheckArguments {
     /// Ask again, once, what was of unknown bill before now; this may pay twice
     #[arg(long)]
     pub(super) retry_unknown: bool,
-
     /// Do not ask again about an image that the ledger knows under another URL. Two images are the
     /// same when length, first and last 1,024 bytes, format and sides are
     #[arg(long)]
     pub(super) same_content: bool,
-    /// Stop before the call; say how many calls and how much money it would be
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArguments {
+    /// Address and port to listen on; on another than loopback EMO_PREFLIGHT_TOKEN must be set
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8485", value_parser = listen)]
+    pub(super) listen: SocketAddr,
+    /// Pass on to the service what is not for the gate: other paths, other models, with the caller's
+    /// own key
     #[arg(long)]
-    pub(super) dry_run: bool,
+    pub(super) pass_through: bool,
+    #[command(flatten)]
+    pub(super) local: LocalArguments,
+    #[command(flatten)]
+    pub(super) gate: GateArguments,
 }
 
 #[derive(Debug, Args)]

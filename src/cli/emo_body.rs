@@ -10,6 +10,7 @@ use crate::cli::args::EmoBodyArguments;
 use crate::cli::status::Status;
 use crate::cli::text;
 use crate::run::http_url;
+use crate::run::line::json_error;
 use crate::{EmoRequest, HandOffError, Mismatch, Report};
 
 pub(super) fn run(arguments: &EmoBodyArguments) -> anyhow::Result<Status> {
@@ -38,7 +39,7 @@ pub(super) fn run(arguments: &EmoBodyArguments) -> anyhow::Result<Status> {
             continue;
         }
         let report: Report = serde_json::from_str(&line).map_err(|e| {
-            anyhow::anyhow!("line {number} is no result of check: {}", text::json_error(&e))
+            anyhow::anyhow!("line {number} is no result of check: {}", json_error(&e))
         })?;
         match EmoRequest::new(&report, &arguments.audio_url, arguments.style_level, mismatch) {
             Ok(body) => {

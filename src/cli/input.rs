@@ -7,13 +7,12 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use futures_util::stream::{self, Stream, StreamExt as _};
-use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::cli::args::SourceArguments;
 use crate::cli::table_input::{Row, Table, columns};
-use crate::cli::text;
-use crate::{AspectRatio, Fields, Source};
+use crate::run::line;
+use crate::{AspectRatio, Source};
 
 /// Why an input ended before its end, where it did. What could be read of it is not all there is,
 /// and a run of that must not look like a run of all.
@@ -56,11 +55,11 @@ impl SourceArguments {
         for number in 1_u64.. {
             let Some(line) = next_line(&mut reader)? else { break };
             if number == 1
-                && let Some(columns) = columns(body(&line, number), &self.url_column)
+                && let Some(columns) = columns(line::without_mark(&line, number), &self.url_column)
             {
                 return Ok(Some(sources + Table::new(reader, columns).count()?));
             }
-            sources += u64::from(!String::from_utf8_lossy(body(&line, number)).trim().is_empty());
+            sources += u64::from(!String::from_utf8_lossy(line::without_mark(&line, number)).trim().is_empty());
         }
         Ok(Some(sources))
     }
@@ -119,7 +118,7 @@ fn forward(
             }
         };
         if number == 1
-            && let Some(columns) = columns(body(&line, number), url_column)
+            && let Some(columns) = columns(line::without_mark(&line, number), url_column)
         {
             let mut table = Table::new(reader, columns);
             let mut last = 1;
@@ -137,7 +136,7 @@ fn forward(
                 }
             }
         }
-        batch.extend(parse(&line, number, ratio));
+        batch.extend(line::source(&line, number, ratio, LONGEST_LINE));
         let next_is_at_hand = reader.buffer().contains(&b'\n');
         if (batch.len() == BATCH || !next_is_at_hand)
             && to.blocking_send(std::mem::take(&mut batch)).is_err()
@@ -154,10 +153,9 @@ fn of_row(row: Row, ratio: AspectRatio) -> Source {
     let Row { number, fields, url } = row;
     let place = format!("row {number}");
     match fields {
-        Ok(fields) => object(fields.into(), &place, String::new, ratio),
+        Ok(fields) => line::object(fields.into(), &place, String::new, ratio),
         Err(problem) => {
-            let shown: String = url.chars().take(SHOWN).collect();
-            Source::unreadable(shown, format!("{place}: {problem}")).ratio(ratio)
+            Source::unreadable(line::shown(&url), format!("{place}: {problem}")).ratio(ratio)
         }
     }
 }
@@ -175,125 +173,7 @@ fn next_line(reader: &mut dyn BufRead) -> std::io::Result<Option<Vec<u8>>> {
     Ok(Some(line))
 }
 
-/// A line without the byte order mark that some editors begin a file with.
-fn body(line: &[u8], number: u64) -> &[u8] {
-    line.strip_prefix(b"\xEF\xBB\xBF").filter(|_| number == 1).unwrap_or(line)
-}
-
-/// The source on a line; none on a blank one.
-fn parse(line: &[u8], number: u64, ratio: AspectRatio) -> Option<Source> {
-    let line = body(line, number);
-    let text = String::from_utf8_lossy(line);
-    let shown = || text.trim().chars().take(SHOWN).collect::<String>();
-    let bad = |problem: String| {
-        Some(Source::unreadable(shown(), format!("line {number}: {problem}")).ratio(ratio))
-    };
-    if line.len() > LONGEST_LINE {
-        return bad(format!("a line must be at most {LONGEST_LINE} bytes"));
-    }
-    if std::str::from_utf8(line).is_err() {
-        let hint = match line {
-            [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] if number == 1 => {
-                ", found UTF-16; convert it with: iconv -f UTF-16 -t UTF-8"
-            }
-            _ => "",
-        };
-        return bad(format!("a line must be UTF-8{hint}"));
-    }
-    let text = text.trim();
-    if text.is_empty() {
-        return None;
-    }
-    if text.starts_with('[') {
-        return bad(
-            "the input must be one JSON object a line, found a JSON array; take it apart with: \
-             jq -c '.[]'"
-                .to_owned(),
-        );
-    }
-    if !text.starts_with('{') {
-        return Some(Source::url(text).ratio(ratio));
-    }
-    match serde_json::from_str::<Fields>(text) {
-        Ok(fields) => Some(object(fields, &format!("line {number}"), shown, ratio)),
-        Err(error) => {
-            let error = text::json_error(&error);
-            bad(format!("a line that begins with {{ must be a JSON object: {error}"))
-        }
-    }
-}
-
-/// The source of an object. One that cannot be asked about keeps what could be understood of it,
-/// the caller's own fields above all: they are how its result is found again.
-fn object(
-    mut fields: Fields,
-    place: &str,
-    shown: impl FnOnce() -> String,
-    default: AspectRatio,
-) -> Source {
-    let url = match fields.take("image_url") {
-        Some(Ok(Value::String(url))) => Ok(url),
-        Some(other) => Err(format!("image_url must be a string, found {}", kind(&other))),
-        None if fields.get("url").is_some() => {
-            Err("an object must have image_url, found url; rename it".to_owned())
-        }
-        None => Err("an object must have image_url, found none".to_owned()),
-    };
-    let ratio = match fields.take("ratio") {
-        None | Some(Ok(Value::Null)) => Ok(default),
-        Some(Ok(Value::String(text))) => {
-            text.parse().map_err(|e: crate::rules::UnknownRatio| e.to_string())
-        }
-        Some(other) => Err(format!("ratio must be \"1:1\" or \"3:4\", found {}", kind(&other))),
-    };
-    let image_id = match fields.take("image_id") {
-        None | Some(Ok(Value::Null)) => Ok(None),
-        Some(Ok(Value::String(id))) if id.is_empty() => {
-            Err("image_id must not be empty, found an empty text".to_owned())
-        }
-        Some(Ok(Value::String(id))) => Ok(Some(id)),
-        // Beyond 64 bits, and with a fraction, two different numbers may read as the same one, and
-        // the second image would get the first one's verdict.
-        Some(Ok(Value::Number(id))) if id.is_u64() || id.is_i64() => Ok(Some(id.to_string())),
-        Some(Ok(Value::Number(_))) => Err(format!("{IMAGE_ID}, found another number")),
-        Some(other) => Err(format!("{IMAGE_ID}, found {}", kind(&other))),
-    };
-    let problem =
-        [url.as_ref().err(), ratio.as_ref().err(), image_id.as_ref().err()].into_iter().flatten();
-    let problems = problem.cloned().collect::<Vec<_>>().join("; ");
-    let text = url.unwrap_or_else(|_| shown());
-    let mut source = if problems.is_empty() {
-        Source::url(text)
-    } else {
-        Source::unreadable(text, format!("{place}: {problems}"))
-    }
-    .ratio(ratio.unwrap_or(default));
-    if let Ok(Some(id)) = image_id {
-        source = source.image_id(id);
-    }
-    if fields.is_empty() { source } else { source.input(fields) }
-}
-
-/// What a value is, for people; never its text, which may be long or secret.
-fn kind(value: &Result<Value, serde_json::Error>) -> String {
-    match value {
-        Ok(Value::Null) => "null",
-        Ok(Value::Bool(_)) => "true or false",
-        Ok(Value::Number(_)) => "a number",
-        Ok(Value::String(_)) => "a string",
-        Ok(Value::Array(_)) => "an array",
-        Ok(Value::Object(_)) => "an object",
-        Err(error) => return format!("what cannot be read: {}", text::json_error(error)),
-    }
-    .to_owned()
-}
-
-const IMAGE_ID: &str = "image_id must be a string or a whole number of 64 bits";
-
 /// Sources in a batch, and batches read ahead: memory does not grow with the input.
 const BATCH: usize = 256;
 const BATCHES: usize = 2;
 const LONGEST_LINE: usize = 1_024 * 1_024;
-
-/// Characters of a bad line that its result shows as its source.
-const SHOWN: usize = 200;

@@ -8,6 +8,7 @@ mod counts;
 mod demo;
 mod emo_body;
 mod gallery;
+mod gate;
 mod input;
 mod job;
 mod ledger;
@@ -16,6 +17,7 @@ mod output;
 mod progress;
 mod resume;
 mod screen;
+mod serve;
 mod signals;
 mod spend;
 mod stand_in;
@@ -29,20 +31,20 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::args::{Arguments, CheckArguments, Command, ProbeArguments};
+use crate::cli::args::{Arguments, CheckArguments, Command, LogForm, ProbeArguments};
 use crate::cli::job::Job;
 use crate::cli::ledger::Place;
 use crate::cli::resume::Redo;
 use crate::cli::status::Status;
 use crate::cli::summary::Calls;
 use crate::gate::DryRun;
-use crate::{ApiKey, GateError, Ledger, LedgerError, Preflight, PreflightBuilder, Probe};
+use crate::{ApiKey, GateError, Ledger, LedgerError, Probe};
 
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    log_to_stderr(arguments.verbose);
+    log_to_stderr(&arguments);
     raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -75,6 +77,7 @@ async fn run(command: Command) -> anyhow::Result<Status> {
     match command {
         Command::Probe(arguments) => probe(arguments).await,
         Command::Check(arguments) => check(*arguments).await,
+        Command::Serve(arguments) => serve::run(*arguments).await,
         Command::Spend(arguments) => spend::run(&arguments).await,
         Command::EmoBody(arguments) => emo_body::run(&arguments),
         Command::LedgerSchema => Ok(print(&Ledger::postgres_schema())),
@@ -107,25 +110,25 @@ async fn probe(arguments: ProbeArguments) -> anyhow::Result<Status> {
 }
 
 async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
-    if arguments.output.resume && arguments.max_calls.is_some() && arguments.run.is_none() {
+    if arguments.output.resume && arguments.gate.max_calls.is_some() && arguments.gate.run.is_none() {
         anyhow::bail!("--resume with --max-calls goes on with a run's cap: name it with --run ID");
     }
     if arguments.dry_run {
         return dry_run(arguments).await;
     }
     let key = ApiKey::from_env()?;
-    let place = arguments.ledger.place()?;
+    let place = arguments.gate.ledger.place()?;
     let redo = Redo {
-        model: Some(arguments.model.clone()),
+        model: Some(arguments.gate.model.clone()),
         eligible: true,
-        unknown: arguments.retry_unknown,
+        unknown: arguments.gate.retry_unknown,
     };
     let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
     let ledger = match place.open().await {
         Ok(ledger) => ledger,
         Err(error) => return Ok(no_ledger(&error)),
     };
-    let gate = match arguments.gate(key, ledger).build().await {
+    let gate = match arguments.gate.gate(key, ledger, arguments.local.probe_options()).build().await {
         Ok(gate) => gate,
         // With --retry-unknown the ledger is read for the first time here.
         Err(GateError::Ledger(error)) => return Ok(no_ledger(&error)),
@@ -133,14 +136,14 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
     };
     job.begin()?;
     let run = gate.run(job.sources(), arguments.local.run_options());
-    let status = job.finish(run, Calls::Made, Some((gate.clone(), arguments.rps))).await;
+    let status = job.finish(run, Calls::Made, Some((gate.clone(), arguments.gate.rps))).await;
     gate.close().await;
     Ok(status)
 }
 
 async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
     let probe = Probe::new(arguments.local.probe_options())?;
-    let place = arguments.ledger.place()?;
+    let place = arguments.gate.ledger.place()?;
     let ledger = match place.open_read_only().await {
         Ok(ledger) => ledger,
         Err(error) => return Ok(no_ledger(&error)),
@@ -151,56 +154,25 @@ async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
         (place, None) => text::tell(format_args!("ledger: {place} (not there yet)")),
         (place, Some(_)) => text::tell(format_args!("ledger: {place}")),
     }
-    let dry = DryRun::new(probe, ledger, arguments.base_url.as_deref(), &arguments.model)?
-        .max_age(arguments.ledger_max_age)
-        .retry_unknown(arguments.retry_unknown)
-        .same_content(arguments.same_content);
+    let dry = DryRun::new(probe, ledger, arguments.gate.base_url.as_deref(), &arguments.gate.model)?
+        .max_age(arguments.gate.ledger_max_age)
+        .retry_unknown(arguments.gate.retry_unknown)
+        .same_content(arguments.gate.same_content);
     let redo = Redo {
-        model: Some(arguments.model.clone()),
+        model: Some(arguments.gate.model.clone()),
         eligible: false,
-        unknown: arguments.retry_unknown,
+        unknown: arguments.gate.retry_unknown,
     };
     let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
     job.begin()?;
     let run = dry.run(job.sources(), arguments.local.run_options());
-    Ok(job.finish(run, Calls::HeldBack { most: arguments.max_calls }, None).await)
+    Ok(job.finish(run, Calls::HeldBack { most: arguments.gate.max_calls }, None).await)
 }
 
+/// The ledger cannot be opened.
 fn no_ledger(error: &LedgerError) -> Status {
     text::tell(format_args!("error: {error}"));
     Status::Stopped
-}
-
-impl CheckArguments {
-    fn gate(&self, key: ApiKey, ledger: Ledger) -> PreflightBuilder {
-        let mut gate = Preflight::builder(key)
-            .model(&self.model)
-            .call_timeout(self.call_timeout)
-            .calls_per_second(self.rps)
-            .ledger(ledger)
-            .retry_unknown(self.retry_unknown)
-            .same_content(self.same_content)
-            .probe(self.local.probe_options());
-        if let Some(url) = &self.base_url {
-            gate = gate.base_url(url);
-        }
-        if let Some(id) = &self.workspace {
-            gate = gate.workspace(id);
-        }
-        if let Some(name) = &self.account {
-            gate = gate.account(name);
-        }
-        if let Some(most) = self.max_calls {
-            gate = gate.max_calls(most);
-        }
-        if let Some(id) = &self.run {
-            gate = gate.run_id(id);
-        }
-        if let Some(most) = self.ledger_max_age {
-            gate = gate.ledger_max_age(most);
-        }
-        gate
-    }
 }
 
 fn complain(error: &anyhow::Error) -> ExitCode {
@@ -208,21 +180,26 @@ fn complain(error: &anyhow::Error) -> ExitCode {
     Status::Usage.into()
 }
 
-fn log_to_stderr(verbose: u8) {
-    let default = match verbose {
-        0 => "emo_preflight=warn",
-        1 => "emo_preflight=info",
+fn log_to_stderr(arguments: &Arguments) {
+    let default = match (arguments.verbose, &arguments.command) {
+        // A line a request is what its operator expects.
+        (0, Command::Serve(_)) => "emo_preflight=warn,emo_preflight::serve=info",
+        (0, _) => "emo_preflight=warn",
+        (1, _) => "emo_preflight=info",
         _ => "emo_preflight=debug",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     let colours = std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| screen::Stderr)
         .with_ansi(colours)
         // It would report a closed stderr on stderr, and panic, in whatever task was logging.
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    match arguments.log {
+        LogForm::Text => log.init(),
+        LogForm::Json => log.json().flatten_event(true).with_current_span(false).init(),
+    }
 }

@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 use futures_util::stream::{Stream, StreamExt as _};
 
 use crate::cli::counts::Earlier;
-use crate::cli::text;
+use crate::run::line::json_error;
 use crate::{AspectRatio, Certainty, Reason, ReasonCode, Report, Source, Verdict};
 
 /// A results file, locked for as long as it is held.
@@ -107,7 +107,7 @@ fn sort_out(
             break;
         }
         let report: Report = serde_json::from_slice(&line).map_err(|error| {
-            let what = text::json_error(&error);
+            let what = json_error(&error);
             anyhow::anyhow!("line {number} of {shown} is no result: {what}")
         })?;
         if report.index >= sources {

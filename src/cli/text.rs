@@ -38,18 +38,6 @@ pub(super) fn source(text: &str) -> String {
     shown.chars().take(SHOWN - 1).chain(['…']).collect()
 }
 
-/// What is wrong with a line of JSON. A line has columns only; `line 1` would be taken for the
-/// file's.
-pub(super) fn json_error(error: &serde_json::Error) -> String {
-    let whole = error.to_string();
-    let what = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(what, _)| what);
-    match error.column() {
-        // What is wrong with the whole has no column.
-        0 => what.to_owned(),
-        column => format!("{what}, at column {column}"),
-    }
-}
-
 pub(super) fn size(image: Option<&Header>) -> String {
     image.map_or_else(|| "-".to_owned(), |i| format!("{} {}×{}", i.format, i.width, i.height))
 }

@@ -36,7 +36,7 @@ impl Service {
         Ok(Self { detector, endpoint, model })
     }
 
-    pub(super) fn is_on_loopback(&self) -> bool {
+    pub(crate) fn is_on_loopback(&self) -> bool {
         is_loopback(&self.endpoint)
     }
 }

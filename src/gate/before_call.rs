@@ -4,6 +4,7 @@
 use crate::detect::Service;
 use crate::ledger::{
     CallEnd, CallRecord, Content, Identity, Ledger, LedgerError, Lookup, Question, Reuse,
+    ServiceAnswer,
 };
 use crate::net::url_text::printable_text;
 use crate::probe::{LocalOutcome, Probe, VersionBuilder};
@@ -31,7 +32,7 @@ pub(super) struct Inquiry {
 /// How far a source has come.
 pub(super) enum Progress {
     /// It has its report, for free.
-    Done(Report),
+    Done(Checked),
     /// It may need a call.
     Open(Inquiry),
     /// The ledger cannot say.
@@ -42,13 +43,27 @@ pub(super) enum Progress {
     LedgerFailed(Inquiry, LedgerError),
 }
 
+/// What came of one source.
+pub(crate) struct Checked {
+    pub(crate) report: Report,
+    /// The service's answer that the report is about.
+    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "for who speaks as the service"))]
+    pub(crate) answer: Option<ServiceAnswer>,
+}
+
+impl From<Report> for Checked {
+    fn from(report: Report) -> Self {
+        Self { report, answer: None }
+    }
+}
+
 impl BeforeCall {
     /// The local stage.
     pub(super) async fn inspect(&self, source: Source) -> Progress {
         let local = self.probe.inspect(&source).await;
         if let Some(rejection) = &local.rejection {
             let verdict = rejection.verdict;
-            return Progress::Done(local.report(source, verdict));
+            return Progress::Done(local.report(source, verdict).into());
         }
         let question = self.question(&source, &local);
         Progress::Open(Inquiry { source, local, question })
@@ -66,7 +81,7 @@ impl BeforeCall {
             let mut may_be_known = self.reuse.same_content;
             let needs_last_bytes = match self.ledger.lookup(question, &self.reuse).await {
                 Ok(Lookup::Known(record)) => {
-                    return Progress::Done(inquiry.report_of(&record, true));
+                    return Progress::Done(inquiry.answered_by(&record, true));
                 }
                 Ok(Lookup::NeedsLastBytes) => {
                     may_be_known = true;
@@ -81,7 +96,7 @@ impl BeforeCall {
             self.probe.complete_version(&mut inquiry.local).await;
             if let Some(rejection) = &inquiry.local.rejection {
                 let verdict = rejection.verdict;
-                return Progress::Done(inquiry.local.report(inquiry.source, verdict));
+                return Progress::Done(inquiry.local.report(inquiry.source, verdict).into());
             }
             // All was read that could be.
             let question = self.question(&inquiry.source, &inquiry.local);
@@ -115,8 +130,8 @@ impl BeforeCall {
 }
 
 impl Inquiry {
-    /// The report of a source whose question has this answer.
-    pub(super) fn report_of(self, record: &CallRecord, from_ledger: bool) -> Report {
+    /// What came of a source whose question has this answer.
+    pub(super) fn answered_by(self, record: &CallRecord, from_ledger: bool) -> Checked {
         let Self { source, local, question } = self;
         let (verdict, reasons) = match &record.end {
             CallEnd::Settled(judgement) => {
@@ -132,7 +147,7 @@ impl Inquiry {
         report.billing = record.billing;
         report.request_id.clone_from(&record.request_id);
         report.from_ledger = from_ledger;
-        report
+        Checked { report, answer: record.answer.clone() }
     }
 }
 

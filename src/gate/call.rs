@@ -17,7 +17,7 @@ use crate::detect::{End, Judgement, Outcome, PaidClient, Repeats, RetryState, Se
 use crate::header::Header;
 use crate::ledger::{
     AttemptOutcome, CallEnd, CallRecord, Ledger, LedgerError, Lookup, MOST_LATE, OtherAttempt,
-    Question, Reservation, ReserveResult, Terms,
+    Question, Reservation, ReserveResult, ServiceAnswer, Terms,
 };
 use crate::report::{Reason, ReasonCode, Verdict};
 use crate::rules::{AspectRatio, check_boxes};
@@ -349,10 +349,13 @@ impl Caller {
         let attempt = RetryState { repeats: *repeats, seed: fastrand::u64(..) };
         let decision = decide(&sent.outcome, attempt, SystemTime::now());
         let was_sent = !matches!(sent.outcome, Outcome::NotSent { .. });
-        let (status, request_id) = match sent.outcome {
-            Outcome::Answered { status, answer, .. } => (Some(status), answer.request_id),
-            Outcome::Lost { status, .. } => (status, None),
-            Outcome::NotSent { .. } => (None, None),
+        let (status, request_id, answer) = match sent.outcome {
+            Outcome::Answered { status, answer, .. } => {
+                let body = sent.raw.clone().unwrap_or_default();
+                (Some(status), answer.request_id, Some(ServiceAnswer { status, body }))
+            }
+            Outcome::Lost { status, .. } => (status, None, None),
+            Outcome::NotSent { .. } => (None, None, None),
         };
         let (end, pause, push_back) = match decision.end {
             End::Settled(judgement) => (CallEnd::Settled(judgement), None, None),
@@ -364,7 +367,8 @@ impl Caller {
             }
         };
         let billing = decision.billing;
-        let record = CallRecord { end, billing, request_id, ..CallRecord::not_sent() };
+        let answer = answer.filter(|_| !matches!(end, CallEnd::Unknown(_)));
+        let record = CallRecord { end, billing, request_id, answer, ..CallRecord::not_sent() };
         if was_sent {
             self.counters.count(billing, push_back.is_some());
         }

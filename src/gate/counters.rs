@@ -36,6 +36,8 @@ pub struct Activity {
     pub in_flight: u64,
     /// Calls that the service refused for their pace (429).
     pub throttled: u64,
+    /// How long calls have waited for their turn, all of them together.
+    pub waited: Duration,
     /// How long slots of the quota went unused since the first call: there was nothing to ask, or
     /// other gates on the same ledger took them.
     pub quota_idle: Duration,
@@ -48,6 +50,8 @@ pub(crate) struct Counters {
     images: AtomicU64,
     unknown: AtomicU64,
     waiting: AtomicU64,
+    /// In microseconds.
+    waited: AtomicU64,
     in_flight: AtomicU64,
     throttled: AtomicU64,
     idle: Mutex<Idle>,
@@ -60,11 +64,16 @@ struct Idle {
 }
 
 /// A call that waits for its turn, for as long as this is held.
-pub(crate) struct Waiting<'a>(&'a AtomicU64);
+pub(crate) struct Waiting<'a> {
+    counters: &'a Counters,
+    since: Instant,
+}
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let waited = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.counters.waited.fetch_add(waited, Ordering::Relaxed);
+        self.counters.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -72,7 +81,7 @@ impl Counters {
     /// A call wants to leave.
     pub(crate) fn waits(&self) -> Waiting<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        Waiting(&self.waiting)
+        Waiting { counters: self, since: Instant::now() }
     }
 
     /// A call leaves at `slot`.
@@ -110,6 +119,7 @@ impl Counters {
         Activity {
             waiting: self.waiting.load(Ordering::Relaxed),
             in_flight: self.in_flight.load(Ordering::Relaxed),
+            waited: Duration::from_micros(self.waited.load(Ordering::Relaxed)),
             throttled: self.throttled.load(Ordering::Relaxed),
             quota_idle: self.idle.lock().unwrap_or_else(PoisonError::into_inner).total,
         }

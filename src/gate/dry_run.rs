@@ -68,7 +68,7 @@ impl DryRun {
             done => done,
         };
         match inquiry {
-            Progress::Done(report) => report,
+            Progress::Done(checked) => checked.report,
             Progress::Open(inquiry) => inquiry.local.report(inquiry.source, Verdict::Eligible),
             Progress::LedgerFailed(inquiry, error) => {
                 let reason = Reason::new(ReasonCode::LedgerError, error.to_string());

@@ -22,13 +22,20 @@ pub use counters::{Activity, Spent};
 pub(crate) use dry_run::DryRun;
 pub use error::GateError;
 
+pub(crate) use before_call::Checked;
 use before_call::{BeforeCall, Inquiry, Progress, report_without_call};
 use call::{CallOutcome, CallRequest, Caller};
 use single_flight::{FlightResult, Leader, Role, SingleFlight};
 
 use crate::detect::ApiKey;
+#[cfg(feature = "serve")]
+use crate::detect::Service;
+#[cfg(feature = "serve")]
+use crate::ledger::LedgerError;
 use crate::ledger::{CallEnd, CallRecord};
 use crate::net::url_text::without_fragment;
+#[cfg(feature = "serve")]
+use crate::probe::Probe;
 use crate::report::{Billing, Reason, ReasonCode, Report, Verdict};
 use crate::run::{Run, RunOptions, Source, Stop, drive};
 
@@ -75,7 +82,7 @@ impl Preflight {
         source: Source,
     ) -> impl Future<Output = Result<Report, GateError>> + Send + use<> {
         let gate = Arc::clone(&self.0);
-        async move { gate.check(source, &Stop::default()).await }
+        async move { gate.check(source, &Stop::default()).await.map(|checked| checked.report) }
     }
 
     /// Checks many images: a stream of sources in, a stream of reports out, in the order in
@@ -87,16 +94,48 @@ impl Preflight {
     where
         S: Stream<Item = Source> + Send + 'static,
     {
+        self.run_under(Stop::default(), sources, options)
+    }
+
+    /// As [`run`](Self::run), ended by `stop` too.
+    pub(crate) fn run_under<S>(&self, stop: Stop, sources: S, options: RunOptions) -> Run
+    where
+        S: Stream<Item = Source> + Send + 'static,
+    {
         let gate = Arc::clone(&self.0);
-        drive(sources, &options, Stop::default(), move |source, stop| {
+        drive(sources, &options, stop, move |source, stop| {
             let gate = Arc::clone(&gate);
             async move {
                 if stop.is_over() {
                     return stop.skipped(|verdict| report_without_call(source, verdict));
                 }
-                gate.check_in_run(source, &stop).await
+                gate.check_in_run(source, &stop).await.map(|checked| checked.report)
             }
         })
+    }
+
+    /// As one source of a run: what is wrong with the gate is in the report. `None` when `stop` or the
+    /// gate's end came first.
+    #[cfg(feature = "serve")]
+    pub(crate) async fn ask(&self, source: Source, stop: &Stop) -> Option<Checked> {
+        Arc::clone(&self.0).check_in_run(source, stop).await
+    }
+
+    /// The local stage alone.
+    #[cfg(feature = "serve")]
+    pub(crate) fn probe(&self) -> &Probe {
+        &self.0.before_call.probe
+    }
+
+    #[cfg(feature = "serve")]
+    pub(crate) fn service(&self) -> &Service {
+        &self.0.before_call.service
+    }
+
+    /// Whether the ledger can be reached.
+    #[cfg(feature = "serve")]
+    pub(crate) async fn try_ledger(&self) -> Result<(), LedgerError> {
+        self.0.before_call.ledger.moment().await.map(drop)
     }
 
     /// What the calls of this gate have cost so far.
@@ -143,16 +182,16 @@ struct Gate {
 }
 
 impl Gate {
-    async fn check_in_run(self: Arc<Self>, source: Source, stop: &Stop) -> Option<Report> {
+    async fn check_in_run(self: Arc<Self>, source: Source, stop: &Stop) -> Option<Checked> {
         let kept = source.clone();
         let failed = |reason: Reason, billing: Billing| {
             let mut report = report_without_call(kept, Verdict::Failed);
             report.reasons = vec![reason];
             report.billing = billing;
-            Some(report)
+            Some(report.into())
         };
         match self.check(source, stop).await {
-            Ok(report) => Some(report),
+            Ok(checked) => Some(checked),
             Err(GateError::Lost) => {
                 let message = GateError::Lost.to_string();
                 failed(Reason::new(ReasonCode::BillingUnknown, message), Billing::UNKNOWN)
@@ -168,7 +207,7 @@ impl Gate {
         }
     }
 
-    async fn check(self: Arc<Self>, source: Source, stop: &Stop) -> Result<Report, GateError> {
+    async fn check(self: Arc<Self>, source: Source, stop: &Stop) -> Result<Checked, GateError> {
         // Free work is given up at once when a run is interrupted; paid work is not.
         let inspected = stop.unless_interrupted(self.before_call.inspect(source)).await;
         let mut progress = inspected.ok_or(GateError::Closed)?;
@@ -183,7 +222,7 @@ impl Gate {
             };
             let inquiry = match looked_up {
                 Progress::Open(inquiry) => inquiry,
-                Progress::Done(report) => return Ok(report),
+                Progress::Done(checked) => return Ok(checked),
                 Progress::LedgerFailed(_, error) => {
                     stop.because(Reason::new(ReasonCode::LedgerError, error.to_string()));
                     return Err(error.into());
@@ -207,7 +246,7 @@ impl Gate {
                     if stop.is_over() {
                         let Inquiry { local, source, .. } = inquiry;
                         let skipped = stop.skipped(|verdict| local.report(source, verdict));
-                        return skipped.ok_or(GateError::Closed);
+                        return skipped.map(Checked::from).ok_or(GateError::Closed);
                     }
                     // It was another run's call, and that run has ended; or the last bytes are needed:
                     // look again, and ask for ourselves.
@@ -215,13 +254,13 @@ impl Gate {
                 // It was about another version of the image, or ended early in another run.
                 _ if !leads && !result.answers(inquiry.question.version.as_ref()) => {}
                 CallOutcome::Recorded(record) | CallOutcome::CutShort(record) => {
-                    return Ok(inquiry.report_of(record, !leads || record.recalled));
+                    return Ok(inquiry.answered_by(record, !leads || record.recalled));
                 }
                 CallOutcome::Unrecorded(record, reason) => {
-                    let mut report = inquiry.report_of(record, !leads);
+                    let mut report = inquiry.answered_by(record, !leads).report;
                     report.verdict = Verdict::Failed;
                     report.reasons = vec![reason.clone()];
-                    return Ok(report);
+                    return Ok(report.into());
                 }
             }
             progress = Progress::Open(inquiry);

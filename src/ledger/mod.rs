@@ -35,7 +35,7 @@ use tokio::time::Instant;
 pub use error::{LedgerAction, LedgerError};
 pub(crate) use identity::{Content, Identity};
 pub(crate) use quota::{MOST_LATE, spacing};
-pub(crate) use record::{AttemptOutcome, CallEnd, CallRecord};
+pub(crate) use record::{AttemptOutcome, CallEnd, CallRecord, ServiceAnswer};
 #[cfg(feature = "cli")]
 pub(crate) use sql::beijing_day;
 #[cfg(feature = "ledger")]
@@ -250,7 +250,11 @@ impl Ledger {
         horizon: Option<Duration>,
     ) -> Result<ReserveResult, LedgerError> {
         match &*self.0 {
-            Engine::Memory(engine) => Ok(engine.reserve(question, terms)),
+            Engine::Memory(engine) => {
+                // Booking takes no time here.
+                let _ = horizon;
+                Ok(engine.reserve(question, terms))
+            }
             #[cfg(feature = "ledger")]
             Engine::Sql(engine) => engine.reserve(question, terms, horizon).await,
         }

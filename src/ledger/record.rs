@@ -42,12 +42,22 @@ pub(crate) struct CallRecord {
     pub(crate) end: CallEnd,
     pub(crate) billing: Billing,
     pub(crate) request_id: Option<String>,
+    /// What the service answered, as it came; absent where its bill is unknown.
+    pub(crate) answer: Option<ServiceAnswer>,
     /// Read from the ledger: nothing was paid for it now.
     pub(crate) recalled: bool,
     /// The source that was asked about, where it is another with the same content.
     pub(crate) same_as: Option<Box<str>>,
     /// Said beside the verdict: a later call for the image was lost.
     pub(crate) note: Option<Box<Reason>>,
+}
+
+/// An answer of the service's own, byte for byte.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ServiceAnswer {
+    /// The HTTP status.
+    pub(crate) status: u16,
+    pub(crate) body: Bytes,
 }
 
 /// How a call ended, by what may happen to its question next.
@@ -70,6 +80,7 @@ impl CallRecord {
             end: CallEnd::NotSent,
             billing: Billing::NONE,
             request_id: None,
+            answer: None,
             recalled: false,
             same_as: None,
             note: None,

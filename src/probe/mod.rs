@@ -138,8 +138,16 @@ impl Probe {
     where
         S: Stream<Item = Source> + Send + 'static,
     {
+        self.run_under(Stop::default(), sources, options)
+    }
+
+    /// As [`run`](Self::run), ended by `stop` too.
+    pub(crate) fn run_under<S>(&self, stop: Stop, sources: S, options: RunOptions) -> Run
+    where
+        S: Stream<Item = Source> + Send + 'static,
+    {
         let probe = self.clone();
-        drive(sources, &options, Stop::default(), move |source, stop| {
+        drive(sources, &options, stop, move |source, stop| {
             let report = probe.check(source);
             async move { stop.unless_interrupted(report).await }
         })

@@ -34,7 +34,7 @@ impl Fields {
 
     /// Takes a field out, read as a value. Not every text has one: a number too large for a float,
     /// half a surrogate pair and 200 brackets in one another are JSON all the same.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "serve")]
     pub(crate) fn take(&mut self, name: &str) -> Option<Result<Value, serde_json::Error>> {
         let text = self.0.remove(name)?;
         Some(serde_json::from_str(text.get()))

@@ -1,5 +1,7 @@
 //! Many sources: a stream in, a stream of reports out, and how a run ends early.
 
+#[cfg(feature = "serve")]
+pub(crate) mod line;
 mod source;
 
 use std::fmt;
@@ -112,6 +114,16 @@ struct StopState {
 }
 
 impl Stop {
+    /// One that ends with this, and by itself without it.
+    #[cfg(feature = "serve")]
+    pub(crate) fn child(&self) -> Self {
+        Self(Arc::new(StopState {
+            over: self.0.over.child_token(),
+            interrupted: self.0.interrupted.child_token(),
+            reason: OnceLock::new(),
+        }))
+    }
+
     /// The run is over for everyone: what is not yet asked is skipped for this reason.
     pub(crate) fn because(&self, reason: Reason) {
         // The first reason stands.

@@ -7,7 +7,9 @@ use sqlx::{ColumnIndex, Decode, FromRow, Type};
 
 use crate::detect::{Answer, Detector, End, Outcome, Repeats, RetryState, decide};
 use crate::ledger::quota::micros;
-use crate::ledger::{AttemptOutcome, CallEnd, CallRecord, Lookup, OtherAttempt, Question, Reuse};
+use crate::ledger::{
+    AttemptOutcome, CallEnd, CallRecord, Lookup, OtherAttempt, Question, Reuse, ServiceAnswer,
+};
 use crate::probe::{Sameness, Version};
 use crate::report::{Billing, Certainty};
 
@@ -128,8 +130,7 @@ impl Row {
     }
 
     fn recall(self, detector: &'static Detector) -> CallRecord {
-        let answer = self.answer.as_deref();
-        let answer = answer.and_then(|answer| Answer::parse(answer, detector));
+        let answer = self.answer.and_then(|raw| Some((Answer::parse(&raw, detector)?, raw)));
         recall(self.status, self.request_id, self.images, self.certainty.as_deref(), answer)
     }
 }
@@ -141,14 +142,14 @@ fn recall(
     request_id: Option<String>,
     images: i64,
     certainty: Option<&str>,
-    answer: Option<Answer>,
+    answer: Option<(Answer, Vec<u8>)>,
 ) -> CallRecord {
     let billing = Billing {
         images: u64::try_from(images).unwrap_or(0),
         certainty: certainty_named(certainty),
     };
     let status = status.and_then(|status| u16::try_from(status).ok());
-    let (Some(status), Some(answer)) = (status, answer) else {
+    let (Some(status), Some((answer, raw))) = (status, answer) else {
         return CallRecord { billing, request_id, ..CallRecord::lost() };
     };
     let outcome = Outcome::Answered { status, retry_after: None, answer };
@@ -159,7 +160,9 @@ fn recall(
         End::Unknown(reason) => CallEnd::Unknown(reason),
         End::Refused(reason) | End::Repeat { reason, .. } => CallEnd::Refused(reason),
     };
-    CallRecord { end, billing, request_id, ..CallRecord::lost() }
+    let answer = ServiceAnswer { status, body: raw.into() };
+    let answer = Some(answer).filter(|_| !matches!(end, CallEnd::Unknown(_)));
+    CallRecord { end, billing, request_id, answer, ..CallRecord::lost() }
 }
 
 /// What has become of an attempt.

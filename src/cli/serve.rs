@@ -1,0 +1,104 @@
+//! `serve`: the gate as an HTTP service.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::pin::pin;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use futures_util::FutureExt as _;
+use tokio::net::TcpListener;
+
+use crate::cli::args::ServeArguments;
+use crate::cli::status::Status;
+use crate::cli::{no_ledger, signals, text};
+use crate::serve::{ServeOptions, ServerToken, serve};
+use crate::{ApiKey, GateError};
+
+/// Serves until a signal comes.
+pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
+    let key = ApiKey::from_env()?;
+    let options = ServeOptions {
+        token: token_from_env()?,
+        pass_through: arguments.pass_through,
+        run: arguments.local.run_options(),
+        grace: arguments.gate.call_timeout + arguments.gate.ledger.ledger_wait.max(GRACE),
+    };
+    if !arguments.listen.ip().is_loopback() && options.token.is_none() {
+        bail!(
+            "a server on another address than loopback must have a token, found none for {}; set \
+             {TOKEN} to a long random text, which every caller must show",
+            arguments.listen
+        );
+    }
+    let listen = arguments.listen;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}"))?;
+    let ledger = match arguments.gate.ledger.place()?.open().await {
+        Ok(ledger) => ledger,
+        Err(error) => return Ok(no_ledger(&error)),
+    };
+    let gate = arguments.gate.gate(key, ledger, arguments.local.probe_options()).build().await;
+    let gate = match gate {
+        Ok(gate) => gate,
+        Err(GateError::Ledger(error)) => return Ok(no_ledger(&error)),
+        Err(error) => return Err(error.into()),
+    };
+    let address = listener.local_addr()?;
+    // Listening for them begins before the first request can come.
+    let signals = signals::Signals::new();
+    let mut server = pin!(serve(listener, gate.clone(), options, stopped(signals)));
+    // One that must not serve says so at once.
+    if let Some(refused) = server.as_mut().now_or_never() {
+        refused?;
+    }
+    // For programs; people find it below too, so it does not matter if nobody reads it.
+    let _ = writeln!(std::io::stdout(), "http://{address}/api/v1");
+    text::tell(format_args!(
+        "serving; Ctrl-C ends it. For a DashScope client in another process:\n  \
+         export DASHSCOPE_HTTP_BASE_URL=http://{address}/api/v1"
+    ));
+    server.await?;
+    let spent = gate.close().await;
+    text::tell(format_args!(
+        "{} made, {} billed for certain, {} of unknown bill",
+        text::count(spent.calls, "call", "calls"),
+        text::count(spent.images, "image", "images"),
+        spent.unknown
+    ));
+    Ok(Status::Good)
+}
+
+fn token_from_env() -> anyhow::Result<Option<ServerToken>> {
+    match std::env::var(TOKEN) {
+        Ok(text) if text.is_empty() => Ok(None),
+        Ok(text) => Ok(Some(ServerToken::new(text).context(TOKEN)?)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            bail!("{TOKEN}: the token must be printable ASCII without spaces")
+        }
+    }
+}
+
+/// Done at the first signal; the second ends the process at once.
+async fn stopped(signals: Option<signals::Signals>) {
+    let Some(mut signals) = signals else { return std::future::pending().await };
+    if signals.next().await.is_none() {
+        return std::future::pending().await;
+    }
+    let line = if std::io::stderr().is_terminal() { "\n" } else { "" };
+    text::tell(format_args!(
+        "{line}stopping: no new request; waiting for calls that have left (once more: stop at once)"
+    ));
+    tokio::spawn(async move {
+        if let Some(number) = signals.next().await {
+            text::tell("stopped at once: the bill of calls under way is unknown");
+            std::process::exit(128 + i32::from(number));
+        }
+    });
+}
+
+const TOKEN: &str = "EMO_PREFLIGHT_TOKEN";
+
+/// For an answer that came when the disk was in the way, and some to spare.
+const GRACE: Duration = Duration::from_secs(40);

@@ -1,0 +1,163 @@
+//! What is answered: the service's own words where it was asked, and ours in its error shape where it
+//! was not.
+
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::request_log::Told;
+use crate::gate::Checked;
+use crate::report::{Billing, Certainty, Reason, ReasonCode, Report, Verdict};
+
+/// An answer in the service's error shape that is not about an image.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into() }
+    }
+
+    /// The server is about to end.
+    pub(super) fn stopped() -> Self {
+        let (status, code) = STOPPED;
+        Self::new(status, code, "the server is about to end and made no call; ask again")
+    }
+
+    /// The gate's answer where there is no report: nothing was asked.
+    pub(super) fn about_an_image(self) -> Response {
+        let mut response = self.into_response();
+        told("skipped", false, Billing::NONE, response.headers_mut());
+        response
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let request_id = own_request_id();
+        let body = error_json(self.code, &self.message, &request_id);
+        let mut response = json_response(self.status, Body::from(body));
+        response.extensions_mut().insert(Told::new(request_id));
+        response
+    }
+}
+
+/// The service's error shape.
+pub(super) fn error_json(code: &str, message: &str, request_id: &str) -> String {
+    json!({"code": code, "message": message, "request_id": request_id}).to_string()
+}
+
+/// The answer about an image.
+pub(super) fn of(checked: Checked) -> Response {
+    let Checked { report, answer } = checked;
+    let (mut response, request_id) = match answer {
+        Some(answer) => {
+            // Every status that an answer of the service's can have is one.
+            let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+            (json_response(status, Body::from(answer.body)), report.request_id.clone())
+        }
+        None => {
+            let reason = report.reasons.first();
+            let (status, code) = reason.map_or(STOPPED, |r| own_answer(&r.code, &report.verdict));
+            let request_id = report.request_id.clone().unwrap_or_else(own_request_id);
+            let body = error_json(code, &message_of(&report.reasons), &request_id);
+            (json_response(status, Body::from(body)), Some(request_id))
+        }
+    };
+    let verdict = report.verdict.as_str();
+    told(verdict, report.from_ledger, report.billing, response.headers_mut());
+    response.extensions_mut().insert(Told::of(&report, request_id));
+    response
+}
+
+/// The report of one source.
+pub(super) fn of_report(report: &Report) -> Response {
+    let body = serde_json::to_vec(report).unwrap_or_default();
+    let mut response = json_response(StatusCode::OK, Body::from(body));
+    told(report.verdict.as_str(), report.from_ledger, report.billing, response.headers_mut());
+    response.extensions_mut().insert(Told::of(report, report.request_id.clone()));
+    response
+}
+
+fn json_response(status: StatusCode, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn told(verdict: &'static str, from_ledger: bool, billing: Billing, headers: &mut HeaderMap) {
+    let certainty = match billing.certainty {
+        Certainty::None => "none",
+        Certainty::Certain => "certain",
+        Certainty::Unknown => "unknown",
+    };
+    let billing = format!("images={}, certainty={certainty}", billing.images);
+    headers.insert(VERDICT, HeaderValue::from_static(verdict));
+    let from_ledger = if from_ledger { "true" } else { "false" };
+    headers.insert(FROM_LEDGER, HeaderValue::from_static(from_ledger));
+    if let Ok(billing) = HeaderValue::from_str(&billing) {
+        headers.insert(BILLING, billing);
+    }
+}
+
+fn message_of(reasons: &[Reason]) -> String {
+    let messages: Vec<&str> = reasons.iter().map(|reason| reason.message.as_str()).collect();
+    messages.join("; ")
+}
+
+/// As long as the service's own, and told apart from them.
+fn own_request_id() -> String {
+    format!("preflight-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
+}
+
+/// Status and code for a reason where the service gave no answer. Every code has its row.
+fn own_answer(code: &ReasonCode, verdict: &Verdict) -> (StatusCode, &'static str) {
+    use ReasonCode as R;
+    const BAD: StatusCode = StatusCode::BAD_REQUEST;
+    match code {
+        R::UnsupportedFormat | R::NotAnImage | R::CorruptHeader => (BAD, "InvalidFile.Format"),
+        R::ShortestSideBelowMin | R::LongestSideAboveMax => (BAD, "InvalidFile.Resolution"),
+        R::NotHttpUrl
+        | R::PrivateAddress
+        | R::NotFound
+        | R::BadInput
+        | R::UnreadableFile => (BAD, "InvalidURL"),
+        R::Timeout => (BAD, "InvalidURL.Timeout"),
+        R::HttpStatus
+        | R::TooManyRedirects
+        | R::BadRedirect
+        | R::HeaderTooLong
+        | R::SizeDeferred
+        | R::EncodedBody => (BAD, "InvalidURL.ConnectionRefused"),
+        R::Network if *verdict == Verdict::Undetermined => (BAD, "InvalidURL.ConnectionRefused"),
+        // The service's, of which nothing was asked.
+        R::Network => STOPPED,
+        R::CapReached => (StatusCode::TOO_MANY_REQUESTS, "Preflight.CapReached"),
+        R::Service(_) if *verdict == Verdict::Skipped => STOPPED,
+        R::LedgerError => (StatusCode::SERVICE_UNAVAILABLE, "Preflight.LedgerError"),
+        // Of these the service's own answer is given. Where there is none, nobody knows the bill.
+        R::CheckPassFalse
+        | R::RatioMismatch
+        | R::Ratio8To11
+        | R::BoxOutOfImage
+        | R::FaceOutsideExt
+        | R::BoxDegenerate
+        | R::MalformedAnswer
+        | R::BillingUnknown
+        | R::Service(_) => (StatusCode::BAD_GATEWAY, "Preflight.BillingUnknown"),
+    }
+}
+
+/// No call was made, and it says nothing about the image.
+const STOPPED: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "Preflight.Stopped");
+
+const VERDICT: HeaderName = HeaderName::from_static("x-emo-preflight-verdict");
+const FROM_LEDGER: HeaderName = HeaderName::from_static("x-emo-preflight-from-ledger");
+const BILLING: HeaderName = HeaderName::from_static("x-emo-preflight-billing");

@@ -1,0 +1,190 @@
+//! Bodies: read whole within bounds, or line by line.
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::http::StatusCode;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, Stream};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::answer::Refusal;
+use crate::rules::AspectRatio;
+use crate::run::{Source, line};
+
+/// A whole body.
+pub(super) async fn whole(mut body: Body) -> Result<Bytes, Refusal> {
+    let until = Instant::now() + WITHIN;
+    let mut taken = BytesMut::new();
+    loop {
+        match timeout_at(until, body.frame()).await {
+            Ok(None) => return Ok(taken.freeze()),
+            Ok(Some(Ok(frame))) => {
+                let Ok(data) = frame.into_data() else { continue };
+                if taken.len() + data.len() > MOST {
+                    drain(body).await;
+                    let message = format!("the body must be at most {MOST} bytes, found more");
+                    return Err(Refusal::new(
+                        StatusCode::PAYLOAD_TOO_LARGE,
+                        "Preflight.TooLarge",
+                        message,
+                    ));
+                }
+                taken.extend_from_slice(&data);
+            }
+            Ok(Some(Err(error))) => {
+                let message = format!("the body must be whole, found its end too soon: {error}");
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, "InvalidParameter", message));
+            }
+            Err(_) => {
+                let message = format!("the body must arrive within {WITHIN:?}, found less of it");
+                return Err(Refusal::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "Preflight.Timeout",
+                    message,
+                ));
+            }
+        }
+    }
+}
+
+/// Takes a little more of what is too long, so that the answer is not lost in a connection that is
+/// closed over bytes nobody read.
+async fn drain(mut body: Body) {
+    let drained = async {
+        let mut left = MOST_DRAINED;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    let _ = timeout(DRAIN_WITHIN, drained).await;
+}
+
+/// Why a stream of sources ended before its end, where it did.
+#[derive(Clone, Default)]
+pub(super) struct BrokenOff(Arc<OnceLock<String>>);
+
+impl BrokenOff {
+    pub(super) fn why(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
+}
+
+/// The sources of a body of lines, read as they are taken.
+pub(super) fn sources(body: Body, broken_off: BrokenOff) -> impl Stream<Item = Source> + Send {
+    let lines = Lines { body, broken_off, buffer: BytesMut::new(), number: 0, is_over: false };
+    stream::unfold(lines, |mut lines| async move {
+        loop {
+            let cut = lines.next().await?;
+            lines.number += 1;
+            let ratio = AspectRatio::default();
+            if let Some(source) = line::source(&cut, lines.number, ratio, MOST) {
+                return Some((source, lines));
+            }
+        }
+    })
+}
+
+struct Lines {
+    body: Body,
+    broken_off: BrokenOff,
+    buffer: BytesMut,
+    /// Of the line before, from 1.
+    number: u64,
+    is_over: bool,
+}
+
+impl Lines {
+    /// The next line; one that is too long is cut behind a byte more than it may have.
+    async fn next(&mut self) -> Option<Bytes> {
+        let mut too_long = None;
+        let mut searched = 0;
+        loop {
+            let fresh = self.buffer.get(searched..).unwrap_or_default();
+            if let Some(at) = fresh.iter().position(|byte| *byte == b'\n') {
+                let mut line = self.buffer.split_to(searched + at + 1);
+                line.truncate(searched + at);
+                return Some(too_long.unwrap_or_else(|| line.freeze()));
+            }
+            searched = self.buffer.len();
+            if searched > MOST {
+                let start = self.buffer.split().freeze();
+                too_long.get_or_insert(start.slice(..=MOST));
+                searched = 0;
+            }
+            if self.is_over {
+                let last = self.buffer.split().freeze();
+                return too_long.or(Some(last).filter(|last| !last.is_empty()));
+            }
+            self.read().await;
+        }
+    }
+
+    async fn read(&mut self) {
+        let broken = match timeout(PAUSE, self.body.frame()).await {
+            Ok(Some(Ok(frame))) => {
+                if let Ok(data) = frame.into_data() {
+                    self.buffer.extend_from_slice(&data);
+                }
+                return;
+            }
+            Ok(None) => None,
+            Ok(Some(Err(error))) => Some(error.to_string()),
+            Err(_) => Some(format!("nothing came for {PAUSE:?}")),
+        };
+        self.is_over = true;
+        if let Some(why) = broken {
+            // What was read of its last line may be a part of it.
+            self.buffer.clear();
+            let _ = self.broken_off.0.set(why);
+        }
+    }
+}
+
+/// A body that holds something until it was sent, or nobody wants it any more.
+pub(super) fn holding<T: Send + Unpin + 'static>(body: Body, held: T) -> Body {
+    Body::new(Holding { body, _held: held })
+}
+
+struct Holding<T> {
+    body: Body,
+    _held: T,
+}
+
+impl<T: Unpin> HttpBody for Holding<T> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// In bytes, of a body or a line.
+const MOST: usize = 64 * 1_024;
+/// To send a whole body.
+const WITHIN: Duration = Duration::from_secs(30);
+/// Between two parts of a stream.
+const PAUSE: Duration = Duration::from_secs(300);
+
+const MOST_DRAINED: usize = 1_024 * 1_024;
+const DRAIN_WITHIN: Duration = Duration::from_secs(1);

@@ -1,0 +1,257 @@
+//! Connections: how many, how long, and how they end.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tower_service::Service as _;
+
+use super::answer::error_json;
+use super::body::holding;
+use super::router::{Server, router};
+
+/// Accepts until `shutdown` is done, then lets what is under way end.
+pub(super) async fn accept(
+    listener: TcpListener,
+    server: Arc<Server>,
+    grace: Duration,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let app = router(Arc::clone(&server));
+    let connections = Arc::new(Connections::default());
+    let farewells = Arc::new(Semaphore::new(MOST_FAREWELLS));
+    let ending = CancellationToken::new();
+    // Dropped with this future, and with them all connections.
+    let mut tasks = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some(_) = tasks.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Out of file descriptors, or the peer is gone already: a busy loop cures neither.
+            sleep(ACCEPT_AGAIN).await;
+            continue;
+        };
+        match connections.admit() {
+            Some(place) => {
+                tasks.spawn(connection(stream, app.clone(), place, ending.clone()));
+            }
+            None => {
+                let Ok(permit) = Arc::clone(&farewells).try_acquire_owned() else { continue };
+                tasks.spawn(async move {
+                    refuse(stream, StatusCode::SERVICE_UNAVAILABLE, TOO_MANY).await;
+                    drop(permit);
+                });
+            }
+        }
+    }
+    drop(listener);
+    server.stop.interrupt();
+    ending.cancel();
+    let all_ended = async { while tasks.join_next().await.is_some() {} };
+    let _ = timeout(grace, all_ended).await;
+}
+
+/// One connection until its end.
+async fn connection(stream: TcpStream, app: Router, place: Place, ending: CancellationToken) {
+    // A small answer must not wait for the client's delayed acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let closed = place.close.clone();
+    let place = Arc::new(place);
+    let at_work = Arc::clone(&place);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let busy = Busy::begin(Arc::clone(&at_work));
+        let mut app = app.clone();
+        async move {
+            // A router is always ready.
+            let response = app.call(request.map(Body::new)).await?;
+            Ok::<_, Infallible>(response.map(|body| holding(body, busy)))
+        }
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_buf_size(LONGEST_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut is_ending = false;
+    let ended = loop {
+        tokio::select! {
+            biased;
+            // Dropping it closes it.
+            () = closed.cancelled() => return,
+            () = ending.cancelled(), if !is_ending => {
+                if place.is_idle() {
+                    return;
+                }
+                is_ending = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            ended = &mut connection => break ended,
+        }
+    };
+    let parts = connection.into_parts();
+    let mut stream = parts.io.into_inner();
+    match ended {
+        // An idle connection that is closed needs no words.
+        Err(error) if error.is_timeout() && !parts.read_buf.is_empty() => {
+            refuse(stream, StatusCode::REQUEST_TIMEOUT, TOO_SLOW).await;
+        }
+        Err(_) if parts.read_buf.starts_with(HTTP_2) => {
+            refuse(stream, StatusCode::HTTP_VERSION_NOT_SUPPORTED, NOT_HTTP_1).await;
+        }
+        _ => finish(&mut stream).await,
+    }
+}
+
+/// Says why there is no answer, where the HTTP library says nothing.
+async fn refuse(mut stream: TcpStream, status: StatusCode, (code, message): (&str, &str)) {
+    let body = error_json(code, message, "preflight-0");
+    let answer = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let _ = timeout(FAREWELL, stream.write_all(answer.as_bytes())).await;
+    finish(&mut stream).await;
+}
+
+/// Closes a connection so that its last answer arrives: over bytes that nobody read, the system would
+/// reset it.
+async fn finish(stream: &mut TcpStream) {
+    let farewell = async {
+        stream.shutdown().await?;
+        let mut rest = [0; 4_096];
+        let mut left = MOST_DRAINED;
+        while left > 0 {
+            match stream.read(&mut rest).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    let _ = timeout(FAREWELL, farewell).await;
+}
+
+/// All connections that are open.
+#[derive(Default)]
+struct Connections(Mutex<Open>);
+
+#[derive(Default)]
+struct Open {
+    next: u64,
+    all: HashMap<u64, State>,
+}
+
+struct State {
+    /// Since when nothing is asked on it; absent while something is.
+    idle_since: Option<Instant>,
+    close: CancellationToken,
+}
+
+impl Connections {
+    /// A place for one more; the longest idle one makes room. None when all are at work.
+    fn admit(self: &Arc<Self>) -> Option<Place> {
+        let mut open = self.lock();
+        if open.all.len() >= MOST_CONNECTIONS {
+            let idle = open.all.iter().filter_map(|(id, state)| Some((state.idle_since?, *id)));
+            let (_, longest) = idle.min()?;
+            if let Some(state) = open.all.remove(&longest) {
+                state.close.cancel();
+            }
+        }
+        let (id, close) = (open.next, CancellationToken::new());
+        open.next += 1;
+        let idle_since = Some(Instant::now());
+        open.all.insert(id, State { idle_since, close: close.clone() });
+        drop(open);
+        Some(Place { connections: Arc::clone(self), id, close })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection's place.
+struct Place {
+    connections: Arc<Connections>,
+    id: u64,
+    /// Another needs the place.
+    close: CancellationToken,
+}
+
+impl Place {
+    fn is_idle(&self) -> bool {
+        let open = self.connections.lock();
+        open.all.get(&self.id).is_none_or(|state| state.idle_since.is_some())
+    }
+
+    fn set_idle_since(&self, since: Option<Instant>) {
+        if let Some(state) = self.connections.lock().all.get_mut(&self.id) {
+            state.idle_since = since;
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.lock().all.remove(&self.id);
+    }
+}
+
+/// A request under way on a connection, until its answer was sent.
+struct Busy(Arc<Place>);
+
+impl Busy {
+    fn begin(place: Arc<Place>) -> Self {
+        place.set_idle_since(None);
+        Self(place)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.set_idle_since(Some(Instant::now()));
+    }
+}
+
+const MOST_CONNECTIONS: usize = 1_024;
+const LONGEST_HEAD: usize = 16 * 1_024;
+const HEAD_WITHIN: Duration = Duration::from_secs(30);
+
+const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
+
+/// Connections that are told why they are closed, at a time.
+const MOST_FAREWELLS: usize = 64;
+const FAREWELL: Duration = Duration::from_secs(1);
+const MOST_DRAINED: usize = 2 * 1_024 * 1_024;
+
+/// How a client begins that takes HTTP/2 for granted (RFC 9113, section 3.4).
+const HTTP_2: &[u8] = b"PRI * HTTP/2.0";
+
+const TOO_MANY: (&str, &str) =
+    ("Preflight.Busy", "at most 1024 connections must be open, found more; ask again");
+const TOO_SLOW: (&str, &str) =
+    ("Preflight.Timeout", "the head of a request must arrive within 30 s, found a part of it");
+const NOT_HTTP_1: (&str, &str) =
+    ("Preflight.NotServed", "the protocol must be HTTP/1.1, found HTTP/2 without TLS");
