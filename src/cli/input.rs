@@ -59,7 +59,9 @@ impl SourceArguments {
             {
                 return Ok(Some(sources + Table::new(reader, columns).count()?));
             }
-            sources += u64::from(!String::from_utf8_lossy(line::without_mark(&line, number)).trim().is_empty());
+            sources += u64::from(
+                !String::from_utf8_lossy(line::without_mark(&line, number)).trim().is_empty(),
+            );
         }
         Ok(Some(sources))
     }

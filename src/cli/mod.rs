@@ -110,7 +110,8 @@ async fn probe(arguments: ProbeArguments) -> anyhow::Result<Status> {
 }
 
 async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
-    if arguments.output.resume && arguments.gate.max_calls.is_some() && arguments.gate.run.is_none() {
+    if arguments.output.resume && arguments.gate.max_calls.is_some() && arguments.gate.run.is_none()
+    {
         anyhow::bail!("--resume with --max-calls goes on with a run's cap: name it with --run ID");
     }
     if arguments.dry_run {
@@ -128,7 +129,8 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
         Ok(ledger) => ledger,
         Err(error) => return Ok(no_ledger(&error)),
     };
-    let gate = match arguments.gate.gate(key, ledger, arguments.local.probe_options()).build().await {
+    let gate = match arguments.gate.gate(key, ledger, arguments.local.probe_options()).build().await
+    {
         Ok(gate) => gate,
         // With --retry-unknown the ledger is read for the first time here.
         Err(GateError::Ledger(error)) => return Ok(no_ledger(&error)),
@@ -154,10 +156,11 @@ async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
         (place, None) => text::tell(format_args!("ledger: {place} (not there yet)")),
         (place, Some(_)) => text::tell(format_args!("ledger: {place}")),
     }
-    let dry = DryRun::new(probe, ledger, arguments.gate.base_url.as_deref(), &arguments.gate.model)?
-        .max_age(arguments.gate.ledger_max_age)
-        .retry_unknown(arguments.gate.retry_unknown)
-        .same_content(arguments.gate.same_content);
+    let dry =
+        DryRun::new(probe, ledger, arguments.gate.base_url.as_deref(), &arguments.gate.model)?
+            .max_age(arguments.gate.ledger_max_age)
+            .retry_unknown(arguments.gate.retry_unknown)
+            .same_content(arguments.gate.same_content);
     let redo = Redo {
         model: Some(arguments.gate.model.clone()),
         eligible: false,

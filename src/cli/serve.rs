@@ -31,9 +31,8 @@ pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
         );
     }
     let listen = arguments.listen;
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("cannot listen on {listen}"))?;
+    let listener =
+        TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let ledger = match arguments.gate.ledger.place()?.open().await {
         Ok(ledger) => ledger,
         Err(error) => return Ok(no_ledger(&error)),

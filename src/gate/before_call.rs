@@ -47,7 +47,10 @@ pub(super) enum Progress {
 pub(crate) struct Checked {
     pub(crate) report: Report,
     /// The service's answer that the report is about.
-    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "for who speaks as the service"))]
+    #[cfg_attr(
+        not(feature = "serve"),
+        expect(dead_code, reason = "for who speaks as the service")
+    )]
     pub(crate) answer: Option<ServiceAnswer>,
 }
 

@@ -73,9 +73,7 @@ pub(crate) fn object(
     };
     let ratio = match fields.take("ratio") {
         None | Some(Ok(Value::Null)) => Ok(default),
-        Some(Ok(Value::String(text))) => {
-            text.parse().map_err(|e: UnknownRatio| e.to_string())
-        }
+        Some(Ok(Value::String(text))) => text.parse().map_err(|e: UnknownRatio| e.to_string()),
         Some(other) => Err(format!("ratio must be \"1:1\" or \"3:4\", found {}", kind(&other))),
     };
     let image_id = match fields.take("image_id") {

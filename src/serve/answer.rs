@@ -124,11 +124,9 @@ fn own_answer(code: &ReasonCode, verdict: &Verdict) -> (StatusCode, &'static str
     match code {
         R::UnsupportedFormat | R::NotAnImage | R::CorruptHeader => (BAD, "InvalidFile.Format"),
         R::ShortestSideBelowMin | R::LongestSideAboveMax => (BAD, "InvalidFile.Resolution"),
-        R::NotHttpUrl
-        | R::PrivateAddress
-        | R::NotFound
-        | R::BadInput
-        | R::UnreadableFile => (BAD, "InvalidURL"),
+        R::NotHttpUrl | R::PrivateAddress | R::NotFound | R::BadInput | R::UnreadableFile => {
+            (BAD, "InvalidURL")
+        }
         R::Timeout => (BAD, "InvalidURL.Timeout"),
         R::HttpStatus
         | R::TooManyRedirects

@@ -154,9 +154,8 @@ impl Call {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "AccessDenied", message));
         }
         let url = self.input.and_then(|input| input.image_url).filter(|url| !url.is_empty());
-        let url = url.ok_or_else(|| {
-            bad("BadRequest.EmptyInput", "the request must have input.image_url")
-        })?;
+        let url = url
+            .ok_or_else(|| bad("BadRequest.EmptyInput", "the request must have input.image_url"))?;
         let parameters = self.parameters.ok_or_else(|| {
             bad("BadRequest.EmptyParameters", "the request must have parameters.ratio")
         })?;

@@ -67,9 +67,7 @@ async fn one(server: &Server, body: Body, stage: Stage) -> Result<Report, Refusa
             let checked = server.gate.ask(source, &server.stop.child()).await;
             checked.map(|checked| checked.report)
         }
-        Stage::Probe => {
-            server.stop.unless_interrupted(server.gate.probe().check(source)).await
-        }
+        Stage::Probe => server.stop.unless_interrupted(server.gate.probe().check(source)).await,
     };
     report.ok_or_else(Refusal::stopped)
 }

@@ -75,7 +75,14 @@ impl Drop for LogLine {
             Some((verdict, told)) => {
                 let (from_ledger, images) = (told.from_ledger, told.images);
                 tracing::info!(
-                    id, verdict, from_ledger, images, ms, status, method, route,
+                    id,
+                    verdict,
+                    from_ledger,
+                    images,
+                    ms,
+                    status,
+                    method,
+                    route,
                     "request_done"
                 );
             }

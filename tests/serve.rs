@@ -1,0 +1,19 @@
+//! The gate as an HTTP service: over real sockets, before the stand-in service.
+
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "serve/ending.rs"]
+mod ending;
+#[path = "serve/endpoint.rs"]
+mod endpoint;
+#[path = "serve/hostile.rs"]
+mod hostile;
+#[path = "serve/pass_through.rs"]
+mod pass_through;
+#[path = "serve/reports.rs"]
+mod reports;
+#[path = "serve/scene.rs"]
+mod scene;
+#[path = "serve/tokens.rs"]
+mod tokens;
