@@ -3,6 +3,8 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "serve/crowd.rs"]
+mod crowd;
 #[path = "serve/ending.rs"]
 mod ending;
 #[path = "serve/endpoint.rs"]
@@ -11,9 +13,15 @@ mod endpoint;
 mod hostile;
 #[path = "serve/pass_through.rs"]
 mod pass_through;
+#[path = "pg/mod.rs"]
+mod pg;
 #[path = "serve/reports.rs"]
 mod reports;
+#[path = "rig/mod.rs"]
+mod rig;
 #[path = "serve/scene.rs"]
 mod scene;
+#[path = "serve/sdk.rs"]
+mod sdk;
 #[path = "serve/tokens.rs"]
 mod tokens;

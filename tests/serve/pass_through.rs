@@ -11,12 +11,16 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::scene::{JsonBody as _, PATH, Running, answer, client, gate_on, start, until};
 
 /// A service that notes what comes and answers with these bytes, a part at a time.
-struct Upstream {
+pub(crate) struct Upstream {
     base: String,
     heard: Arc<Mutex<Vec<u8>>>,
 }
 
-async fn upstream(parts: &'static [&'static str], pause: Duration) -> Upstream {
+pub(crate) async fn upstream(
+    parts: &'static [&'static str],
+    pause: Duration,
+    closes: bool,
+) -> Upstream {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let heard = Arc::new(Mutex::new(Vec::new()));
@@ -37,8 +41,9 @@ async fn upstream(parts: &'static [&'static str], pause: Duration) -> Upstream {
                     tokio::time::sleep(pause).await;
                     let _ = writer.write_all(part.as_bytes()).await;
                 }
-                // Kept open: its end is the answer's own.
-                tokio::time::sleep(Duration::from_secs(30)).await;
+                if !closes {
+                    tokio::time::sleep(Duration::from_secs(30)).await;
+                }
             });
         }
     });
@@ -46,12 +51,12 @@ async fn upstream(parts: &'static [&'static str], pause: Duration) -> Upstream {
 }
 
 impl Upstream {
-    fn heard(&self) -> String {
+    pub(crate) fn heard(&self) -> String {
         String::from_utf8_lossy(&self.heard.lock().unwrap()).into_owned()
     }
 }
 
-async fn server(upstream: &Upstream) -> Running {
+pub(crate) async fn server(upstream: &Upstream) -> Running {
     let gate = gate_on(&format!("{}/api/v1", upstream.base)).build().await.unwrap();
     let mut options = ServeOptions::default();
     options.pass_through = true;
@@ -66,6 +71,7 @@ async fn a_request_goes_on_as_it_came_with_the_callers_own_key() {
         &["HTTP/1.1 418 Teapot\r\nx-request-id: r-1\r\ncontent-type: text/plain\r\n\
            connection: x-hop\r\nx-hop: 1\r\ncontent-length: 4\r\n\r\nbody"],
         Duration::ZERO,
+        false,
     )
     .await;
     let server = server(&upstream).await;
@@ -95,7 +101,7 @@ async fn a_request_goes_on_as_it_came_with_the_callers_own_key() {
 
 #[tokio::test]
 async fn paths_beside_the_api_go_to_the_same_host() {
-    let upstream = upstream(EMPTY, Duration::ZERO).await;
+    let upstream = upstream(EMPTY, Duration::ZERO, false).await;
     let server = server(&upstream).await;
     let path = "/compatible-mode/v1/chat/completions";
     let request = client().post(server.url(path)).json_body(&json!({"stream": true}));
@@ -105,7 +111,7 @@ async fn paths_beside_the_api_go_to_the_same_host() {
 
 #[tokio::test]
 async fn other_models_of_the_path_go_on_and_the_gated_one_never_does() {
-    let upstream = upstream(EMPTY, Duration::ZERO).await;
+    let upstream = upstream(EMPTY, Duration::ZERO, false).await;
     let server = server(&upstream).await;
     let call = |model: &str| {
         json!({"model": model, "input": {"image_url": "ftp://x"}, "extra": 1,
@@ -160,6 +166,7 @@ async fn an_event_stream_comes_as_it_is_sent() {
             "0\r\n\r\n",
         ],
         Duration::from_millis(300),
+        false,
     )
     .await;
     let server = server(&upstream).await;
@@ -177,7 +184,7 @@ async fn an_event_stream_comes_as_it_is_sent() {
 
 #[tokio::test]
 async fn an_upload_is_sent_on_while_it_arrives() {
-    let upstream = upstream(&[], Duration::ZERO).await;
+    let upstream = upstream(&[], Duration::ZERO, false).await;
     let server = server(&upstream).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let head = "POST /api/v1/uploads HTTP/1.1\r\nhost: a\r\ncontent-length: 100000000\r\n\r\nbegin";
