@@ -136,7 +136,7 @@ async fn crowd(clients: usize, rps: u32, kills: usize) {
     assert!(unknown >= lost && (kills > 0 || unknown == lost), "{unknown} of {lost}");
     assert!(asked > u32::try_from(clients).unwrap(), "nobody was impatient");
     assert!(memory.is_none_or(|mib| mib < 64), "{memory:?} MiB");
-    emu.finish();
+    assert_eq!(emu.unscripted(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
