@@ -8,6 +8,8 @@ mod pg;
 
 const ENGINE: scene::Engine = scene::Engine::Postgres;
 
+#[path = "ledger/address.rs"]
+mod address;
 #[path = "ledger/cut.rs"]
 mod cut;
 #[path = "ledger/quota.rs"]

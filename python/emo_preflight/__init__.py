@@ -40,6 +40,10 @@ class PreflightError(RuntimeError):
         super().__init__(words or f"emo-preflight ended with status {status}")
         self.status = status
 
+    def __reduce__(self) -> tuple[type[PreflightError], tuple[int, str]]:
+        # Without it no other process could be told: pickle calls the class with the text alone.
+        return type(self), (self.status, str(self))
+
 
 def probe(sources: Iterable[Source], **options: Any) -> Iterator[Result]:
     """The local stage only: free, needs no key.

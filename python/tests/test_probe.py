@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import pickle
 import resource
 import signal
 import subprocess
@@ -98,6 +99,15 @@ def test_a_killed_program_raises_with_its_last_words() -> None:
     with pytest.raises(emo_preflight.PreflightError) as raised:
         list(emo_preflight.probe(sources()))
     assert raised.value.status == -signal.SIGKILL
+
+
+def test_the_error_reaches_another_process() -> None:
+    error = pickle.loads(pickle.dumps(emo_preflight.PreflightError(4, "its last words")))
+    assert (type(error), error.status, str(error)) == (
+        emo_preflight.PreflightError,
+        4,
+        "its last words",
+    )
 
 
 def test_a_ledger_that_cannot_be_opened_raises(emulator: str) -> None:

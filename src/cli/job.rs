@@ -174,6 +174,9 @@ impl Job {
 fn count_regular_file(sources: &SourceArguments) -> anyhow::Result<u64> {
     sources
         .count()
-        .context("cannot read the input")?
+        .with_context(|| match &sources.input {
+            Some(path) => format!("cannot read the input {}", path.display()),
+            None => "cannot read the input".to_owned(),
+        })?
         .context("--resume reads the input more than once: give it as a regular file")
 }

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -35,8 +35,7 @@ pub(super) struct Caller {
     admission: Semaphore,
     /// Held to reserve: one at a time, so that one finds for all that the queue is long enough.
     reserving: Mutex<()>,
-    /// How many are booked and not yet sent.
-    booked: AtomicUsize,
+    booked: Booked,
     recorder: Recorder,
     counters: Counters,
     /// How often another process's answer, or a place under the cap, is looked for.
@@ -78,22 +77,32 @@ enum Turn<'a> {
     Over(Box<CallOutcome>),
 }
 
+/// How many are booked and not yet sent.
+#[derive(Default)]
+struct Booked {
+    count: AtomicUsize,
+    /// The last of them is gone.
+    none_left: Notify,
+}
+
 /// A place among those that are booked and not yet sent, for as long as this is held.
 struct Admission<'a> {
     _permit: SemaphorePermit<'a>,
-    booked: &'a AtomicUsize,
+    booked: &'a Booked,
 }
 
 impl<'a> Admission<'a> {
-    fn of(permit: SemaphorePermit<'a>, booked: &'a AtomicUsize) -> Self {
-        booked.fetch_add(1, Ordering::Relaxed);
+    fn of(permit: SemaphorePermit<'a>, booked: &'a Booked) -> Self {
+        booked.count.fetch_add(1, Ordering::Relaxed);
         Self { _permit: permit, booked }
     }
 }
 
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
-        self.booked.fetch_sub(1, Ordering::Relaxed);
+        if self.booked.count.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.booked.none_left.notify_one();
+        }
     }
 }
 
@@ -126,7 +135,7 @@ impl Caller {
             call_timeout,
             admission: Semaphore::new(ahead),
             reserving: Mutex::default(),
-            booked: AtomicUsize::new(0),
+            booked: Booked::default(),
             counters: Counters::default(),
             look_again,
         }
@@ -254,7 +263,7 @@ impl Caller {
             }
             // Never dropped half-way: a reservation that was committed must be recorded.
             // One may always be booked, however long the queue.
-            let has_others = self.booked.load(Ordering::Relaxed) > 0;
+            let has_others = self.booked.count.load(Ordering::Relaxed) > 0;
             let horizon = self.ledger.horizon().filter(|_| has_others);
             match self.ledger.reserve(&request.question, &self.terms, horizon).await {
                 Ok(ReserveResult::Reserved { attempt, mark, slot }) => {
@@ -279,7 +288,12 @@ impl Caller {
                     }
                 }
                 Ok(ReserveResult::QueueIsLong(too_far)) => {
-                    self.unless_ended(stop, tokio::time::sleep(too_far)).await?;
+                    // Not in step with all the other machines that wait.
+                    let pause = too_far.mul_f64(1.0 + fastrand::f64() / 10.0);
+                    // Once this process has none booked, it may book whatever the queue: one that
+                    // slept on would have its turn half as often as others.
+                    let woken = tokio::time::timeout(pause, self.booked.none_left.notified());
+                    let _ = self.unless_ended(stop, woken).await?;
                 }
                 Ok(ReserveResult::CapTaken) => {
                     // One looks for all: the others wait for their turn. A place that is held by a

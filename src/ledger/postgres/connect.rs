@@ -24,9 +24,10 @@ impl Target {
     pub(super) fn of(url: &str) -> Result<Self, LedgerError> {
         let place = place_of(url);
         let refuse = |why: &str| LedgerError::Open { path: place.clone(), why: why.to_owned() };
+        check_parameters(url).map_err(|why| refuse(&why))?;
         // The parser's own words may repeat the password.
         let options = PgConnectOptions::from_str(url)
-            .map_err(|_| refuse("it must be a URL as postgres://user@host:5432/database"))?
+            .map_err(|_| refuse(MALFORMED))?
             .application_name("emo-preflight");
         let options = match url.contains("search_path") {
             true => options,
@@ -208,16 +209,76 @@ pub(in crate::ledger) fn ddl() -> String {
     )
 }
 
+/// What the driver would pass over, or say in words that help nobody. A mistyped `sslmode` that is
+/// passed over would mean less than was asked for.
+fn check_parameters(url: &str) -> Result<(), String> {
+    let Some(url) = parsed(url) else { return Err(MALFORMED.to_owned()) };
+    for (name, value) in url.query_pairs() {
+        let is_file = FILES.iter().any(|(parameter, _)| *parameter == name);
+        if !is_file && !PARAMETERS.contains(&&*name) && !name.starts_with("options[") {
+            let known = [PARAMETERS, &FILES.map(|(parameter, _)| parameter)].concat().join(", ");
+            return Err(format!("its parameters must be among {known}; found {name:?}"));
+        }
+        if name == "sslmode" && !SSL_MODES.contains(&&*value) {
+            return Err(format!("sslmode must be one of {}", SSL_MODES.join(", ")));
+        }
+        if is_file {
+            check_file(&name, std::ffi::OsStr::new(&*value))?;
+        }
+    }
+    for (_, variable) in FILES {
+        if let Some(path) = std::env::var_os(variable) {
+            check_file(variable, &path)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_file(name: &str, path: &std::ffi::OsStr) -> Result<(), String> {
+    let opened = std::fs::File::open(path);
+    let path = std::path::Path::new(path).display();
+    opened
+        .map(drop)
+        .map_err(|error| format!("{name} must be a file, found none at {path}: {error}"))
+}
+
+/// The URL, unless a part of its password has ended up in another part of it.
+fn parsed(url: &str) -> Option<Url> {
+    let whole = Url::parse(url).ok()?;
+    let parts = [Some(whole.path()), whole.query(), whole.fragment()];
+    let is_misplaced = parts.into_iter().flatten().any(|part| part.contains('@'));
+    (!is_misplaced).then_some(whole)
+}
+
 /// What of a URL may be printed: its host and its database.
 pub(in crate::ledger) fn place_of(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(url) => {
+    match parsed(url) {
+        Some(url) => {
             let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
             format!("postgres://{}{port}{}", url.host_str().unwrap_or_default(), url.path())
         }
-        Err(_) => "postgres://…".to_owned(),
+        None => "postgres://…".to_owned(),
     }
 }
+
+const MALFORMED: &str = "it must be a URL as postgres://user@host:5432/database; what is not a letter, \
+                         a digit or one of -._~ in a password must be percent-encoded";
+
+const PARAMETERS: &[&str] = &[
+    "sslmode",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+const SSL_MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+/// And the variables that stand for them.
+const FILES: [(&str, &str); 3] =
+    [("sslrootcert", "PGSSLROOTCERT"), ("sslcert", "PGSSLCERT"), ("sslkey", "PGSSLKEY")];
 
 const SCHEMA: &str = "emo_preflight";
 

@@ -289,7 +289,9 @@ fn may_pass(_: &sqlx::Error) -> bool {
 #[cfg(feature = "postgres")]
 pub(in crate::ledger) fn may_pass(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut => true,
+        // A certificate that does not hold will not hold later.
+        sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::InvalidData,
+        sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut => true,
         sqlx::Error::Database(error) => {
             let Some(error) = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() else {
                 return false;
