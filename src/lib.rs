@@ -128,6 +128,11 @@ mod run;
 #[doc = include_str!("../docs/operating.md")]
 pub mod operating {}
 
+/// The gate as an HTTP service: settings for clients, answers, how to run it.
+#[cfg(feature = "serve")]
+#[doc = include_str!("../docs/in-front-of-your-client.md")]
+pub mod in_front_of_your_client {}
+
 /// The program's entry; not part of the library's interface.
 #[cfg(feature = "cli")]
 #[doc(hidden)]

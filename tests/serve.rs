@@ -1,7 +1,7 @@
 //! The gate as an HTTP service: over real sockets, before the stand-in service.
 
 #![cfg(feature = "cli")]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "serve/crowd.rs"]
 mod crowd;
