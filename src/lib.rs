@@ -50,6 +50,7 @@
 //! - `ledger`: a ledger in an SQLite file, shared by processes, kept over crashes.
 //! - `postgres`: the same ledger in PostgreSQL, for many machines on one account.
 //! - `serve`: the gate as an HTTP service, for clients in any language.
+//! - `html`: the report, a page about any results.
 //! - `emulator`: a stand-in for the service, for your own tests.
 //! - `cli`: the program.
 //!
@@ -66,6 +67,7 @@
 //! | stand in front of a DashScope client in another language | `serve` |
 //! | keep what was paid for | `Ledger` |
 //! | read a result | [`Report`], [`Verdict`], [`Reason`] |
+//! | show results to people | `html::Report` |
 //! | hand an accepted image to the video model | [`EmoRequest`] |
 //!
 //! # Diagnostics
@@ -105,6 +107,8 @@ pub use ledger::{DaySpend, Spend, UnknownCall};
 #[cfg(feature = "emulator")]
 pub mod emulator;
 pub mod header;
+#[cfg(feature = "html")]
+pub mod html;
 #[cfg(feature = "serve")]
 pub mod serve;
 

@@ -14,6 +14,8 @@ mod input;
 mod other_commands;
 #[path = "program/output.rs"]
 mod output;
+#[path = "program/report.rs"]
+mod report;
 mod rig;
 #[path = "program/secrets.rs"]
 mod secrets;

@@ -56,6 +56,8 @@ pub(super) enum Command {
     Spend(SpendArguments),
     /// Turn a results file into emo-v1 request bodies, one a line; submits nothing
     EmoBody(EmoBodyArguments),
+    /// Make a page to look at of a results file
+    Report(ReportArguments),
     /// Print the SQL that makes a PostgreSQL ledger's schema, for a database administrator
     LedgerSchema,
     /// Run the stand-in service on loopback until Ctrl-C
@@ -281,6 +283,16 @@ pub(super) struct EmoBodyArguments {
     /// Make bodies of box_mismatch results too
     #[arg(long)]
     pub(super) accept_mismatch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReportArguments {
+    /// Results of probe or check, JSON Lines (- for stdin)
+    #[arg(value_name = "RESULTS.jsonl")]
+    pub(super) results: PathBuf,
+    /// Write the page to this file
+    #[arg(short, long, value_name = "FILE.html")]
+    pub(super) output: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -1,30 +1,19 @@
 //! `emo-body`: from a results file the request bodies of the video model.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write as _};
-use std::path::Path;
+use std::io::{BufWriter, Write as _};
 
 use anyhow::Context as _;
 
 use crate::cli::args::EmoBodyArguments;
 use crate::cli::status::Status;
-use crate::cli::text;
+use crate::cli::{results, text};
 use crate::run::http_url;
-use crate::run::line::json_error;
-use crate::{EmoRequest, HandOffError, Mismatch, Report};
+use crate::{EmoRequest, HandOffError, Mismatch};
 
 pub(super) fn run(arguments: &EmoBodyArguments) -> anyhow::Result<Status> {
     // Not by the argument parser, which would repeat it with its signature.
     http_url(&arguments.audio_url)
         .map_err(|reason| anyhow::anyhow!("cannot use --audio-url: {}", reason.message))?;
-    let path = &arguments.results;
-    let reader: Box<dyn BufRead> = if path == Path::new("-") {
-        Box::new(BufReader::new(std::io::stdin()))
-    } else {
-        let file = File::open(path)
-            .with_context(|| format!("cannot read the results {}", path.display()))?;
-        Box::new(BufReader::new(file))
-    };
     let mismatch = if arguments.accept_mismatch { Mismatch::Accept } else { Mismatch::Refuse };
     let mut out = BufWriter::new(std::io::stdout());
     // As with results: a reader that has gone ends the program in order.
@@ -33,14 +22,8 @@ pub(super) fn run(arguments: &EmoBodyArguments) -> anyhow::Result<Status> {
         Ok(Status::Stopped)
     };
     let (mut bodies, mut others, mut mismatches) = (0_u64, 0_u64, 0_u64);
-    for (number, line) in (1_u64..).zip(reader.lines()) {
-        let line = line.with_context(|| format!("cannot read line {number} of the results"))?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let report: Report = serde_json::from_str(&line).map_err(|e| {
-            anyhow::anyhow!("line {number} is no result of check: {}", json_error(&e))
-        })?;
+    for report in results::read(&arguments.results)? {
+        let report = report?;
         match EmoRequest::new(&report, &arguments.audio_url, arguments.style_level, mismatch) {
             Ok(body) => {
                 bodies += 1;

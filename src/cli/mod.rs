@@ -15,6 +15,8 @@ mod ledger;
 mod money;
 mod output;
 mod progress;
+mod report;
+mod results;
 mod resume;
 mod screen;
 mod serve;
@@ -80,6 +82,7 @@ async fn run(command: Command) -> anyhow::Result<Status> {
         Command::Serve(arguments) => serve::run(*arguments).await,
         Command::Spend(arguments) => spend::run(&arguments).await,
         Command::EmoBody(arguments) => emo_body::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::LedgerSchema => Ok(print(&Ledger::postgres_schema())),
         Command::Emulator(arguments) => stand_in::run(arguments.listen, arguments.rps).await,
         Command::Demo => demo::run().await,

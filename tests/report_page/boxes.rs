@@ -1,0 +1,120 @@
+//! Boxes at the right pixels, however an image is to be turned.
+
+use emo_preflight::emulator::{Emulator, Picture};
+use image::{ImageFormat, Rgb, RgbImage};
+use serde_json::json;
+
+use crate::browser::{Browser, image, result};
+
+const WIDTH: u32 = 640;
+const HEIGHT: u32 = 400;
+/// Of a red patch in the image as it is stored.
+const PATCH: [u32; 4] = [80, 40, 240, 160];
+
+/// A white image with the red patch, as a JPEG that is to be turned so.
+fn jpeg(orientation: u8) -> Vec<u8> {
+    let picture = RgbImage::from_fn(WIDTH, HEIGHT, |x, y| {
+        let inside = (PATCH[0]..PATCH[2]).contains(&x) && (PATCH[1]..PATCH[3]).contains(&y);
+        if inside { Rgb([255, 0, 0]) } else { Rgb([255, 255, 255]) }
+    });
+    let mut file = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut file, ImageFormat::Jpeg).unwrap();
+    let file = file.into_inner();
+    // A big-endian TIFF with one entry: Orientation (0x0112), one SHORT.
+    let exif: &[u8] = &[
+        0xFF,
+        0xE1,
+        0x00,
+        0x22,
+        b'E',
+        b'x',
+        b'i',
+        b'f',
+        0,
+        0,
+        b'M',
+        b'M',
+        0,
+        42,
+        0,
+        0,
+        0,
+        8,
+        0,
+        1,
+        0x01,
+        0x12,
+        0,
+        3,
+        0,
+        0,
+        0,
+        1,
+        0,
+        orientation,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ];
+    [&file[..2], exif, &file[2..]].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_is_where_its_pixels_are_whatever_the_orientation() {
+    let Some(browser) = Browser::open(1200, 900).await else { return };
+    let emu = Emulator::builder().start().await.unwrap();
+    for orientation in 1..=8 {
+        let served = emu
+            .serve(&format!("/{orientation}.jpg"), Picture::bytes("image/jpeg", jpeg(orientation)));
+        let shown = result(
+            0,
+            json!({"source": served.url(), "verdict": "accepted",
+            "image": image(WIDTH, HEIGHT, orientation), "face_bbox": PATCH,
+            "ext_bbox": [0, 0, 300, 300], "billing": {"images": 1, "certainty": "certain"}}),
+        );
+        browser.show(&[shown], "").await;
+        let ready = "const image = document.querySelector('#grid img'); image.scrollIntoView(); \
+                     return image.complete && image.naturalWidth";
+        let mut width = serde_json::Value::Null;
+        for _ in 0..50 {
+            width = browser.run(ready).await;
+            if width.as_u64().is_some_and(|width| width > 0) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        // The browser turns it by itself.
+        assert_eq!(width, if orientation < 5 { WIDTH } else { HEIGHT }, "{orientation}");
+        let outline = browser
+            .run(
+                "const box = document.querySelector('rect.face').getBoundingClientRect(); \
+                 document.querySelectorAll('#grid rect').forEach((one) => { one.style.display = 'none' }); \
+                 const frame = document.querySelector('#grid .picture').getBoundingClientRect(); \
+                 return [[box.left, box.top, box.right, box.bottom], \
+                         [frame.left, frame.top, frame.right, frame.bottom]]",
+            )
+            .await;
+        let [outline, frame]: [[f64; 4]; 2] = serde_json::from_value(outline).unwrap();
+        let screen = browser.client.screenshot().await.unwrap();
+        let screen = image::load_from_memory(&screen).unwrap().to_rgb8();
+        let red = |x: u32, y: u32| {
+            let Rgb([red, green, blue]) = *screen.get_pixel(x, y);
+            red > 180 && green < 90 && blue < 90
+        };
+        let is_framed = |x: u32, y: u32| {
+            (frame[0]..frame[2]).contains(&f64::from(x))
+                && (frame[1]..frame[3]).contains(&f64::from(y))
+        };
+        let found = screen.enumerate_pixels().filter(|(x, y, _)| is_framed(*x, *y) && red(*x, *y));
+        let found = found.fold([f64::MAX, f64::MAX, 0.0, 0.0], |[l, t, r, b], (x, y, _)| {
+            let (x, y) = (f64::from(x), f64::from(y));
+            [l.min(x), t.min(y), f64::max(r, x + 1.0), f64::max(b, y + 1.0)]
+        });
+        for (drawn, there) in outline.iter().zip(found) {
+            assert!((drawn - there).abs() <= 3.0, "{orientation}: {outline:?} {found:?}");
+        }
+    }
+}
