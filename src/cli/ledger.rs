@@ -59,6 +59,14 @@ impl fmt::Display for Place {
 }
 
 impl Place {
+    /// How long it is waited for when it cannot be reached.
+    pub(super) fn patience(&self) -> Duration {
+        match self {
+            Self::Memory | Self::File(_) => Duration::ZERO,
+            Self::Server(_, wait) => *wait,
+        }
+    }
+
     /// Opens the ledger for writing and says on stderr where it is.
     pub(super) async fn open(&self) -> Result<Ledger, LedgerError> {
         let ledger = match self {

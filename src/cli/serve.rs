@@ -1,12 +1,13 @@
 //! `serve`: the gate as an HTTP service.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use futures_util::FutureExt as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::cli::args::ServeArguments;
 use crate::cli::status::Status;
@@ -17,11 +18,12 @@ use crate::{ApiKey, GateError};
 /// Serves until a signal comes.
 pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
     let key = ApiKey::from_env()?;
+    let place = arguments.gate.ledger.place()?;
     let options = ServeOptions {
         token: token_from_env()?,
         pass_through: arguments.pass_through,
         run: arguments.local.run_options(),
-        grace: arguments.gate.call_timeout + arguments.gate.ledger.ledger_wait.max(GRACE),
+        grace: arguments.gate.call_timeout + place.patience().max(GRACE),
     };
     if !arguments.listen.ip().is_loopback() && options.token.is_none() {
         bail!(
@@ -31,9 +33,10 @@ pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
         );
     }
     let listen = arguments.listen;
-    let listener =
-        TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-    let ledger = match arguments.gate.ledger.place()?.open().await {
+    let listener = bind(listen).with_context(|| {
+        format!("cannot listen on {listen}; choose another with --listen ADDRESS:PORT")
+    })?;
+    let ledger = match place.open().await {
         Ok(ledger) => ledger,
         Err(error) => return Ok(no_ledger(&error)),
     };
@@ -68,6 +71,18 @@ pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
     Ok(Status::Good)
 }
 
+/// With room for a burst of connections: the usual 128 would make the others wait for seconds.
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 fn token_from_env() -> anyhow::Result<Option<ServerToken>> {
     match std::env::var(TOKEN) {
         Ok(text) if text.is_empty() => Ok(None),
@@ -96,6 +111,8 @@ async fn stopped(signals: Option<signals::Signals>) {
         }
     });
 }
+
+const BACKLOG: u32 = 1_024;
 
 const TOKEN: &str = "EMO_PREFLIGHT_TOKEN";
 

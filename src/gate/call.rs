@@ -146,7 +146,7 @@ impl Caller {
     }
 
     pub(super) fn activity(&self) -> Activity {
-        self.counters.activity()
+        Activity { unwritten: self.recorder.unwritten(), ..self.counters.activity() }
     }
 
     /// Writes down what could not be written in its time.

@@ -38,6 +38,8 @@ pub struct Activity {
     pub throttled: u64,
     /// How long calls have waited for their turn, all of them together.
     pub waited: Duration,
+    /// Answers that came and are not in the ledger yet, because it cannot be written.
+    pub unwritten: u64,
     /// How long slots of the quota went unused since the first call: there was nothing to ask, or
     /// other gates on the same ledger took them.
     pub quota_idle: Duration,
@@ -120,6 +122,7 @@ impl Counters {
             waiting: self.waiting.load(Ordering::Relaxed),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             waited: Duration::from_micros(self.waited.load(Ordering::Relaxed)),
+            unwritten: 0,
             throttled: self.throttled.load(Ordering::Relaxed),
             quota_idle: self.idle.lock().unwrap_or_else(PoisonError::into_inner).total,
         }

@@ -32,6 +32,12 @@ impl Recorder {
         *self.waiting.borrow() == 0 && self.unrecorded().is_empty()
     }
 
+    /// How many outcomes are not in the ledger yet.
+    pub(super) fn unwritten(&self) -> u64 {
+        let outcomes = self.waiting.borrow().saturating_add(self.unrecorded().len());
+        u64::try_from(outcomes).unwrap_or(u64::MAX)
+    }
+
     /// Waits until no outcome is waiting to be written.
     pub(super) async fn until_idle(&self) {
         // The sender is `self`'s and is not dropped meanwhile.

@@ -32,6 +32,12 @@ impl Fields {
         self.0.is_empty()
     }
 
+    /// The fields' names.
+    #[cfg(feature = "serve")]
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Takes a field out, read as a value. Not every text has one: a number too large for a float,
     /// half a surrogate pair and 200 brackets in one another are JSON all the same.
     #[cfg(feature = "serve")]

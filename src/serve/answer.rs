@@ -30,10 +30,12 @@ impl Refusal {
         Self::new(status, code, "the server is about to end and made no call; ask again")
     }
 
-    /// The gate's answer where there is no report: nothing was asked.
+    /// As the answer to a request about an image, of which nothing was asked.
     pub(super) fn about_an_image(self) -> Response {
+        let is_stopped = self.code == STOPPED.1;
         let mut response = self.into_response();
-        told("skipped", false, Billing::NONE, response.headers_mut());
+        let verdict = if is_stopped { "skipped" } else { "rejected_local" };
+        told(verdict, false, Billing::NONE, response.headers_mut());
         response
     }
 }
@@ -113,7 +115,7 @@ fn message_of(reasons: &[Reason]) -> String {
 }
 
 /// As long as the service's own, and told apart from them.
-fn own_request_id() -> String {
+pub(super) fn own_request_id() -> String {
     format!("preflight-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
 }
 

@@ -1,6 +1,7 @@
 //! Bodies: read whole within bounds, or line by line.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,11 +12,12 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, Stream};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::answer::Refusal;
 use crate::rules::AspectRatio;
-use crate::run::{Source, line};
+use crate::run::{Source, Stop, line};
 
 /// A whole body.
 pub(super) async fn whole(mut body: Body) -> Result<Bytes, Refusal> {
@@ -78,24 +80,66 @@ impl BrokenOff {
     }
 }
 
-/// The sources of a body of lines, read as they are taken.
-pub(super) fn sources(body: Body, broken_off: BrokenOff) -> impl Stream<Item = Source> + Send {
-    let lines = Lines { body, broken_off, buffer: BytesMut::new(), number: 0, is_over: false };
-    stream::unfold(lines, |mut lines| async move {
+/// The sources of a body of lines, read as they are taken and as there are places. A body that breaks
+/// off ends the run: nobody is there for what is still under way.
+pub(super) fn sources(
+    body: Body,
+    broken_off: BrokenOff,
+    stop: Stop,
+    places: Arc<Places>,
+) -> impl Stream<Item = Source> + Send {
+    let lines =
+        Lines { body, broken_off, stop, buffer: BytesMut::new(), number: 0, is_over: false };
+    stream::unfold((lines, places), |(mut lines, places)| async move {
         loop {
             let cut = lines.next().await?;
             lines.number += 1;
             let ratio = AspectRatio::default();
             if let Some(source) = line::source(&cut, lines.number, ratio, MOST) {
-                return Some((source, lines));
+                // Not before: a client that sends slowly must not hold a place that another needs.
+                places.take().await;
+                return Some((source, (lines, places)));
             }
         }
     })
 }
 
+/// What one stream holds of the server's places.
+pub(super) struct Places {
+    all: Arc<Semaphore>,
+    held: AtomicUsize,
+}
+
+impl Places {
+    pub(super) fn of(all: Arc<Semaphore>) -> Arc<Self> {
+        Arc::new(Self { all, held: AtomicUsize::new(0) })
+    }
+
+    async fn take(&self) {
+        // The semaphore is never closed.
+        if let Ok(permit) = self.all.acquire().await {
+            permit.forget();
+            self.held.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// One of them is free: its report was taken.
+    pub(super) fn give_back(&self) {
+        self.held.fetch_sub(1, Ordering::Relaxed);
+        self.all.add_permits(1);
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        self.all.add_permits(*self.held.get_mut());
+    }
+}
+
 struct Lines {
     body: Body,
     broken_off: BrokenOff,
+    stop: Stop,
     buffer: BytesMut,
     /// Of the line before, from 1.
     number: u64,
@@ -145,6 +189,7 @@ impl Lines {
             // What was read of its last line may be a part of it.
             self.buffer.clear();
             let _ = self.broken_off.0.set(why);
+            self.stop.interrupt();
         }
     }
 }

@@ -14,16 +14,17 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
-use super::answer::error_json;
+use super::answer::{error_json, own_request_id};
 use super::body::holding;
 use super::router::{Server, router};
+use super::socket::Socket;
 
 /// Accepts until `shutdown` is done, then lets what is under way end.
 pub(super) async fn accept(
@@ -47,10 +48,13 @@ pub(super) async fn accept(
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else {
-            // Out of file descriptors, or the peer is gone already: a busy loop cures neither.
+            // Out of file descriptors, or the peer is gone already: a busy loop cures neither, and an
+            // idle connection less may cure the first.
+            connections.close_longest_idle();
             sleep(ACCEPT_AGAIN).await;
             continue;
         };
+        let stream = Socket::new(stream);
         match connections.admit() {
             Some(place) => {
                 tasks.spawn(connection(stream, app.clone(), place, ending.clone()));
@@ -72,9 +76,7 @@ pub(super) async fn accept(
 }
 
 /// One connection until its end.
-async fn connection(stream: TcpStream, app: Router, place: Place, ending: CancellationToken) {
-    // A small answer must not wait for the client's delayed acknowledgement.
-    let _ = stream.set_nodelay(true);
+async fn connection(socket: Socket, app: Router, place: Place, ending: CancellationToken) {
     let closed = place.close.clone();
     let place = Arc::new(place);
     let at_work = Arc::clone(&place);
@@ -91,8 +93,11 @@ async fn connection(stream: TcpStream, app: Router, place: Place, ending: Cancel
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(LONGEST_HEAD)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(socket.clone()), service);
     let mut is_ending = false;
+    let mut is_watched = false;
+    let mut look = interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let ended = loop {
         tokio::select! {
             biased;
@@ -106,43 +111,54 @@ async fn connection(stream: TcpStream, app: Router, place: Place, ending: Cancel
                 Pin::new(&mut connection).graceful_shutdown();
             }
             ended = &mut connection => break ended,
+            () = place.asked.notified(), if !is_watched => is_watched = true,
+            _ = look.tick(), if is_watched => {
+                is_watched = !place.is_idle();
+                // Dropping it ends what is done for a client that hung up, or that takes nothing.
+                if is_watched && socket.is_hung_up() || socket.blocked_for() > MOST_BLOCKED {
+                    return;
+                }
+            }
         }
     };
     let parts = connection.into_parts();
-    let mut stream = parts.io.into_inner();
     match ended {
+        // An answer broke off: to clients that take its end for the connection's it must not look whole.
+        Err(error) if error.is_user() => socket.reset_on_close(),
         // An idle connection that is closed needs no words.
         Err(error) if error.is_timeout() && !parts.read_buf.is_empty() => {
-            refuse(stream, StatusCode::REQUEST_TIMEOUT, TOO_SLOW).await;
+            refuse(socket, StatusCode::REQUEST_TIMEOUT, TOO_SLOW).await;
         }
         Err(_) if parts.read_buf.starts_with(HTTP_2) => {
-            refuse(stream, StatusCode::HTTP_VERSION_NOT_SUPPORTED, NOT_HTTP_1).await;
+            refuse(socket, StatusCode::HTTP_VERSION_NOT_SUPPORTED, NOT_HTTP_1).await;
         }
-        _ => finish(&mut stream).await,
+        _ => finish(socket).await,
     }
 }
 
 /// Says why there is no answer, where the HTTP library says nothing.
-async fn refuse(mut stream: TcpStream, status: StatusCode, (code, message): (&str, &str)) {
-    let body = error_json(code, message, "preflight-0");
+async fn refuse(mut socket: Socket, status: StatusCode, (code, message): (&str, &str)) {
+    let id = own_request_id();
+    tracing::info!(id, status = status.as_u16(), "request_done");
+    let body = error_json(code, message, &id);
     let answer = format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
          connection: close\r\n\r\n{body}",
         body.len()
     );
-    let _ = timeout(FAREWELL, stream.write_all(answer.as_bytes())).await;
-    finish(&mut stream).await;
+    let _ = timeout(FAREWELL, socket.write_all(answer.as_bytes())).await;
+    finish(socket).await;
 }
 
 /// Closes a connection so that its last answer arrives: over bytes that nobody read, the system would
 /// reset it.
-async fn finish(stream: &mut TcpStream) {
+async fn finish(mut socket: Socket) {
     let farewell = async {
-        stream.shutdown().await?;
+        socket.shutdown().await?;
         let mut rest = [0; 4_096];
         let mut left = MOST_DRAINED;
         while left > 0 {
-            match stream.read(&mut rest).await? {
+            match socket.read(&mut rest).await? {
                 0 => break,
                 read => left = left.saturating_sub(read),
             }
@@ -171,20 +187,28 @@ struct State {
 impl Connections {
     /// A place for one more; the longest idle one makes room. None when all are at work.
     fn admit(self: &Arc<Self>) -> Option<Place> {
-        let mut open = self.lock();
-        if open.all.len() >= MOST_CONNECTIONS {
-            let idle = open.all.iter().filter_map(|(id, state)| Some((state.idle_since?, *id)));
-            let (_, longest) = idle.min()?;
-            if let Some(state) = open.all.remove(&longest) {
-                state.close.cancel();
-            }
+        if self.lock().all.len() >= MOST_CONNECTIONS && !self.close_longest_idle() {
+            return None;
         }
+        let mut open = self.lock();
         let (id, close) = (open.next, CancellationToken::new());
         open.next += 1;
         let idle_since = Some(Instant::now());
         open.all.insert(id, State { idle_since, close: close.clone() });
         drop(open);
-        Some(Place { connections: Arc::clone(self), id, close })
+        let asked = Notify::new();
+        Some(Place { connections: Arc::clone(self), id, close, asked })
+    }
+
+    /// Whether there was one.
+    fn close_longest_idle(&self) -> bool {
+        let mut open = self.lock();
+        let idle = open.all.iter().filter_map(|(id, state)| Some((state.idle_since?, *id)));
+        let longest = idle.min().and_then(|(_, id)| open.all.remove(&id));
+        if let Some(state) = &longest {
+            state.close.cancel();
+        }
+        longest.is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -198,6 +222,8 @@ struct Place {
     id: u64,
     /// Another needs the place.
     close: CancellationToken,
+    /// A request has begun on it.
+    asked: Notify,
 }
 
 impl Place {
@@ -225,6 +251,7 @@ struct Busy(Arc<Place>);
 impl Busy {
     fn begin(place: Arc<Place>) -> Self {
         place.set_idle_since(None);
+        place.asked.notify_one();
         Self(place)
     }
 }
@@ -238,6 +265,11 @@ impl Drop for Busy {
 const MOST_CONNECTIONS: usize = 1_024;
 const LONGEST_HEAD: usize = 16 * 1_024;
 const HEAD_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often a client that waits for its answer is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long a client may take nothing of its answer.
+const MOST_BLOCKED: Duration = Duration::from_secs(60);
 
 const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
 

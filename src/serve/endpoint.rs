@@ -10,22 +10,27 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
-use url::Url;
 
 use super::answer::{self, Refusal};
 use super::body::whole;
 use super::router::Server;
+use crate::report::Fields;
 use crate::run::Source;
 
 /// Whatever has no route of its own: the endpoint, what is passed on, and what nobody serves.
 pub(super) async fn any(State(server): State<Arc<Server>>, request: Request) -> Response {
     if is_it(request.uri().path()) {
-        return detect(&server, request).await.unwrap_or_else(Refusal::into_response);
+        return detect(&server, request).await.unwrap_or_else(Refusal::about_an_image);
     }
     pass_on(&server, request).await
 }
 
 async fn pass_on(server: &Server, request: Request) -> Response {
+    if request.method() == Method::CONNECT {
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        let refusal = Refusal::new(status, "Preflight.NotServed", "this is no proxy");
+        return refusal.into_response();
+    }
     let Some(upstream) = &server.upstream else {
         return Refusal::new(
             StatusCode::NOT_FOUND,
@@ -35,12 +40,12 @@ async fn pass_on(server: &Server, request: Request) -> Response {
         )
         .into_response();
     };
-    if server.shows_token_as_key(request.headers()) {
+    if server.gives_token_away(request.headers()) {
         return Refusal::new(
             StatusCode::UNAUTHORIZED,
             "Preflight.Unauthorized",
-            "what is passed on must have the caller's own key in Authorization, found this server's \
-             token; show the token as x-emo-preflight-token",
+            "what is passed on must have the caller's own key in Authorization and this server's token \
+             in x-emo-preflight-token alone, found it elsewhere",
         )
         .into_response();
     }
@@ -48,26 +53,36 @@ async fn pass_on(server: &Server, request: Request) -> Response {
     upstream.forward(request).await.unwrap_or_else(Refusal::into_response)
 }
 
-/// Whether a path is the endpoint's, in any spelling that the service might take for it: what is not
-/// told here would be passed on and paid for unbooked.
+/// Whether a path is the endpoint's, in any spelling that the service, or anything on the way, might
+/// take for it: what is not told here would be passed on and paid for unbooked.
 pub(super) fn is_it(path: &str) -> bool {
     let mut path = path.to_owned();
-    // Decoded as often as anything on the way might.
-    for _ in 0..3 {
+    for _ in 0..=MOST_DECODED {
+        // Some read `?` and `#` that were encoded as the path's end, and some as a part of it.
+        let cut = path.split(['?', '#']).next().unwrap_or_default();
+        if leads_here(&path) || leads_here(cut) {
+            return true;
+        }
         path = percent_decode_str(&path).decode_utf8_lossy().into_owned();
     }
-    // Dot segments and backslashes go by the URL's own rules.
-    let Ok(url) = Url::parse("http://any/").and_then(|base| base.join(&path.replace("//", "/")))
-    else {
-        return false;
-    };
-    let Some(segments) = url.path_segments() else { return false };
-    // Some servers take `;…` for parameters of a segment.
-    let mut segments = segments
-        .map(|segment| segment.split(';').next().unwrap_or_default())
-        .filter(|segment| !segment.is_empty())
-        .rev();
-    PATH.iter().rev().all(|name| segments.next().is_some_and(|s| s.eq_ignore_ascii_case(name)))
+    false
+}
+
+/// Whether a path's last segments are the endpoint's, dot segments resolved.
+fn leads_here(path: &str) -> bool {
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in path.split(['/', '\\']) {
+        // Some servers take `;…` for parameters of a segment, `..;` too.
+        let segment = segment.split([';', '?', '#']).next().unwrap_or_default();
+        match segment.trim_matches(|c: char| c.is_whitespace() || c.is_control()) {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            name => segments.push(name),
+        }
+    }
+    let last = segments.iter().rev();
+    segments.len() >= PATH.len()
+        && PATH.iter().rev().zip(last).all(|(name, found)| found.eq_ignore_ascii_case(name))
 }
 
 async fn detect(server: &Server, request: Request) -> Result<Response, Refusal> {
@@ -77,12 +92,11 @@ async fn detect(server: &Server, request: Request) -> Result<Response, Refusal> 
         return Err(Refusal::new(status, "Preflight.NotServed", message));
     }
     let (head, body) = request.into_parts();
-    let body = whole(body).await?;
-    let call = parse(&head.headers, &body)?;
+    let body = server.stop.unless_interrupted(whole(body)).await.ok_or_else(Refusal::stopped)??;
     let gated = &server.gate.service().model;
-    let model = call.model.as_deref().map(str::trim).filter(|model| !model.is_empty());
-    match model {
-        Some(model) if model.eq_ignore_ascii_case(gated) => {}
+    match model_of(&body)?.as_deref() {
+        // As the least careful reader would take it.
+        Some(model) if plain(model).eq_ignore_ascii_case(&plain(gated)) => {}
         Some(_) if server.upstream.is_some() => {
             return Ok(pass_on(server, rejoined(head, body)).await);
         }
@@ -95,13 +109,13 @@ async fn detect(server: &Server, request: Request) -> Result<Response, Refusal> 
         }
         None => return Err(bad("BadRequest.EmptyModel", "the request must name its model")),
     }
-    let source = call.source(&head.headers)?;
+    let source = parse(&head.headers, &body)?.source(&head.headers)?;
     Ok(match server.gate.ask(source, &server.stop.child()).await {
         Some(checked) => {
             server.count(&checked.report);
             answer::of(checked)
         }
-        None => Refusal::stopped().about_an_image(),
+        None => return Err(Refusal::stopped()),
     })
 }
 
@@ -113,7 +127,6 @@ fn rejoined(head: Parts, body: Bytes) -> Request {
 /// an error, for the service might read the other.
 #[derive(Deserialize)]
 struct Call {
-    model: Option<String>,
     input: Option<Input>,
     parameters: Option<Parameters>,
 }
@@ -137,13 +150,37 @@ fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Call, Refusal> {
     if headers.contains_key(CONTENT_ENCODING) {
         return Err(bad("InvalidParameter", "the body must not be compressed"));
     }
+    serde_json::from_slice(body).map_err(malformed)
+}
+
+/// The model of any request to this path; none where it names none.
+fn model_of(body: &[u8]) -> Result<Option<String>, Refusal> {
+    #[derive(Deserialize)]
+    struct Named {
+        model: Option<String>,
+    }
     // Serde would read an array as the fields in their order.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(bad("InvalidParameter", "the body must be a JSON object"));
     }
-    serde_json::from_slice(body).map_err(|error| {
-        bad("InvalidParameter", format!("the body must be the documented request: {error}"))
-    })
+    let all: Fields = serde_json::from_slice(body).map_err(malformed)?;
+    // Some readers of JSON take `Model` and `_model` for the same.
+    let is_model = |name: &str| plain(name).replace(['_', '-'], "").eq_ignore_ascii_case("model");
+    if all.names().any(|name| name != "model" && is_model(name)) {
+        let message = "the model must be named once, as model, found another spelling too";
+        return Err(bad("InvalidParameter", message));
+    }
+    let Named { model } = serde_json::from_slice(body).map_err(malformed)?;
+    Ok(model.filter(|model| !plain(model).is_empty()))
+}
+
+/// A text without what nobody sees.
+fn plain(text: &str) -> String {
+    text.chars().filter(char::is_ascii_graphic).collect()
+}
+
+fn malformed(error: serde_json::Error) -> Refusal {
+    bad("InvalidParameter", format!("the body must be the documented request: {error}"))
 }
 
 impl Call {
@@ -171,6 +208,9 @@ fn bad(code: &'static str, message: impl Into<String>) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, code, message)
 }
 
+/// How often a path might be decoded on the way.
+const MOST_DECODED: usize = 3;
+
 const PATH: [&str; 4] = ["services", "aigc", "image2video", "face-detect"];
 
 #[cfg(test)]
@@ -195,6 +235,18 @@ mod tests {
             ("/api/v1/services/aigc;y/image2video/face-detect/;x", true),
             ("/api/v1\\services\\aigc\\image2video\\face-detect", true),
             ("/services/aigc/image2video/face-detect", true),
+            ("/api/v1/x%3F/../services/aigc/image2video/face-detect", true),
+            ("/api/v1/x%23/../services/aigc/image2video/face-detect", true),
+            ("/api/v1/x%3f/%2e%2e/services/aigc/image2video/face-detect", true),
+            ("/api/v1/x%253F/../services/aigc/image2video/face-detect", true),
+            ("///[/../api/v1/services/aigc/image2video/face-detect", true),
+            ("////services/aigc/image2video/face-detect", true),
+            ("/api/v1/services/aigc/x/..;/image2video/face-detect", true),
+            ("/api/v1/services/aigc/.;/image2video/face-detect", true),
+            ("/api/v1/services/aigc/image2video/face-detect/x/..;/", true),
+            ("/api/v1/services/aigc/image2video/face-detect%3Fx", true),
+            ("/api/v1/services/aigc/image2video/face-detect%00", true),
+            ("/api/v1/services/aigc/image2video/face-detect%20", true),
             ("/api/v1/services/aigc/image2video/aa-detect", false),
             ("/api/v1/services/aigc/image2video/video-synthesis", false),
             ("/api/v1/services/aigc/image2video/face-detect/x", false),

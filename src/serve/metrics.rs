@@ -91,6 +91,7 @@ impl Collector for GateCounters {
         };
         gauge("waiting", "Calls that wait for their slot", activity.waiting)?;
         gauge("in_flight", "Calls that have left and are not answered yet", activity.in_flight)?;
+        gauge("unwritten", "Answers that the ledger cannot take now", activity.unwritten)?;
         let waited = ConstCounter::new(activity.waited.as_secs_f64());
         waited.encode(encoder.encode_descriptor(
             "slot_wait",

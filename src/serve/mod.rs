@@ -65,7 +65,7 @@
 //! # Limits
 //!
 //! HTTP/1.1 alone. A head of at most 16 KiB (431), a body of at most 64 KiB (413), as is a line of a
-//! stream; 30 s to send a request (408); 1,024 connections, beyond which the longest idle one is
+//! stream; 30 s to send a request (408); a minute in which a client takes nothing of its answer; 1,024 connections, beyond which the longest idle one is
 //! closed, or a new one gets 503 when none is idle. A client that closes its half of the connection
 //! has hung up: if its call has not left yet, none is made.
 
@@ -78,6 +78,7 @@ mod pass_through;
 mod reports;
 mod request_log;
 mod router;
+mod socket;
 mod token;
 
 use std::io;
@@ -86,6 +87,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use url::{Host, Url};
 
 pub use token::{ServerToken, TokenError};
@@ -108,7 +110,7 @@ pub struct ServeOptions {
     pub pass_through: bool,
     /// What every caller must show. Needed on any address but loopback. Default none.
     pub token: Option<ServerToken>,
-    /// Settings of the runs that streams of sources make.
+    /// Settings of the runs that streams of sources make. They share its concurrency.
     pub run: RunOptions,
     /// The longest that requests under way are waited for at the end. Calls that have left are
     /// recorded all the same. Default 100 s: the call's time-out and 40 s.
@@ -183,6 +185,7 @@ pub async fn serve(
         upstream,
         token: options.token,
         on_loopback: address.ip().is_loopback(),
+        places: Arc::new(Semaphore::new(options.run.concurrency.clamp(1, Semaphore::MAX_PERMITS))),
         run: options.run,
     });
     connections::accept(listener, server, options.grace, shutdown).await;

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -14,8 +13,8 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::answer::{self, Refusal};
-use super::body::{BrokenOff, sources, whole};
-use super::request_log::Told;
+use super::body::{BrokenOff, Places, sources, whole};
+use super::request_log::{Sent, Told};
 use super::router::Server;
 use crate::report::{Fields, Report};
 use crate::rules::AspectRatio;
@@ -51,7 +50,7 @@ async fn answer(server: Arc<Server>, request: Request, stage: Stage) -> Response
 }
 
 async fn one(server: &Server, body: Body, stage: Stage) -> Result<Report, Refusal> {
-    let body = whole(body).await?;
+    let body = server.stop.unless_interrupted(whole(body)).await.ok_or_else(Refusal::stopped)??;
     let fields: Fields = serde_json::from_slice(&body).map_err(|error| {
         let message = format!(
             "the body must be a JSON object with image_url, or JSON Lines with the Content-Type \
@@ -75,23 +74,29 @@ async fn one(server: &Server, body: Body, stage: Stage) -> Result<Report, Refusa
 /// Reports come as they are done, and sources are taken as reports are.
 fn many(server: Arc<Server>, body: Body, stage: Stage, media_type: &'static str) -> Response {
     let broken_off = BrokenOff::default();
-    let sources = sources(body, broken_off.clone());
     let (stop, options) = (server.stop.child(), server.run.clone());
+    let places = Places::of(Arc::clone(&server.places));
+    let sources = sources(body, broken_off.clone(), stop.clone(), Arc::clone(&places));
     let run = match stage {
         Stage::Check => server.gate.run_under(stop, sources, options),
         Stage::Probe => server.gate.probe().run_under(stop, sources, options),
     };
-    let sent = Arc::new(AtomicU64::new(0));
+    let sent = Arc::new(Sent::default());
     let told = Told::stream(Arc::clone(&sent));
+    let ends = server.stop.clone();
     let lines = run.map(move |report| {
+        places.give_back();
         server.count(&report);
-        sent.fetch_add(1, Ordering::Relaxed);
+        sent.count(&report);
         let mut line = serde_json::to_vec(&report)?;
         line.push(b'\n');
         Ok(Bytes::from(line))
     });
     // Without its proper end nobody takes it for the whole.
-    let end = stream::once(async move { broken_off.why().map(io::Error::other) });
+    let end = stream::once(async move {
+        let why = broken_off.why().map(str::to_owned);
+        why.or_else(|| ends.is_over().then(|| "the server ends".to_owned())).map(io::Error::other)
+    });
     let end = end.filter_map(|broken| std::future::ready(broken.map(Err)));
     let mut response = Response::new(Body::from_stream(lines.chain(end)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));

@@ -16,13 +16,28 @@ pub(super) struct Told {
     verdict: Option<&'static str>,
     from_ledger: bool,
     images: u64,
-    /// Of a stream: how many reports were sent.
-    reports: Option<Arc<AtomicU64>>,
+    stream: Option<Arc<Sent>>,
+}
+
+/// What was sent of a stream so far.
+#[derive(Default)]
+pub(super) struct Sent {
+    reports: AtomicU64,
+    /// Billed for them now, not before.
+    images: AtomicU64,
+}
+
+impl Sent {
+    pub(super) fn count(&self, report: &Report) {
+        self.reports.fetch_add(1, Ordering::Relaxed);
+        let images = if report.from_ledger { 0 } else { report.billing.images };
+        self.images.fetch_add(images, Ordering::Relaxed);
+    }
 }
 
 impl Told {
     pub(super) fn new(request_id: String) -> Self {
-        Self { request_id, verdict: None, from_ledger: false, images: 0, reports: None }
+        Self { request_id, verdict: None, from_ledger: false, images: 0, stream: None }
     }
 
     pub(super) fn of(report: &Report, request_id: Option<String>) -> Self {
@@ -34,8 +49,8 @@ impl Told {
         }
     }
 
-    pub(super) fn stream(reports: Arc<AtomicU64>) -> Self {
-        Self { reports: Some(reports), ..Self::new(String::new()) }
+    pub(super) fn stream(sent: Arc<Sent>) -> Self {
+        Self { stream: Some(sent), ..Self::new(String::new()) }
     }
 }
 
@@ -67,8 +82,9 @@ impl Drop for LogLine {
         let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let told = told.take();
         let id = told.as_ref().map(|told| told.request_id.as_str()).filter(|id| !id.is_empty());
-        let reports = told.as_ref().and_then(|told| told.reports.as_ref());
-        let reports = reports.map(|reports| reports.load(Ordering::Relaxed));
+        let stream = told.as_ref().and_then(|told| told.stream.as_ref());
+        let reports = stream.map(|sent| sent.reports.load(Ordering::Relaxed));
+        let images = stream.map(|sent| sent.images.load(Ordering::Relaxed));
         // Of a client that hung up there is no status.
         let (status, method, route) = (*status, *method, *route);
         match told.as_ref().and_then(|told| Some((told.verdict?, told))) {
@@ -86,7 +102,7 @@ impl Drop for LogLine {
                     "request_done"
                 );
             }
-            None => tracing::info!(id, reports, ms, status, method, route, "request_done"),
+            None => tracing::info!(id, reports, images, ms, status, method, route, "request_done"),
         }
     }
 }

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use tokio::sync::Semaphore;
 
 use super::answer::Refusal;
 use super::endpoint;
@@ -17,7 +18,7 @@ use super::metrics::Metrics;
 use super::pass_through::Upstream;
 use super::reports;
 use super::request_log::LogLine;
-use super::token::{ServerToken, Shown};
+use super::token::ServerToken;
 use crate::gate::Preflight;
 use crate::report::Report;
 use crate::run::{RunOptions, Stop};
@@ -31,6 +32,8 @@ pub(super) struct Server {
     pub(super) token: Option<ServerToken>,
     pub(super) on_loopback: bool,
     pub(super) run: RunOptions,
+    /// One for each source of a stream that is under way, or whose report nobody has taken yet.
+    pub(super) places: Arc<Semaphore>,
     pub(super) metrics: Metrics,
 }
 
@@ -38,7 +41,7 @@ impl Server {
     /// Whether a caller may ask.
     fn admits(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         match &self.token {
-            Some(token) if token.shown_in(headers) == Shown::Wrong => Err(Refusal::new(
+            Some(token) if !token.is_shown_in(headers) => Err(Refusal::new(
                 StatusCode::UNAUTHORIZED,
                 "Preflight.Unauthorized",
                 "the caller must show this server's token, as Authorization: Bearer TOKEN or \
@@ -56,10 +59,9 @@ impl Server {
         }
     }
 
-    /// Whether what a caller shows as its own key is this server's token.
-    pub(super) fn shows_token_as_key(&self, headers: &HeaderMap) -> bool {
-        let token = self.token.as_ref();
-        token.is_some_and(|token| token.shown_in(headers) == Shown::AsKey)
+    /// Whether a request that is passed on would give this server's token away.
+    pub(super) fn gives_token_away(&self, headers: &HeaderMap) -> bool {
+        self.token.as_ref().is_some_and(|token| token.is_elsewhere_in(headers))
     }
 
     /// Counts a report on its way out.
@@ -150,4 +152,5 @@ const METRICS: &str = "/metrics";
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-const HEALTH_WITHIN: Duration = Duration::from_secs(5);
+/// Who asks waits for a second, mostly.
+const HEALTH_WITHIN: Duration = Duration::from_millis(900);

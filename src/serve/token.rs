@@ -24,17 +24,6 @@ pub struct ServerToken(String);
 #[error("the server's token must be printable ASCII without spaces; the one given is not")]
 pub struct TokenError;
 
-/// What a caller showed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shown {
-    /// Not the token.
-    Wrong,
-    /// The token, in its own header.
-    InItsHeader,
-    /// The token, where a caller's own key would be.
-    AsKey,
-}
-
 impl ServerToken {
     /// A token from its text.
     ///
@@ -47,17 +36,21 @@ impl ServerToken {
         fits.then(|| Self(text.to_owned())).ok_or(TokenError)
     }
 
-    /// Compared in a time that says nothing of how much of it was right.
-    pub(super) fn shown_in(&self, headers: &HeaderMap) -> Shown {
+    /// Whether a caller shows it. Compared in a time that says nothing of how much of it was right.
+    pub(super) fn is_shown_in(&self, headers: &HeaderMap) -> bool {
         let is_token = |bytes: &[u8]| bool::from(self.0.as_bytes().ct_eq(bytes));
         let key = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-        if key.is_some_and(is_token) {
-            return Shown::AsKey;
-        }
-        match headers.get(HEADER) {
-            Some(value) if is_token(value.as_bytes()) => Shown::InItsHeader,
-            _ => Shown::Wrong,
-        }
+        let own = headers.get(HEADER).map(|value| value.as_bytes());
+        key.is_some_and(is_token) || own.is_some_and(is_token)
+    }
+
+    /// Whether anything but its own header has it in it, in whatever form: that must go no further.
+    pub(super) fn is_elsewhere_in(&self, headers: &HeaderMap) -> bool {
+        let token = self.0.as_bytes();
+        headers
+            .iter()
+            .filter(|(name, _)| *name != HEADER)
+            .any(|(_, value)| value.as_bytes().windows(token.len()).any(|part| part == token))
     }
 }
 

@@ -9,6 +9,9 @@ use emo_preflight::emulator::{Emulator, Fate, Picture, Served};
 use emo_preflight::serve::ServeOptions;
 use emo_preflight::{Ledger, PreflightBuilder};
 
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
 use crate::pg;
 use crate::rig::program_with;
 use crate::scene::{Answer, KEY, PATH, client, gate_on, start};
@@ -158,6 +161,37 @@ async fn a_crowd_at_the_accounts_own_pace() {
     }
     crowd(200, 5, 0).await;
     crowd(200, 5, 6).await;
+}
+
+/// Each sends the longest lines without end and takes nothing of the answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_nobody_reads_take_little_memory_and_nobody_elses_place() {
+    let emu = Emulator::builder().api_key(KEY).rps(None).start().await.unwrap();
+    let image = emu.serve("/face.jpg", Picture::jpeg(640, 800));
+    let address = free_address();
+    let server = Server::start(&emu, address, "none", 100);
+    let line = format!("{{\"image_url\":\"ftp://x\",\"pad\":\"{}\"}}\n", "x".repeat(60_000));
+    let chunk = format!("{:x}\r\n{line}\r\n", line.len());
+    let head = "POST /v1/probe HTTP/1.1\r\nhost: a\r\ncontent-type: application/jsonl\r\n\
+                transfer-encoding: chunked\r\n\r\n";
+    let streams: Vec<_> = (0..60)
+        .map(|_| {
+            let chunk = chunk.clone();
+            tokio::spawn(async move {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                stream.write_all(head.as_bytes()).await.unwrap();
+                while stream.write_all(chunk.as_bytes()).await.is_ok() {}
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let url = format!("http://{address}{PATH}");
+    let (answer, _) = ask_until_answered(client(), url, image.url().to_owned()).await;
+    assert_eq!(answer.status, 200);
+    let memory = server.peak_memory();
+    println!("60 streams that nobody reads: {memory:?} MiB");
+    assert!(memory.is_none_or(|mib| mib < 64), "{memory:?} MiB");
+    streams.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,13 +5,16 @@ use std::time::Duration;
 use emo_preflight::emulator::{Fate, Picture};
 use emo_preflight::serve::{ServeOptions, serve};
 
-use crate::scene::{Scene, gate_on, scene, scene_with, until};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::scene::{PATH, Scene, gate_on, scene, scene_with, until};
 
 #[tokio::test]
 async fn a_client_that_hangs_up_before_its_call_left_makes_none() {
     // The first call takes the slot of the next five seconds.
     let Scene { emu, server } =
-        scene_with(|gate| gate.calls_per_second(0.2), ServeOptions::default()).await;
+        scene_with(|gate| gate.calls_per_second(0.1), ServeOptions::default()).await;
     let first = emu.serve("/first.jpg", Picture::jpeg(640, 800));
     let image = emu.serve("/face.jpg", Picture::jpeg(640, 800));
     assert_eq!(server.detect(first.url()).await.status, 200);
@@ -38,7 +41,7 @@ async fn a_client_that_hangs_up_behind_its_call_gets_the_answer_when_it_asks_aga
 #[tokio::test]
 async fn at_its_end_a_server_answers_whose_call_has_left_and_refuses_the_others() {
     let Scene { emu, mut server } =
-        scene_with(|gate| gate.calls_per_second(0.2), ServeOptions::default()).await;
+        scene_with(|gate| gate.calls_per_second(0.1), ServeOptions::default()).await;
     let under_way = emu.serve("/under-way.jpg", Picture::jpeg(640, 800));
     let waiting = emu.serve("/waiting.jpg", Picture::jpeg(640, 800));
     emu.script(&under_way, [Fate::judge().late(Duration::from_secs(2))]);
@@ -86,4 +89,104 @@ async fn a_server_that_would_call_itself_does_not_start() {
     let gate = gate_on(&base).build().await.unwrap();
     let started = serve(listener, gate, ServeOptions::default(), std::future::pending()).await;
     assert!(started.unwrap_err().to_string().contains("must not be this server itself"));
+}
+
+/// A request as its bytes.
+fn request(image: &str) -> String {
+    let body = format!(
+        r#"{{"model":"emo-detect-v1","input":{{"image_url":"{image}"}},"parameters":{{"ratio":"1:1"}}}}"#
+    );
+    format!(
+        "POST {PATH} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         \r\n{body}",
+        body.len()
+    )
+}
+
+#[tokio::test]
+async fn bytes_behind_a_request_do_not_hide_that_the_client_hung_up() {
+    let Scene { emu, server } =
+        scene_with(|gate| gate.calls_per_second(0.1), ServeOptions::default()).await;
+    let first = emu.serve("/first.jpg", Picture::jpeg(640, 800));
+    assert_eq!(server.detect(first.url()).await.status, 200);
+    for (n, behind) in ["\r\n", "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"].iter().enumerate() {
+        for reset in [false, true] {
+            let image = emu.serve(&format!("/{n}-{reset}.jpg"), Picture::jpeg(640, 800));
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            stream.write_all((request(image.url()) + behind).as_bytes()).await.unwrap();
+            until("its call waits", || server.gate.activity().waiting == 1).await;
+            if reset {
+                stream.set_zero_linger().unwrap();
+            }
+            drop(stream);
+            until("nobody waits", || server.gate.activity().waiting == 0).await;
+        }
+    }
+    assert_eq!(emu.calls(), 1);
+    emu.finish();
+}
+
+/// Fewer than there are places, and more.
+#[tokio::test]
+async fn a_stream_whose_client_hung_up_makes_no_more_calls() {
+    tokio::join!(hang_up_on_a_stream(3), hang_up_on_a_stream(70));
+}
+
+async fn hang_up_on_a_stream(count: usize) {
+    let Scene { emu, server } =
+        scene_with(|gate| gate.calls_per_second(0.1), ServeOptions::default()).await;
+    let images: Vec<_> =
+        (0..=count).map(|n| emu.serve(&format!("/{n}.jpg"), Picture::jpeg(640, 800))).collect();
+    // It takes the slot of the next ten seconds.
+    assert_eq!(server.detect(images[count].url()).await.status, 200);
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let lines: String = images[..count].iter().map(|image| format!("{}\n", image.url())).collect();
+    let request = format!(
+        "POST /v1/check HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-ndjson\r\n\
+         transfer-encoding: chunked\r\n\r\n{:x}\r\n{lines}\r\n",
+        lines.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let waiting = count.min(64) as u64;
+    until("its calls wait", || server.gate.activity().waiting == waiting).await;
+    drop(stream);
+    until("nobody waits", || server.gate.activity().waiting == 0).await;
+    assert_eq!(emu.calls(), 1);
+    emu.finish();
+}
+
+#[tokio::test]
+async fn at_its_end_a_server_waits_for_no_half_request_and_ends_no_stream_as_if_it_were_whole() {
+    let Scene { emu, mut server } =
+        scene_with(|gate| gate.calls_per_second(0.1), ServeOptions::default()).await;
+    let first = emu.serve("/first.jpg", Picture::jpeg(640, 800));
+    let waiting = emu.serve("/waiting.jpg", Picture::jpeg(640, 800));
+    let mut half = TcpStream::connect(server.address).await.unwrap();
+    let whole = request(first.url());
+    half.write_all(&whole.as_bytes()[..whole.len() - 9]).await.unwrap();
+    let lines = format!("{}\n{}\n", first.url(), waiting.url());
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let request = format!(
+        "POST /v1/check HTTP/1.1\r\nhost: a\r\ncontent-type: application/jsonl\r\n\
+         content-length: {}\r\n\r\n{lines}",
+        lines.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    until("one has its answer", || server.gate.spent().images == 1).await;
+    until("the other waits", || server.gate.activity().waiting == 1).await;
+    server.stop();
+    let mut answer = String::new();
+    half.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 503 ") && answer.contains("Preflight.Stopped"),
+        "{answer}"
+    );
+    let mut came = Vec::new();
+    let _ = stream.read_to_end(&mut came).await;
+    let came = String::from_utf8_lossy(&came).into_owned();
+    assert_eq!(came.matches("\"accepted\"").count(), 1, "{came}");
+    assert!(!came.ends_with("0\r\n\r\n"), "{came}");
+    server.ended().await;
+    assert_eq!(emu.calls(), 1);
+    emu.finish();
 }

@@ -141,6 +141,70 @@ async fn other_models_of_the_path_go_on_and_the_gated_one_never_does() {
     assert_eq!(upstream.heard().len(), so_far);
 }
 
+#[tokio::test]
+async fn a_request_to_another_model_may_look_as_it_likes() {
+    let parts = &["HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"];
+    let upstream = upstream(parts, Duration::ZERO, true).await;
+    let server = server(&upstream).await;
+    for body in [
+        json!({"model": "other", "input": {"image_url": ["a", "b"]}}),
+        json!({"model": "other", "input": [1], "parameters": {"ratio": 1}}),
+    ] {
+        let request = client().post(server.url(PATH)).header("content-type", "text/plain");
+        assert_eq!(answer(request.body(body.to_string())).await.status, 200);
+        assert!(upstream.heard().ends_with(&body.to_string()));
+    }
+    let so_far = upstream.heard().len();
+    for body in [
+        r#"{"model":"other","Model":"emo-detect-v1"}"#,
+        r#"{"_model":"emo-detect-v1"}"#,
+        "{\"model\":\"emo-detect-v1\\u0000\"}",
+        "{\"model\":\"emo\u{200b}-detect-v1\"}",
+        r#"{"mod\u0065l":"emo-detect-v1"}"#,
+        "{}",
+        "[]",
+        "no json",
+    ] {
+        let answer = raw(&server, PATH, body).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{body}: {answer}");
+    }
+    assert_eq!(upstream.heard().len(), so_far);
+}
+
+#[tokio::test]
+async fn what_would_be_tidied_on_the_way_or_is_for_a_proxy_does_not_go_on() {
+    let upstream = upstream(EMPTY, Duration::ZERO, false).await;
+    let server = server(&upstream).await;
+    for path in [
+        "/api/v1/a/../b",
+        "/api/v1/a/%2e%2e/b",
+        "/api/v1/./b",
+        "/x\\y",
+        "http://example.org/x",
+        "*",
+    ] {
+        let answer = raw(&server, path, "{}").await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{path}: {answer}");
+    }
+    assert_eq!(upstream.heard(), "");
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_does_so_for_the_client_too() {
+    let upstream =
+        upstream(&["HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"], Duration::ZERO, true)
+            .await;
+    let server = server(&upstream).await;
+    assert!(client().get(server.url("/api/v1/a")).send().await.unwrap().bytes().await.is_err());
+    // To this one the end of the connection is the end of the answer.
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"GET /api/v1/a HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut came = Vec::new();
+    let read = stream.read_to_end(&mut came).await;
+    let came = String::from_utf8_lossy(&came).into_owned();
+    assert!(read.is_err() || came.contains("content-length: 100"), "{came}");
+}
+
 /// Asks with a path that a client's URL type would tidy.
 async fn raw(server: &Running, path: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(server.address).await.unwrap();

@@ -149,7 +149,7 @@ impl JsonBody for reqwest::RequestBuilder {
 
 /// Waits until it holds, and fails when it never does.
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..1_000 {
+    for _ in 0..3_000 {
         if holds() {
             return;
         }

@@ -46,8 +46,17 @@ async fn with_a_token_every_caller_must_show_it() {
         assert_eq!(answer(request.json_body(&call)).await.status, 200, "{name}");
     }
     // Where a caller's own key must be, the token goes no further.
-    let as_key = client().get(server.url("/api/v1/models")).bearer_auth(TOKEN);
-    assert_eq!(answer(as_key).await.code(), "Preflight.Unauthorized");
+    for (name, value) in [
+        ("authorization", format!("Bearer {TOKEN}")),
+        ("authorization", TOKEN.to_owned()),
+        ("authorization", format!("Token {TOKEN}")),
+        ("authorization", format!("Bearer sk-mine, Bearer {TOKEN}")),
+        ("x-dashscope-apikey", TOKEN.to_owned()),
+    ] {
+        let request = client().get(server.url("/api/v1/models")).header(name, value);
+        let request = request.header("x-emo-preflight-token", TOKEN);
+        assert_eq!(answer(request).await.code(), "Preflight.Unauthorized", "{name}");
+    }
     assert_eq!(emu.calls(), 1);
     assert_eq!(emu.unscripted(), Vec::<String>::new());
 }
