@@ -61,6 +61,8 @@ impl Place {
 /// As [`fill`] does it.
 const FILL_POSTGRES: &str = r#"
     SET search_path = emo_preflight;
+    -- One row after the other would write the same few sums millions of times.
+    ALTER TABLE attempt DISABLE TRIGGER attempt_summed_up;
     INSERT INTO attempt (id, identity, account, run, owner, source, ratio, model, state, slot_us,
                          ended_us, verdict, http_status, request_id, images, certainty, answer,
                          image_length, image_start, image_end, content)
@@ -75,6 +77,11 @@ const FILL_POSTGRES: &str = r#"
            '{"output":{"check_pass":true,"face_bbox":[302,286,610,593],"ext_bbox":[71,9,840,778]},"usage":{"image_count":1},"request_id":"c56f62df-724e-9c19-96bd-000000000000"}',
            100000 + n, sha256(n::TEXT::BYTEA), sha256(n::TEXT::BYTEA), sha256(n::TEXT::BYTEA)
     FROM generate_series(1::BIGINT, $1) AS up (n);
+    INSERT INTO day_sum (day, verdict, certainty, calls, images, billed)
+    SELECT (slot_us + 28800000000) / 86400000000, verdict, certainty, COUNT(*), SUM(images),
+           SUM((images > 0)::INT)
+    FROM attempt GROUP BY 1, 2, 3;
+    ALTER TABLE attempt ENABLE TRIGGER attempt_summed_up;
     INSERT INTO question (identity, state, attempt) SELECT identity, state, id FROM attempt;
     ANALYZE"#;
 
@@ -82,7 +89,9 @@ const FILL_POSTGRES: &str = r#"
 async fn main() {
     let wanted: Vec<u32> = std::env::args().skip(1).filter_map(|n| n.parse().ok()).collect();
     let wanted = if wanted.is_empty() { vec![50_000] } else { wanted };
-    println!("                       a day's sum   all days' sum   unknown calls   a call");
+    println!(
+        "                       a day's sum   all days' sum   unknown calls   a call   of four gates"
+    );
     for attempts in wanted {
         for place in Place::all() {
             measure(&place, attempts).await;
@@ -99,10 +108,15 @@ async fn measure(place: &Place, attempts: u32) {
     let one = median(async || drop(ledger.spend(Some(day), Some(day)).await.unwrap())).await;
     let all = median(async || drop(ledger.spend(None, None).await.unwrap())).await;
     let unknown = median(async || drop(ledger.unknown_calls().await.unwrap())).await;
-    let call = calls(ledger).await;
+    let call = calls(vec![ledger]).await;
+    let mut four = Vec::new();
+    for _ in 0..4 {
+        four.push(place.open().await);
+    }
+    let of_four = calls(four).await;
     let name = place.name();
     println!(
-        "{name:>10} {attempts:>9}   {one:>11.1?}   {all:>13.1?}   {unknown:>13.1?}   {call:>6.1?}"
+        "{name:>10} {attempts:>9}   {one:>11.1?}   {all:>13.1?}   {unknown:>13.1?}   {call:>6.1?}   {of_four:>13.1?}"
     );
 }
 
@@ -141,26 +155,33 @@ async fn fill(path: &std::path::Path, attempts: u32) {
     connection.close().await.unwrap();
 }
 
-/// How much time a call takes of all, 1,000 of them as fast as they go.
-async fn calls(ledger: Ledger) -> Duration {
+/// How much time a call takes of all, 1,000 of them as fast as they go: of one gate, or of several, each with
+/// connections and an owner's lock of its own, as processes have them.
+async fn calls(ledgers: Vec<Ledger>) -> Duration {
     const CALLS: u32 = 1_000;
     let service = Emulator::builder().rps(None).start().await.unwrap();
     let image = Picture::png(400, 400);
     let mut probe = ProbeOptions::default();
     probe.addresses = AddressPolicy::Any;
-    let gate = Preflight::builder(ApiKey::new("sk-any").unwrap())
-        .base_url(service.base_url())
-        .ledger(ledger)
-        .calls_per_second(1_000.0)
-        .probe(probe)
-        .build()
-        .await
-        .unwrap();
+    let mut gates = Vec::new();
+    for ledger in ledgers {
+        let gate = Preflight::builder(ApiKey::new("sk-any").unwrap())
+            .base_url(service.base_url())
+            .ledger(ledger)
+            .calls_per_second(1_000.0)
+            .probe(probe.clone())
+            .build();
+        gates.push(gate.await.unwrap());
+    }
     let served = (0..CALLS).map(|n| service.serve(&format!("/{n}.png"), image.clone()));
     let sources: Vec<Source> = served.map(|served| Source::url(served.url())).collect();
+    let share = sources.len() / gates.len();
     let begun = Instant::now();
-    let run = gate.run(stream::iter(sources), RunOptions::default());
-    assert_eq!(run.count().await, CALLS as usize);
+    let runs = gates.iter().zip(sources.chunks(share)).map(|(gate, sources)| {
+        gate.run(stream::iter(sources.to_vec()), RunOptions::default()).count()
+    });
+    let done: usize = futures_util::future::join_all(runs).await.into_iter().sum();
+    assert_eq!(done, CALLS as usize);
     begun.elapsed() / CALLS
 }
 

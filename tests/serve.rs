@@ -11,6 +11,8 @@ mod ending;
 mod endpoint;
 #[path = "serve/hostile.rs"]
 mod hostile;
+#[path = "serve/log.rs"]
+mod log;
 #[path = "serve/pass_through.rs"]
 mod pass_through;
 #[path = "pg/mod.rs"]

@@ -161,3 +161,58 @@ const STOPPED: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "Preflight
 const VERDICT: HeaderName = HeaderName::from_static("x-emo-preflight-verdict");
 const FROM_LEDGER: HeaderName = HeaderName::from_static("x-emo-preflight-from-ledger");
 const BILLING: HeaderName = HeaderName::from_static("x-emo-preflight-billing");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::BBox;
+
+    /// Every code of ours, with a verdict that it comes with.
+    #[test]
+    fn every_reason_has_its_row() {
+        use ReasonCode as R;
+        let boxes = BBox::from([0.0, 0.0, 1.0, 1.0]);
+        let mismatch = Verdict::BoxMismatch { face: boxes, ext: boxes };
+        let rows = [
+            (R::UnsupportedFormat, Verdict::RejectedLocal, 400, "InvalidFile.Format"),
+            (R::NotAnImage, Verdict::RejectedLocal, 400, "InvalidFile.Format"),
+            (R::CorruptHeader, Verdict::RejectedLocal, 400, "InvalidFile.Format"),
+            (R::ShortestSideBelowMin, Verdict::RejectedLocal, 400, "InvalidFile.Resolution"),
+            (R::LongestSideAboveMax, Verdict::RejectedLocal, 400, "InvalidFile.Resolution"),
+            (R::NotHttpUrl, Verdict::RejectedLocal, 400, "InvalidURL"),
+            (R::PrivateAddress, Verdict::RejectedLocal, 400, "InvalidURL"),
+            (R::NotFound, Verdict::RejectedLocal, 400, "InvalidURL"),
+            (R::BadInput, Verdict::RejectedLocal, 400, "InvalidURL"),
+            (R::UnreadableFile, Verdict::Undetermined, 400, "InvalidURL"),
+            (R::HttpStatus, Verdict::Undetermined, 400, "InvalidURL.ConnectionRefused"),
+            (R::Network, Verdict::Undetermined, 400, "InvalidURL.ConnectionRefused"),
+            (R::Timeout, Verdict::Undetermined, 400, "InvalidURL.Timeout"),
+            (R::TooManyRedirects, Verdict::Undetermined, 400, "InvalidURL.ConnectionRefused"),
+            (R::BadRedirect, Verdict::Undetermined, 400, "InvalidURL.ConnectionRefused"),
+            (R::HeaderTooLong, Verdict::Undetermined, 400, "InvalidURL.ConnectionRefused"),
+            (R::SizeDeferred, Verdict::Undetermined, 400, "InvalidURL.ConnectionRefused"),
+            (R::EncodedBody, Verdict::Undetermined, 400, "InvalidURL.ConnectionRefused"),
+            (R::CheckPassFalse, Verdict::RejectedRemote, 502, "Preflight.BillingUnknown"),
+            (R::RatioMismatch, mismatch, 502, "Preflight.BillingUnknown"),
+            (R::Ratio8To11, mismatch, 502, "Preflight.BillingUnknown"),
+            (R::BoxOutOfImage, mismatch, 502, "Preflight.BillingUnknown"),
+            (R::FaceOutsideExt, mismatch, 502, "Preflight.BillingUnknown"),
+            (R::BoxDegenerate, mismatch, 502, "Preflight.BillingUnknown"),
+            (R::MalformedAnswer, Verdict::Failed, 502, "Preflight.BillingUnknown"),
+            (R::BillingUnknown, Verdict::Failed, 502, "Preflight.BillingUnknown"),
+            (R::LedgerError, Verdict::Failed, 503, "Preflight.LedgerError"),
+            (R::CapReached, Verdict::Skipped, 429, "Preflight.CapReached"),
+        ];
+        let codes: Vec<_> = rows.iter().map(|(code, ..)| code.clone()).collect();
+        assert_eq!(codes, R::ALL);
+        let others = [
+            (R::Network, Verdict::Failed, 503, "Preflight.Stopped"),
+            (R::Service("Arrearage".to_owned()), Verdict::Skipped, 503, "Preflight.Stopped"),
+            (R::Service("New".to_owned()), Verdict::Failed, 502, "Preflight.BillingUnknown"),
+        ];
+        for (code, verdict, status, expected) in rows.into_iter().chain(others) {
+            let found = own_answer(&code, &verdict);
+            assert_eq!((found.0.as_u16(), found.1), (status, expected), "{code}");
+        }
+    }
+}
