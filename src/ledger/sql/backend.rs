@@ -103,6 +103,7 @@ impl Backend {
     }
 
     /// A transaction that no other of its kind runs beside, and its owner's name.
+    #[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "for PostgreSQL"))]
     pub(super) async fn begin_reserving(
         &self,
         identity: &str,
@@ -157,6 +158,7 @@ impl Backend {
     }
 
     /// The clock, read for a moment.
+    #[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "for PostgreSQL"))]
     pub(super) async fn read_clock(&self, ledger: &mut Connection<'_>) -> Result<Reading, Fault> {
         match self {
             Self::Sqlite(engine) => {
