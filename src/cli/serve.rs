@@ -56,9 +56,13 @@ pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
     }
     // For programs; people find it below too, so it does not matter if nobody reads it.
     let _ = writeln!(std::io::stdout(), "http://{address}/api/v1");
+    let shown = match address.ip().is_unspecified() {
+        true => format!("NAME-OF-THIS-HOST:{}", address.port()),
+        false => address.to_string(),
+    };
     text::tell(format_args!(
         "serving; Ctrl-C ends it. For a DashScope client in another process:\n  \
-         export DASHSCOPE_HTTP_BASE_URL=http://{address}/api/v1"
+         export DASHSCOPE_HTTP_BASE_URL=http://{shown}/api/v1"
     ));
     server.await?;
     let spent = gate.close().await;
