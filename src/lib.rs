@@ -1,6 +1,6 @@
 //! Keeps portraits that cannot pass away from the paid `emo-detect-v1` call.
 //!
-//! It decodes no pixels, looks at no faces and submits no video. What it does:
+//! It submits no video, and looks at pixels only where you ask for the face screen. What it does:
 //!
 //! ```text
 //! source ─▶ probe ⇄ header ─▶ limits ─▶ ledger + quota ─▶ detect ─▶ bbox ─▶ report
@@ -51,6 +51,7 @@
 //! - `postgres`: the same ledger in PostgreSQL, for many machines on one account.
 //! - `serve`: the gate as an HTTP service, for clients in any language.
 //! - `html`: the report, a page about any results.
+//! - `faces`: a look for a face before the paid call.
 //! - `emulator`: a stand-in for the service, for your own tests.
 //! - `cli`: the program.
 //!
@@ -64,6 +65,7 @@
 //! | run the local stage alone | `Probe`, `ProbeOptions` |
 //! | check images, paying for each once | `Preflight`, `PreflightBuilder` |
 //! | check a stream of them | `Preflight::run`, `Run`, `RunOptions` |
+//! | look for a face before the call | `FaceScreen`, `ProbeOptions::face_screen`, [`Screen`] |
 //! | stand in front of a DashScope client in another language | `serve` |
 //! | keep what was paid for | `Ledger` |
 //! | read a result | [`Report`], [`Verdict`], [`Reason`] |
@@ -86,9 +88,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The public interface is:
+#[cfg(feature = "faces")]
+pub use faces::{FaceModelError, FaceScreen, Finding, ScreenAction, ScreenThresholds};
 pub use report::{
-    Billing, Certainty, EmoInput, EmoParameters, EmoRequest, Fetch, Fields, HandOffError, Mismatch,
-    Reason, ReasonCode, Report, StyleLevel, Verdict,
+    Advice, Billing, Certainty, EmoInput, EmoParameters, EmoRequest, Fetch, Fields, HandOffError,
+    Mismatch, Reason, ReasonCode, Report, Screen, ScreenFace, StyleLevel, Verdict,
 };
 pub use rules::{AspectRatio, BBox, BoxProblem, Limits, UnknownRatio, Violation, check_boxes};
 #[cfg(feature = "client")]
@@ -115,6 +119,8 @@ pub mod serve;
 // The rooms, from the lowest up; each may use those above it in this list:
 #[cfg(feature = "client")]
 mod detect;
+#[cfg(feature = "faces")]
+mod faces;
 #[cfg(feature = "client")]
 mod gate;
 #[cfg(feature = "client")]
@@ -131,6 +137,11 @@ mod run;
 #[cfg(feature = "ledger")]
 #[doc = include_str!("../docs/operating.md")]
 pub mod operating {}
+
+/// The face screen: what it rejects, what it costs, and what it cannot see.
+#[cfg(feature = "faces")]
+#[doc = include_str!("../docs/face-screen.md")]
+pub mod face_screen {}
 
 /// The gate as an HTTP service: settings for clients, answers, how to run it.
 #[cfg(feature = "serve")]

@@ -13,6 +13,8 @@ mod cap;
 mod desk;
 #[path = "batch/dry_run.rs"]
 mod dry_run;
+#[path = "batch/faces.rs"]
+mod faces;
 #[path = "batch/input.rs"]
 mod input;
 #[cfg(unix)]

@@ -80,6 +80,10 @@ fn every_reason_keeps_its_code() {
         (ReasonCode::NotFound, "not_found"),
         (ReasonCode::BadInput, "bad_input"),
         (ReasonCode::UnreadableFile, "unreadable_file"),
+        (ReasonCode::NoFace, "no_face"),
+        (ReasonCode::SeveralFaces, "several_faces"),
+        (ReasonCode::FaceTooSmall, "face_too_small"),
+        (ReasonCode::Undecodable, "undecodable"),
         (ReasonCode::CheckPassFalse, "check_pass_false"),
         (ReasonCode::RatioMismatch, "ratio_mismatch"),
         (ReasonCode::Ratio8To11, "ratio_8_11"),
@@ -304,8 +308,9 @@ fn any_report() -> impl Strategy<Value = Value> {
         prop::option::of(fetch),
         prop::option::of(any::<String>()),
         prop::option::of(input),
+        prop::option::of(any_screen()),
     )
-        .prop_map(|(always, image_id, image, fetch, request_id, input)| {
+        .prop_map(|(always, image_id, image, fetch, request_id, input, screen)| {
             let ((index, source, ratio), verdict, reasons, billing, from_ledger) = always;
             let mut report = json!({
                 "v": 1, "index": index, "source": source, "ratio": ratio, "reasons": reasons,
@@ -318,8 +323,30 @@ fn any_report() -> impl Strategy<Value = Value> {
             fields.extend(fetch.map(|fetch| ("fetch".to_owned(), fetch)));
             fields.extend(request_id.map(|id| ("request_id".to_owned(), id.into())));
             fields.extend(input.map(|input| ("input".to_owned(), json!(input))));
+            fields.extend(screen.map(|screen| ("screen".to_owned(), screen)));
             report
         })
+}
+
+/// What the face screen saw.
+fn any_screen() -> impl Strategy<Value = Value> {
+    let face = (any_box(), 0_i32..10_000);
+    let face = face.prop_map(|(at, score)| json!({"box": at, "score": f64::from(score) + 0.25}));
+    let advice = prop::sample::select(vec![
+        "no_face",
+        "several_faces",
+        "face_too_small",
+        "undecodable",
+        "face_cut_off",
+        "face_turned",
+    ]);
+    (prop::collection::vec(face, 0..3), prop::option::of(advice)).prop_map(|(faces, advice)| {
+        let mut screen = json!({"faces": faces});
+        if let Some(advice) = advice {
+            screen["advice"] = advice.into();
+        }
+        screen
+    })
 }
 
 fn code() -> impl Strategy<Value = String> {

@@ -6,9 +6,9 @@ use emo_preflight::header::{
     Problem, ReadError, Shortcut, Step,
 };
 use emo_preflight::{
-    AspectRatio, BBox, Billing, BoxProblem, Certainty, EmoInput, EmoParameters, EmoRequest, Fetch,
-    Fields, HandOffError, Limits, Mismatch, Reason, ReasonCode, Report, StyleLevel, UnknownRatio,
-    Verdict, Violation,
+    Advice, AspectRatio, BBox, Billing, BoxProblem, Certainty, EmoInput, EmoParameters, EmoRequest,
+    Fetch, Fields, HandOffError, Limits, Mismatch, Reason, ReasonCode, Report, Screen, ScreenFace,
+    StyleLevel, UnknownRatio, Verdict, Violation,
 };
 
 fn goes_anywhere<T: Send + Sync + Unpin + 'static>() {}
@@ -23,7 +23,15 @@ fn what_needs_no_feature_goes_anywhere() {
     all_go_anywhere!(FirstBytes, Format, Found, Header, HeaderError, HeaderReader);
     all_go_anywhere!(InvalidOrientation, Orientation, Problem, ReadError, Shortcut, Step);
     all_go_anywhere!(Billing, Certainty, Fetch, Fields, Reason, ReasonCode, Report, Verdict);
+    all_go_anywhere!(Advice, Screen, ScreenFace);
     all_go_anywhere!(EmoInput, EmoParameters, EmoRequest, HandOffError, Mismatch, StyleLevel);
+}
+
+#[cfg(feature = "faces")]
+#[test]
+fn the_face_screens_types_go_anywhere() {
+    use emo_preflight::{FaceModelError, FaceScreen, Finding, ScreenAction, ScreenThresholds};
+    all_go_anywhere!(FaceModelError, FaceScreen, Finding, ScreenAction, ScreenThresholds);
 }
 
 #[cfg(feature = "client")]

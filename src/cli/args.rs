@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use jiff::civil::Date;
@@ -14,7 +15,9 @@ use crate::cli::money::Price;
 use crate::cli::output::Layout;
 use crate::cli::progress::ProgressKind;
 use crate::detect::EMO_DETECT;
-use crate::{AddressPolicy, AspectRatio, ProbeOptions, RunOptions, StyleLevel};
+use crate::{
+    AddressPolicy, AspectRatio, FaceScreen, ProbeOptions, RunOptions, ScreenAction, StyleLevel,
+};
 
 /// With the commit, where the build knew it: what a report of a fault should name.
 const VERSION: &str = env!("EMO_PREFLIGHT_VERSION");
@@ -46,7 +49,7 @@ pub(super) enum LogForm {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Check headers only: free, needs no key
+    /// Check headers, and faces with --screen-faces: free, needs no key
     Probe(ProbeArguments),
     /// Check headers, then make the paid call for what passes (key: DASHSCOPE_API_KEY)
     Check(Box<CheckArguments>),
@@ -130,7 +133,8 @@ pub(super) struct GateArguments {
     #[arg(long)]
     pub(super) retry_unknown: bool,
     /// Do not ask again about an image that the ledger knows under another URL. Two images are the
-    /// same when length, first and last 1,024 bytes, format and sides are
+    /// same when length, first and last 1,024 bytes, format and sides are; with --screen-faces, when
+    /// all their bytes are
     #[arg(long)]
     pub(super) same_content: bool,
 }
@@ -220,10 +224,42 @@ pub(super) struct LocalArguments {
     /// User-Agent of image fetches [default: emo-preflight/VERSION]
     #[arg(long, value_name = "S")]
     user_agent: Option<String>,
+    /// Look for a face in what passes by its header: only advise, or reject what surely has no usable
+    /// one. Fetches whole images
+    #[arg(long, value_name = "HOW", default_value = "off")]
+    screen_faces: ScreenFaces,
+    /// Model of SeetaFace's frontal detector to look with [default: built in]
+    #[arg(long, value_name = "FILE")]
+    face_model: Option<PathBuf>,
+}
+
+/// What is done with what the face screen finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ScreenFaces {
+    Off,
+    Advise,
+    Reject,
 }
 
 impl LocalArguments {
-    pub(super) fn probe_options(&self) -> ProbeOptions {
+    pub(super) fn probe_options(&self) -> anyhow::Result<ProbeOptions> {
+        let options = self.options_of_fetches();
+        let action = match self.screen_faces {
+            ScreenFaces::Off => return Ok(options),
+            ScreenFaces::Advise => ScreenAction::Advise,
+            ScreenFaces::Reject => ScreenAction::Reject,
+        };
+        let screen = match &self.face_model {
+            None => FaceScreen::new(),
+            Some(path) => std::fs::read(path)
+                .map_err(anyhow::Error::from)
+                .and_then(|bytes| Ok(FaceScreen::from_model(&bytes)?))
+                .with_context(|| path.display().to_string())?,
+        };
+        Ok(options.face_screen(screen.action(action)))
+    }
+
+    fn options_of_fetches(&self) -> ProbeOptions {
         let defaults = ProbeOptions::default();
         ProbeOptions {
             timeout: self.timeout,

@@ -99,7 +99,7 @@ fn print(text: &str) -> Status {
 }
 
 async fn probe(arguments: ProbeArguments) -> anyhow::Result<Status> {
-    let mut options = arguments.local.probe_options();
+    let mut options = arguments.local.probe_options()?;
     options.local_files = true;
     let probe = Probe::new(options)?;
     let redo = Redo { model: None, eligible: false, unknown: false };
@@ -132,13 +132,13 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
         Ok(ledger) => ledger,
         Err(error) => return Ok(no_ledger(&error)),
     };
-    let gate = match arguments.gate.gate(key, ledger, arguments.local.probe_options()).build().await
-    {
-        Ok(gate) => gate,
-        // With --retry-unknown the ledger is read for the first time here.
-        Err(GateError::Ledger(error)) => return Ok(no_ledger(&error)),
-        Err(error) => return Err(error.into()),
-    };
+    let gate =
+        match arguments.gate.gate(key, ledger, arguments.local.probe_options()?).build().await {
+            Ok(gate) => gate,
+            // With --retry-unknown the ledger is read for the first time here.
+            Err(GateError::Ledger(error)) => return Ok(no_ledger(&error)),
+            Err(error) => return Err(error.into()),
+        };
     job.begin()?;
     let run = gate.run(job.sources(), arguments.local.run_options());
     let status = job.finish(run, Calls::Made, Some((gate.clone(), arguments.gate.rps))).await;
@@ -147,7 +147,7 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
 }
 
 async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
-    let probe = Probe::new(arguments.local.probe_options())?;
+    let probe = Probe::new(arguments.local.probe_options()?)?;
     let place = arguments.gate.ledger.place()?;
     let ledger = match place.open_read_only().await {
         Ok(ledger) => ledger,

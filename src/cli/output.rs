@@ -181,6 +181,17 @@ fn row(report: &Report) -> String {
             text::plain(&reason.message)
         ));
     }
+    let advice = report.screen.as_ref().and_then(|screen| screen.advice);
+    // One that the image was rejected for is among the reasons.
+    if let Some(advice) = advice
+        && !report.reasons.iter().any(|reason| reason.code.as_str() == advice.as_str())
+    {
+        row.push_str(&format!(
+            "\n{:>24}{advice}: the face screen's advice: {}",
+            "",
+            advice.in_words()
+        ));
+    }
     row
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
         Ok(ledger) => ledger,
         Err(error) => return Ok(no_ledger(&error)),
     };
-    let gate = arguments.gate.gate(key, ledger, arguments.local.probe_options()).build().await;
+    let gate = arguments.gate.gate(key, ledger, arguments.local.probe_options()?).build().await;
     let gate = match gate {
         Ok(gate) => gate,
         Err(GateError::Ledger(error)) => return Ok(no_ledger(&error)),

@@ -10,8 +10,8 @@ use super::boxes;
 
 /// What one path of the emulator serves: a drawn portrait, any bytes, an error page or a redirect.
 ///
-/// The drawings show an oval on a soft background where the emulator will say the face is. They are
-/// drawn at once, so a large one costs time and memory: width × height × 3 bytes while drawing. Sides
+/// The drawings show a face on a soft background, plain and frontal enough for a detector to take it for
+/// one, where the emulator will say the face is. They are drawn at once, so a large one costs time and memory: width × height × 3 bytes while drawing. Sides
 /// of 0 or above 65,535 (16,383 for WebP) give an empty body.
 ///
 /// For an example see [the module](super).
@@ -150,15 +150,15 @@ fn draw(width: u32, height: u32) -> Vec<u8> {
     let face = Oval::new(centre, middle, radius * 0.8, radius);
     let shoulders = f64::from(height) - y2 + radius * 0.15;
     let body = Oval::new(centre, f64::from(height), radius * 2.4, shoulders);
+    let features = features(centre, middle, radius);
     let mut pixels = Vec::with_capacity(width as usize * height as usize * 3);
     for y in 0..height {
         let light = (u64::from(y) * 60 / u64::from(height)) as u8;
         let background = [190 - light, 205 - light, 215 - light / 2];
-        let spans = [
-            (body.span(y, width), [70, 80 + light / 2, 120]),
-            (hair.span(y, width), [60, 45, 40]),
-            (face.span(y, width), [225 - light / 2, 180 - light / 2, 155]),
-        ];
+        let skin = [225 - light / 2, 180 - light / 2, 155 - light / 4];
+        let parts = [(&body, [70, 80 + light / 2, 120]), (&hair, [60, 45, 40]), (&face, skin)];
+        let spans = parts.into_iter().chain(features.iter().map(|(oval, colour)| (oval, *colour)));
+        let spans = spans.map(|(oval, colour)| (oval.span(y, width), colour));
         let mut row = background.repeat(width as usize);
         for ((from, to), colour) in spans {
             let run = colour.repeat(to - from);
@@ -169,6 +169,30 @@ fn draw(width: u32, height: u32) -> Vec<u8> {
         pixels.append(&mut row);
     }
     pixels
+}
+
+/// What makes an oval a face, from the back to the front.
+fn features(centre: f64, middle: f64, radius: f64) -> Vec<(Oval, [u8; 3])> {
+    let at = |x: f64, y: f64, across: f64, down: f64| {
+        Oval::new(centre + x * radius, middle + y * radius, across * radius, down * radius)
+    };
+    let mut features = Vec::new();
+    for side in [-1.0, 1.0] {
+        features.extend([
+            (at(side * 0.33, -0.16, 0.24, 0.17), [186, 138, 118]),
+            (at(side * 0.33, -0.33, 0.23, 0.06), [70, 50, 42]),
+            (at(side * 0.33, -0.13, 0.16, 0.08), [235, 230, 225]),
+            (at(side * 0.33, -0.13, 0.075, 0.08), [50, 38, 34]),
+        ]);
+    }
+    features.extend([
+        (at(0.0, 0.2, 0.17, 0.1), [178, 128, 108]),
+        (at(0.0, 0.1, 0.07, 0.22), [228, 186, 164]),
+        (at(0.0, 0.52, 0.3, 0.11), [160, 84, 82]),
+        (at(0.0, 0.5, 0.28, 0.03), [92, 44, 44]),
+        (at(0.0, 0.68, 0.2, 0.05), [190, 142, 122]),
+    ]);
+    features
 }
 
 struct Oval {

@@ -1,14 +1,14 @@
 //! What comes before a call and costs nothing: the local stage, then what the ledger knows. The gate
 //! and its dry run share it.
 
-use crate::detect::Service;
+use crate::detect::{Judgement, Service};
 use crate::ledger::{
     CallEnd, CallRecord, Content, Identity, Ledger, LedgerError, Lookup, Question, Reuse,
     ServiceAnswer,
 };
 use crate::net::url_text::printable_text;
 use crate::probe::{LocalOutcome, Probe, VersionBuilder};
-use crate::report::{Report, Verdict};
+use crate::report::{ReasonCode, Report, Verdict};
 use crate::run::Source;
 
 use super::call::verdict_of;
@@ -72,8 +72,9 @@ impl BeforeCall {
         Progress::Open(Inquiry { source, local, question })
     }
 
-    /// What the ledger knows. Of an image that is about to be paid for the last bytes are read first;
-    /// where its question `is_being_asked` already, they are not.
+    /// What the ledger knows. Of an image that is about to be paid for the last bytes are read first,
+    /// or all of it where its face is looked at; where its question `is_being_asked` already, they are
+    /// not.
     pub(super) async fn look_up(
         &self,
         mut inquiry: Inquiry,
@@ -81,33 +82,66 @@ impl BeforeCall {
     ) -> Progress {
         loop {
             let question = &inquiry.question;
-            let mut may_be_known = self.reuse.same_content;
-            let needs_last_bytes = match self.ledger.lookup(question, &self.reuse).await {
+            let (ends_decide, may_be_known) = match self.ledger.lookup(question, &self.reuse).await
+            {
                 Ok(Lookup::Known(record)) => {
                     return Progress::Done(inquiry.answered_by(&record, true));
                 }
-                Ok(Lookup::NeedsLastBytes) => {
-                    may_be_known = true;
-                    true
+                Ok(Lookup::NeedsLastBytes) => (true, true),
+                Ok(Lookup::Free | Lookup::InFlight(_)) if is_being_asked(question.identity) => {
+                    return Progress::Open(inquiry);
                 }
-                Ok(Lookup::Free | Lookup::InFlight(_)) => !is_being_asked(question.identity),
+                Ok(Lookup::Free | Lookup::InFlight(_)) => (false, self.reuse.same_content),
                 Err(error) => return Progress::LedgerFailed(inquiry, error),
             };
-            if !needs_last_bytes || question.version_is_final {
-                return Progress::Open(inquiry);
+            let screens = self.probe.is_to_screen(&inquiry.local);
+            let knows_content = !may_be_known || !self.probe.is_to_take(&inquiry.local);
+            if question.version_is_final && knows_content {
+                return self.screen(inquiry).await;
             }
-            self.probe.complete_version(&mut inquiry.local).await;
-            if let Some(rejection) = &inquiry.local.rejection {
-                let verdict = rejection.verdict;
-                return Progress::Done(inquiry.local.report(inquiry.source, verdict).into());
+            if screens && (question.version_is_final || !ends_decide) {
+                self.probe.take_whole(&inquiry.source, &mut inquiry.local).await;
+            } else {
+                self.probe.complete_version(&mut inquiry.local).await;
+            }
+            if inquiry.local.rejection.is_some() {
+                return inquiry.rejected();
             }
             // All was read that could be.
             let question = self.question(&inquiry.source, &inquiry.local);
             inquiry.question = Question { version_is_final: true, ..question };
             // Nothing that is known could be about these bytes.
             if !may_be_known {
-                return Progress::Open(inquiry);
+                return self.screen(inquiry).await;
             }
+        }
+    }
+
+    /// Looks for a face, where that is wished and was not done.
+    async fn screen(&self, mut inquiry: Inquiry) -> Progress {
+        if self.probe.is_to_take(&inquiry.local) {
+            self.probe.take_whole(&inquiry.source, &mut inquiry.local).await;
+            let question = self.question(&inquiry.source, &inquiry.local);
+            inquiry.question = Question { version_is_final: true, ..question };
+        }
+        self.probe.screen(&mut inquiry.local).await;
+        if inquiry.local.rejection.is_some() {
+            return inquiry.rejected();
+        }
+        Progress::Open(inquiry)
+    }
+
+    /// Whether an image may be paid for by what was seen of it.
+    pub(super) fn is_ready(&self, inquiry: &Inquiry) -> bool {
+        !self.probe.is_to_screen(&inquiry.local)
+    }
+
+    /// What the screen makes of a refusal that gives no cause.
+    pub(super) async fn find_likely_cause(&self, inquiry: &mut Inquiry, record: &CallRecord) {
+        if let CallEnd::Settled(Judgement::Rejected(reason)) = &record.end
+            && reason.code == ReasonCode::CheckPassFalse
+        {
+            self.probe.find_likely_cause(&mut inquiry.local).await;
         }
     }
 
@@ -133,6 +167,12 @@ impl BeforeCall {
 }
 
 impl Inquiry {
+    /// What came of a source that the local stage rejects.
+    fn rejected(self) -> Progress {
+        let verdict = self.local.rejection.as_ref().map_or(Verdict::Failed, |found| found.verdict);
+        Progress::Done(self.local.report(self.source, verdict).into())
+    }
+
     /// What came of a source whose question has this answer.
     pub(super) fn answered_by(self, record: &CallRecord, from_ledger: bool) -> Checked {
         let Self { source, local, question } = self;

@@ -220,7 +220,7 @@ impl Gate {
                 }
                 done => done,
             };
-            let inquiry = match looked_up {
+            let mut inquiry = match looked_up {
                 Progress::Open(inquiry) => inquiry,
                 Progress::Done(checked) => return Ok(checked),
                 Progress::LedgerFailed(_, error) => {
@@ -228,7 +228,17 @@ impl Gate {
                     return Err(error.into());
                 }
             };
-            let (follower, leads) = match self.flights.join(inquiry.question.identity) {
+            // Who has not looked at the image may wait for another's call, and makes none.
+            let identity = inquiry.question.identity;
+            let role = match self.before_call.is_ready(&inquiry) {
+                true => Some(self.flights.join(identity)),
+                false => self.flights.follow(identity).map(Role::Follower),
+            };
+            let Some(role) = role else {
+                progress = Progress::Open(inquiry);
+                continue;
+            };
+            let (follower, leads) = match role {
                 Role::Follower(follower) => (follower, false),
                 Role::Leader(leader, follower) => {
                     self.spawn_call(leader, &inquiry, stop);
@@ -254,6 +264,7 @@ impl Gate {
                 // It was about another version of the image, or ended early in another run.
                 _ if !leads && !result.answers(inquiry.question.version.as_ref()) => {}
                 CallOutcome::Recorded(record) | CallOutcome::CutShort(record) => {
+                    self.before_call.find_likely_cause(&mut inquiry, record).await;
                     return Ok(inquiry.answered_by(record, !leads || record.recalled));
                 }
                 CallOutcome::Unrecorded(record, reason) => {

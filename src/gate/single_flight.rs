@@ -53,6 +53,11 @@ impl SingleFlight {
         }
     }
 
+    /// Follows who is asking, if anyone is.
+    pub(crate) fn follow(&self, identity: Identity) -> Option<Follower> {
+        self.lock().get(&identity).cloned().map(Follower)
+    }
+
     /// Whether anyone is asking.
     pub(crate) fn is_under_way(&self, identity: Identity) -> bool {
         self.lock().contains_key(&identity)

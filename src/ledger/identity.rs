@@ -49,8 +49,8 @@ impl fmt::Display for Identity {
     }
 }
 
-/// What tells an image from all others under whatever URL: a sample of its bytes, its format and
-/// sides, and what it is asked for.
+/// What tells an image from all others under whatever URL: all of its bytes where they were read, else
+/// a sample of them, its format and sides, and what it is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Content([u8; 32]);
 
@@ -72,8 +72,13 @@ impl Content {
             hasher.update(side.to_be_bytes());
         }
         hasher.update(version.length?.to_be_bytes());
-        hasher.update(version.start);
-        hasher.update(version.end?);
+        match version.whole {
+            Some(whole) => hasher.update(whole),
+            None => {
+                hasher.update(version.start);
+                hasher.update(version.end?);
+            }
+        }
         Some(Self(hasher.finalize().into()))
     }
 

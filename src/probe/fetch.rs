@@ -22,6 +22,7 @@ use super::guard::PrivateAddress;
 use super::head::{error_words, excerpt, retry_after};
 use super::header_progress::HeaderProgress;
 use super::http::{Connections, Target};
+use super::prefix::Prefix;
 use super::redirect::{is_redirect, location, target};
 use super::version::VersionBuilder;
 use super::{LocalRejection, Shared};
@@ -34,8 +35,24 @@ use crate::report::{Fetch, Reason, ReasonCode};
 pub(crate) struct Fetched {
     pub(crate) header: Header,
     pub(crate) version: VersionBuilder,
-    /// Where it lay, redirects followed, if parts of it can be asked for there.
-    pub(crate) origin: Option<Url>,
+    pub(crate) origin: Origin,
+}
+
+/// Where an image lay, redirects followed.
+pub(crate) struct Origin {
+    pub(super) url: Url,
+    /// Whether parts of it can be asked for there.
+    pub(super) ranges: bool,
+    /// What was read of it from its first byte on, where that is kept.
+    pub(super) prefix: Prefix,
+}
+
+#[cfg(feature = "faces")]
+impl Origin {
+    /// As it is, with room for so many bytes.
+    pub(super) fn keeping(self, most: usize) -> Self {
+        Self { prefix: self.prefix.up_to(most), ..self }
+    }
 }
 
 /// Reads the header of the image at `url`. What was taken from the network is counted whatever
@@ -46,7 +63,8 @@ pub(super) async fn fetch(
 ) -> (Result<Fetched, LocalRejection>, Fetch) {
     // It is not sent, and would count for a URL too long to be sent.
     url.set_fragment(None);
-    transfer(shared, url, HeaderProgress::new(), Fetch::default()).await
+    let progress = HeaderProgress::new(shared.prefix());
+    transfer(shared, url, true, progress, Fetch::default()).await
 }
 
 /// Reads the last bytes of an image whose header is known, with one small range more. Where the file
@@ -58,12 +76,26 @@ pub(super) async fn fetch_end(
     found: (Header, VersionBuilder),
     spent: Fetch,
 ) -> (Result<Fetched, LocalRejection>, Fetch) {
-    transfer(shared, origin, HeaderProgress::to_the_end(found.0, found.1), spent).await
+    transfer(shared, origin, true, HeaderProgress::to_the_end(found.0, found.1), spent).await
+}
+
+/// Reads the rest of an image whose header and first bytes are known. Where the file has changed
+/// meanwhile it is read from its start. `spent` is what was taken so far, which this adds to.
+#[cfg(feature = "faces")]
+pub(super) async fn fetch_whole(
+    shared: &Shared,
+    Origin { url, ranges, prefix }: Origin,
+    found: (Header, VersionBuilder),
+    spent: Fetch,
+) -> (Result<Fetched, LocalRejection>, Fetch) {
+    let progress = HeaderProgress::to_the_whole(found.0, found.1, prefix);
+    transfer(shared, url, ranges, progress, spent).await
 }
 
 async fn transfer(
     shared: &Shared,
     url: Url,
+    ranges: bool,
     progress: HeaderProgress,
     before: Fetch,
 ) -> (Result<Fetched, LocalRejection>, Fetch) {
@@ -78,7 +110,7 @@ async fn transfer(
         taken: Duration::from_millis(before.elapsed_ms),
         end: None,
         progress,
-        ranges: true,
+        ranges,
         restarts: 0,
         over: Connections::Kept,
         has_been_silent: false,
@@ -201,13 +233,14 @@ impl ImageFetch<'_> {
             return self.conclude(answer);
         }
         let (limit, bytes) = (self.shared.options.timeout, self.spent.bytes);
-        let message = format!("header must arrive within {limit:?}, found {bytes} bytes by then");
+        let what = if self.progress.most().is_some() { "image" } else { "header" };
+        let message = format!("{what} must arrive within {limit:?}, found {bytes} bytes by then");
         Err(undetermined(ReasonCode::Timeout, message))
     }
 
     async fn request(&mut self) -> Result<Next, FetchError> {
         self.shared.options.addresses.judge_literal(&self.url).map_err(|e| private(&e))?;
-        let left = self.shared.options.max_header_bytes.saturating_sub(self.spent.bytes);
+        let left = self.most().saturating_sub(self.spent.bytes);
         let asked = self.ranges.then(|| self.progress.next_range(left));
         let jump =
             self.progress.jump().filter(|jump| asked.is_some_and(|asked| asked.first == jump.at));
@@ -255,7 +288,11 @@ impl ImageFetch<'_> {
             Ok(header) => Ok(Fetched {
                 header,
                 version: std::mem::take(&mut self.progress.version),
-                origin: self.ranges.then(|| self.url.clone()),
+                origin: Origin {
+                    url: self.url.clone(),
+                    ranges: self.ranges,
+                    prefix: std::mem::take(&mut self.progress.prefix),
+                },
             }),
             Err(error) => Err(LocalRejection::of_header(&error)),
         }
@@ -267,14 +304,20 @@ impl ImageFetch<'_> {
 
     /// Refuses a header of which `found` bytes were read without an end.
     pub(super) fn refuse_if_longer_than(&self, found: u64) -> Result<(), LocalRejection> {
-        let most = self.shared.options.max_header_bytes;
+        let most = self.most();
         if found < most {
             return Ok(());
         }
+        let what = if self.progress.most().is_some() { "image" } else { "header" };
         Err(undetermined(
             ReasonCode::HeaderTooLong,
-            format!("header must end within {most} bytes, found {found} without an end"),
+            format!("{what} must end within {most} bytes, found {found} without an end"),
         ))
+    }
+
+    /// How many bytes may be taken in all.
+    fn most(&self) -> u64 {
+        self.progress.most().unwrap_or(self.shared.options.max_header_bytes)
     }
 
     fn redirect(&mut self, location: Option<&str>) -> Result<Next, FetchError> {

@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io;
+#[cfg(feature = "faces")]
+use std::io::Read as _;
 
 use super::LocalRejection;
 use crate::header::{self, Header, ReadError};
@@ -11,6 +13,19 @@ use crate::report::{Reason, ReasonCode};
 pub(super) async fn header_of(path: String) -> Result<Header, LocalRejection> {
     let read = tokio::task::spawn_blocking(move || read(&path)).await;
     read.unwrap_or_else(|error| Err(unreadable(&error.to_string())))
+}
+
+/// Reads the file at `path` if it is no longer than `most`.
+#[cfg(feature = "faces")]
+pub(super) async fn whole(path: String, most: usize) -> Option<Vec<u8>> {
+    let read = tokio::task::spawn_blocking(move || {
+        let mut bytes = Vec::new();
+        let most = u64::try_from(most).ok()?;
+        let file = File::open(path).ok()?;
+        let length = file.take(most.saturating_add(1)).read_to_end(&mut bytes).ok()?;
+        u64::try_from(length).is_ok_and(|length| length <= most).then_some(bytes)
+    });
+    read.await.ok().flatten()
 }
 
 fn read(path: &str) -> Result<Header, LocalRejection> {

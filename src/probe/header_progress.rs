@@ -1,5 +1,6 @@
 //! What of an image has been read, and which part is wanted next. Knows no network.
 
+use super::prefix::Prefix;
 use super::range::ByteRange;
 use super::version::VersionBuilder;
 use crate::header::{Header, HeaderError, HeaderReader, Shortcut, Step};
@@ -15,12 +16,16 @@ pub(super) struct HeaderProgress {
     /// Long gaps that were left unread.
     long_gaps: u32,
     bad_landings: u32,
-    /// The header, where only the file's last bytes are wanted any more.
+    /// The header, where only the file's last bytes are wanted any more, or the whole of it.
     known: Option<Header>,
+    /// What was read from the first byte on, where it is kept.
+    pub(super) prefix: Prefix,
+    wants_whole: bool,
 }
 
 impl HeaderProgress {
-    pub(super) fn new() -> Self {
+    /// The way to a header; what is read on it is kept as `prefix` allows.
+    pub(super) fn new(prefix: Prefix) -> Self {
         Self {
             reader: HeaderReader::new(),
             version: VersionBuilder::default(),
@@ -30,29 +35,49 @@ impl HeaderProgress {
             long_gaps: 0,
             bad_landings: 0,
             known: None,
+            prefix,
+            wants_whole: false,
         }
     }
 
     /// The way to the last bytes of a file whose header is known.
     pub(super) fn to_the_end(header: Header, version: VersionBuilder) -> Self {
-        Self { known: Some(header), version, ..Self::new() }
+        Self { known: Some(header), version, ..Self::new(Prefix::default()) }
+    }
+
+    /// The way to the whole of a file whose header and first bytes are known.
+    #[cfg(feature = "faces")]
+    pub(super) fn to_the_whole(header: Header, version: VersionBuilder, prefix: Prefix) -> Self {
+        Self { known: Some(header), version, wants_whole: true, ..Self::new(prefix) }
     }
 
     /// Whether only the last bytes are wanted. They may come from another replica of the file than
     /// its header.
     pub(super) fn wants_end(&self) -> bool {
-        self.known.is_some()
+        self.known.is_some() && !self.wants_whole
+    }
+
+    /// How many bytes may be taken, if not as many as a header may have.
+    pub(super) fn most(&self) -> Option<u64> {
+        self.wants_whole.then(|| self.prefix.most())
     }
 
     /// Begins at byte 0 again. A proven liar stays one.
     pub(super) fn begin_anew(&mut self) {
-        *self = Self { bad_landings: self.bad_landings, ..Self::new() };
+        let prefix = Prefix::new(usize::try_from(self.prefix.most()).unwrap_or(0));
+        let (bad_landings, wants_whole) = (self.bad_landings, self.wants_whole);
+        *self = Self { bad_landings, wants_whole, ..Self::new(prefix) };
     }
 
     /// The part wanted next, of at most `most` bytes.
     pub(super) fn next_range(&self, most: u64) -> ByteRange {
         if let (true, Some(end)) = (self.wants_end(), self.version.end_from()) {
             return ByteRange::new(end, self.version.total().unwrap_or(end).saturating_sub(end));
+        }
+        if self.wants_whole {
+            let first = self.prefix.length();
+            let total = self.version.total().unwrap_or(u64::MAX);
+            return ByteRange::new(first, total.saturating_sub(first).min(most));
         }
         let wish = match self.reader.step() {
             Ok(Step::Need { at, len }) => Some((at, u64::try_from(len).unwrap_or(u64::MAX))),
@@ -86,7 +111,7 @@ impl HeaderProgress {
     /// A jump worth taking: not announced by a proven liar, within the file, and nothing wanted
     /// before it.
     pub(super) fn jump(&self) -> Option<Shortcut> {
-        if self.wants_end() {
+        if self.known.is_some() || self.wants_whole {
             return None;
         }
         let jump = self.reader.shortcut().filter(|_| self.bad_landings < MOST_BAD_LANDINGS)?;
@@ -109,7 +134,8 @@ impl HeaderProgress {
         self.has_jumped |= at > self.reached;
         self.reached = at.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         self.version.feed(at, bytes);
-        if !self.wants_end() {
+        self.prefix.feed(at, bytes);
+        if self.known.is_none() {
             if let Some(total) = self.version.total() {
                 self.reader.set_total(total);
             }
@@ -142,10 +168,18 @@ impl HeaderProgress {
 
     /// The answer, once nothing more is wanted: neither by the reader nor for the version.
     pub(super) fn answer(&self) -> Option<Result<Header, HeaderError>> {
-        if let Some(header) = self.known {
+        if let (Some(header), false) = (self.known, self.wants_whole) {
             return self.version.knows_end().then_some(Ok(header));
         }
+        let is_here = self.version.total().is_some_and(|total| self.prefix.length() >= total);
+        if let (Some(header), true) = (self.known, is_here) {
+            return Some(Ok(header));
+        }
+        if self.known.is_some() {
+            return None;
+        }
         match self.reader.step() {
+            Ok(Step::Done(_)) if self.wants_whole && !is_here => None,
             Ok(Step::Need { .. }) => None,
             Ok(Step::Done(header)) => self.version.is_complete().then_some(Ok(header)),
             Err(error) => Some(Err(error)),

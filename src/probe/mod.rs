@@ -10,8 +10,14 @@ mod head;
 mod header_progress;
 mod hosts;
 mod http;
+mod prefix;
 mod range;
 mod redirect;
+#[cfg(feature = "faces")]
+mod screen;
+#[cfg(not(feature = "faces"))]
+#[path = "no_screen.rs"]
+mod screen;
 mod turns;
 mod version;
 
@@ -20,19 +26,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::Stream;
-use url::Url;
-
 pub use guard::AddressPolicy;
 #[cfg(fuzzing)]
 pub(crate) use range::{ByteRange, ContentRange};
 pub(crate) use version::{Sameness, Version, VersionBuilder};
 
+#[cfg(feature = "faces")]
+use crate::faces::FaceScreen;
 use crate::header::{Header, HeaderError, Orientation, Problem};
 use crate::net::ConfigError;
 use crate::net::tls::RootCertificate;
 use crate::report::{Fetch, Reason, ReasonCode, Report, Verdict};
 use crate::rules::Limits;
 use crate::run::{Run, RunOptions, Source, Stop, drive, http_url, looks_like_url};
+use fetch::Origin;
+use prefix::Prefix;
+use screen::Screened;
 
 /// Settings of the local stage.
 ///
@@ -66,6 +75,27 @@ pub struct ProbeOptions {
     /// Whether a source that is no URL is read as a local file's path. Default off: the service
     /// takes URLs only.
     pub local_files: bool,
+    /// The face screen, if there is to be one.
+    #[cfg(feature = "faces")]
+    pub(crate) face_screen: Option<FaceScreen>,
+}
+
+impl ProbeOptions {
+    /// Fetches the whole of an image that passed by its header, and looks for a face in it. What an
+    /// origin gives it within [`timeout`](Self::timeout) and 20 MiB; an image that could not be looked
+    /// at passes, as one does whose header [was known](Source::known_header). Default: none.
+    ///
+    /// ```
+    /// use emo_preflight::{FaceScreen, ProbeOptions, ScreenAction};
+    /// let screen = FaceScreen::new().action(ScreenAction::Reject);
+    /// let options = ProbeOptions::default().face_screen(screen);
+    /// ```
+    #[cfg(feature = "faces")]
+    #[must_use]
+    pub fn face_screen(mut self, screen: FaceScreen) -> Self {
+        self.face_screen = Some(screen);
+        self
+    }
 }
 
 impl Default for ProbeOptions {
@@ -80,6 +110,8 @@ impl Default for ProbeOptions {
             extra_roots: Vec::new(),
             user_agent: concat!("emo-preflight/", env!("CARGO_PKG_VERSION")).to_owned(),
             local_files: false,
+            #[cfg(feature = "faces")]
+            face_screen: None,
         }
     }
 }
@@ -113,8 +145,8 @@ impl Probe {
         Shared::new(options, Arc::new(guard::SystemNames)).map(|shared| Self(Arc::new(shared)))
     }
 
-    /// Looks at one image's header: [`Verdict::Eligible`], [`Verdict::RejectedLocal`] or
-    /// [`Verdict::Undetermined`].
+    /// Looks at one image's header, and at its face if a screen is set: [`Verdict::Eligible`],
+    /// [`Verdict::RejectedLocal`] or [`Verdict::Undetermined`].
     ///
     /// Dropping the future ends the transfer; nothing else is lost.
     ///
@@ -123,7 +155,9 @@ impl Probe {
     pub fn check(&self, source: Source) -> impl Future<Output = Report> + Send + use<> {
         let probe = self.clone();
         async move {
-            let local = probe.inspect(&source).await;
+            let mut local = probe.inspect(&source).await;
+            probe.take_whole(&source, &mut local).await;
+            probe.screen(&mut local).await;
             let verdict = local.rejection.as_ref().map_or(Verdict::Eligible, |r| r.verdict);
             local.report(source, verdict)
         }
@@ -177,7 +211,7 @@ impl Probe {
         match fetch::fetch(&self.0, url).await {
             (Ok(found), spent) => {
                 let local = self.judge(found.header, Some(found.version), Some(spent));
-                LocalOutcome { origin: found.origin, ..local }
+                LocalOutcome { origin: Some(found.origin), ..local }
             }
             (Err(rejection), spent) => self.reject(rejection, Some(spent)),
         }
@@ -187,22 +221,32 @@ impl Probe {
     /// by more than its start. What cannot be had is left out. An image that changed since its
     /// header was read is inspected anew.
     pub(crate) async fn complete_version(&self, local: &mut LocalOutcome) {
-        let (Some(header), Some(version)) = (local.header, local.version.take()) else { return };
-        let origin = local.origin.take().filter(|_| version.end_from().is_some());
-        let (Some(origin), Some(spent)) = (origin, local.fetch) else {
-            local.version = Some(version);
+        let (Some(header), Some(version)) = (local.header, &local.version) else { return };
+        let is_wanted = version.end_from().is_some();
+        let (Some(origin), Some(spent), true) = (&local.origin, local.fetch, is_wanted) else {
             return;
         };
-        let before = version.clone();
-        let (outcome, spent) = fetch::fetch_end(&self.0, origin, (header, version), spent).await;
-        *local = match outcome {
-            Ok(found) => self.judge(found.header, Some(found.version), Some(spent)),
+        if !origin.ranges {
+            return;
+        }
+        let before = version.build();
+        let found = (header, version.clone());
+        let (outcome, spent) = fetch::fetch_end(&self.0, origin.url.clone(), found, spent).await;
+        match outcome {
+            Ok(found) => {
+                let now = found.version.build();
+                let is_same = Version::compare(Some(&before), Some(&now)) == Sameness::Same;
+                // What is kept of it is of the file as it is now.
+                let origin = local.origin.take().filter(|_| is_same).unwrap_or(found.origin);
+                *local = self.judge(found.header, Some(found.version), Some(spent));
+                local.origin = Some(origin);
+            }
             Err(rejection) if rejection.verdict == Verdict::RejectedLocal => {
-                self.reject(rejection, Some(spent))
+                *local = self.reject(rejection, Some(spent));
             }
             // Nothing was learned.
-            Err(_) => self.judge(header, Some(before), Some(spent)),
-        };
+            Err(_) => local.fetch = Some(spent),
+        }
     }
 
     fn judge(
@@ -217,7 +261,7 @@ impl Probe {
             reasons: broken.iter().map(Reason::from).collect(),
             header: Some(Box::new(header)),
         });
-        LocalOutcome { header: Some(header), version, origin: None, fetch, rejection }
+        LocalOutcome { header: Some(header), version, fetch, rejection, ..LocalOutcome::none() }
     }
 
     /// A header that could be read, of a file that cannot be right, is held against the limits: what
@@ -237,9 +281,9 @@ impl Probe {
 pub(crate) struct LocalOutcome {
     pub(crate) header: Option<Header>,
     pub(crate) version: Option<VersionBuilder>,
-    /// Where the image lay, redirects followed, if parts of it can be asked for there.
-    origin: Option<Url>,
+    origin: Option<Origin>,
     pub(crate) fetch: Option<Fetch>,
+    screened: Screened,
     /// Why no call is worth its money; absent when one is.
     pub(crate) rejection: Option<LocalRejection>,
 }
@@ -247,7 +291,14 @@ pub(crate) struct LocalOutcome {
 impl LocalOutcome {
     /// Of a source that nothing was looked at for.
     pub(crate) fn none() -> Self {
-        Self { header: None, version: None, origin: None, fetch: None, rejection: None }
+        Self {
+            header: None,
+            version: None,
+            origin: None,
+            fetch: None,
+            screened: Screened::default(),
+            rejection: None,
+        }
     }
 
     /// A report of what was found, with `verdict`.
@@ -256,6 +307,7 @@ impl LocalOutcome {
             index: source.index.unwrap_or(0),
             image_id: source.image_id,
             image: self.header,
+            screen: self.screened.into_screen(),
             reasons: self.rejection.map(|rejection| rejection.reasons).unwrap_or_default(),
             fetch: self.fetch,
             input: source.input,
@@ -267,7 +319,7 @@ impl LocalOutcome {
 impl From<LocalRejection> for LocalOutcome {
     fn from(rejection: LocalRejection) -> Self {
         let header = rejection.header.as_deref().copied();
-        Self { header, version: None, origin: None, fetch: None, rejection: Some(rejection) }
+        Self { header, rejection: Some(rejection), ..Self::none() }
     }
 }
 
@@ -338,4 +390,12 @@ impl Shared {
         let hosts = hosts::Hosts::new(options.per_host);
         Ok(Self { options, http, hosts })
     }
+
+    /// What is kept of the bytes on the way to a header: nothing where nobody will look at them.
+    fn prefix(&self) -> Prefix {
+        Prefix::new(if self.screens() { MOST_KEPT } else { 0 })
+    }
 }
+
+/// Bytes kept of each file on the way to its header, and while what the ledger knows is asked.
+const MOST_KEPT: usize = 1_024 * 1_024;

@@ -14,6 +14,8 @@ pub(crate) struct Version {
     pub(crate) start: [u8; 32],
     /// SHA-256 of the last min(1,024, length) bytes, where they were read.
     pub(crate) end: Option<[u8; 32]>,
+    /// SHA-256 of all bytes, where they were read and kept.
+    pub(crate) whole: Option<[u8; 32]>,
     /// A strong entity tag (RFC 9110, section 8.8.3).
     pub(crate) etag: Option<String>,
 }
@@ -60,6 +62,7 @@ pub(crate) struct VersionBuilder {
     last_ends: u64,
     total: Option<u64>,
     etag: Option<String>,
+    whole: Option<[u8; 32]>,
 }
 
 impl VersionBuilder {
@@ -108,6 +111,13 @@ impl VersionBuilder {
         self.last.extend_from_slice(news);
     }
 
+    /// These are all of the file's bytes.
+    #[cfg(feature = "faces")]
+    pub(super) fn of_whole(mut self, bytes: &[u8]) -> Self {
+        self.whole = Some(Sha256::digest(bytes).into());
+        self
+    }
+
     /// Whether the file's last bytes were fed.
     pub(super) fn knows_end(&self) -> bool {
         let has_all = |total: u64| {
@@ -150,6 +160,7 @@ impl VersionBuilder {
             length: self.total,
             start: Sha256::digest(&self.start).into(),
             end: self.knows_end().then(|| Sha256::digest(&self.last).into()),
+            whole: self.whole,
             etag: self.etag.clone(),
         }
     }
@@ -170,8 +181,13 @@ mod tests {
     #[test]
     fn what_tells_one_version_from_another() {
         let tagged = |etag: &str| Some(format!("\"{etag}\""));
-        let asked =
-            Version { length: Some(9), start: [1; 32], end: Some([2; 32]), etag: tagged("a") };
+        let asked = Version {
+            length: Some(9),
+            start: [1; 32],
+            end: Some([2; 32]),
+            whole: None,
+            etag: tagged("a"),
+        };
         let untold = Version { length: None, end: None, etag: None, ..asked.clone() };
         let without_end = Version { end: None, ..asked.clone() };
         use Sameness::{Another, NeedsLastBytes, Same};

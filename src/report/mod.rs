@@ -6,6 +6,7 @@
 mod emo;
 mod fields;
 mod reason;
+mod screen;
 
 use std::fmt;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize, Serializer};
 pub use emo::{EmoInput, EmoParameters, EmoRequest, HandOffError, Mismatch, StyleLevel};
 pub use fields::Fields;
 pub use reason::{Reason, ReasonCode};
+pub use screen::{Advice, Screen, ScreenFace};
 
 use crate::header::Header;
 use crate::rules::{AspectRatio, BBox};
@@ -49,6 +51,8 @@ pub struct Report {
     pub verdict: Verdict,
     /// What the header says; absent when it was not read.
     pub image: Option<Header>,
+    /// What the face screen saw; absent when it did not look.
+    pub screen: Option<Screen>,
     /// Why the verdict is what it is; empty when there is nothing to say.
     pub reasons: Vec<Reason>,
     /// What the local stage took from the network; absent when it took nothing.
@@ -79,6 +83,7 @@ impl Report {
             ratio,
             verdict,
             image: None,
+            screen: None,
             reasons: Vec::new(),
             fetch: None,
             billing: Billing::NONE,
@@ -107,6 +112,9 @@ impl Serialize for Report {
             map.serialize_entry("image", image)?;
         }
         map.serialize_entry("reasons", &self.reasons)?;
+        if let Some(screen) = &self.screen {
+            map.serialize_entry("screen", screen)?;
+        }
         if let Some(fetch) = &self.fetch {
             map.serialize_entry("fetch", fetch)?;
         }
@@ -142,6 +150,7 @@ struct Row {
     ratio: AspectRatio,
     verdict: String,
     image: Option<Header>,
+    screen: Option<Screen>,
     reasons: Vec<Reason>,
     fetch: Option<Fetch>,
     face_bbox: Option<BBox>,
@@ -183,6 +192,7 @@ impl TryFrom<Row> for Report {
             ratio: row.ratio,
             verdict,
             image: row.image,
+            screen: row.screen,
             reasons: row.reasons,
             fetch: row.fetch,
             billing: row.billing,

@@ -204,6 +204,14 @@ reason_codes! {
     SizeDeferred = "size_deferred",
     /// The origin compressed the body although identity was asked for.
     EncodedBody = "encoded_body",
+    /// The face screen found no frontal face; `found` is the best score.
+    NoFace = "no_face",
+    /// The face screen found a second face of nearly the size of the first; `found` is their number.
+    SeveralFaces = "several_faces",
+    /// The largest face that the face screen found is too small; `found` is its width in pixels.
+    FaceTooSmall = "face_too_small",
+    /// No decoder takes the image's bytes.
+    Undecodable = "undecodable",
     /// The service answered `check_pass: false` and gave no code.
     CheckPassFalse = "check_pass_false",
     /// `ext_bbox` has another ratio than the one requested.

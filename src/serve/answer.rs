@@ -126,6 +126,10 @@ fn own_answer(code: &ReasonCode, verdict: &Verdict) -> (StatusCode, &'static str
     match code {
         R::UnsupportedFormat | R::NotAnImage | R::CorruptHeader => (BAD, "InvalidFile.Format"),
         R::ShortestSideBelowMin | R::LongestSideAboveMax => (BAD, "InvalidFile.Resolution"),
+        R::NoFace => (BAD, "InvalidFile.NoHuman"),
+        R::SeveralFaces => (BAD, "InvalidFile.MultiHuman"),
+        R::FaceTooSmall => (BAD, "InvalidFile.BodyProportion"),
+        R::Undecodable => (BAD, "InvalidFile.Openerror"),
         R::NotHttpUrl | R::PrivateAddress | R::NotFound | R::BadInput | R::UnreadableFile => {
             (BAD, "InvalidURL")
         }

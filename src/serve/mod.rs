@@ -51,6 +51,10 @@
 //! |---:|---|---|
 //! | 400 | `InvalidFile.Format` | `unsupported_format`, `not_an_image`, `corrupt_header` |
 //! | 400 | `InvalidFile.Resolution` | `shortest_side_below_min`, `longest_side_above_max` |
+//! | 400 | `InvalidFile.NoHuman` | `no_face` |
+//! | 400 | `InvalidFile.MultiHuman` | `several_faces` |
+//! | 400 | `InvalidFile.BodyProportion` | `face_too_small` |
+//! | 400 | `InvalidFile.Openerror` | `undecodable` |
 //! | 400 | `InvalidURL` | `not_http_url`, `private_address`, `not_found`, `bad_input`, `unreadable_file` |
 //! | 400 | `InvalidURL.Timeout` | `timeout` |
 //! | 400 | `InvalidURL.ConnectionRefused` | what else the local stage could not tell |

@@ -53,6 +53,8 @@ where
                 length: length.and_then(|length| u64::try_from(length).ok()),
                 start,
                 end,
+                // Two versions are told apart by their parts; the whole is for one content's name.
+                whole: None,
                 etag,
             }),
             owner: row.try_get("owner")?,

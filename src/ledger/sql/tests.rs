@@ -208,8 +208,13 @@ fn what_was_written_is_read_as_it_was() {
         let place = Place::sqlite();
         let ledger = place.open().await;
         let start: [u8; 32] = std::array::from_fn(|i| i as u8 * 8 + 1);
-        let version =
-            Version { length: Some(90_000), start, end: None, etag: Some("\"a\"".to_owned()) };
+        let version = Version {
+            length: Some(90_000),
+            start,
+            end: None,
+            whole: None,
+            etag: Some("\"a\"".to_owned()),
+        };
         let rejected = br#"{"output":{"check_pass":false},"usage":{"image_count":0}}"#;
         let refused = Judgement::Rejected(Reason::new(
             ReasonCode::CheckPassFalse,
@@ -308,8 +313,13 @@ fn an_old_verdict_on_the_content_hides_no_later_unknown() {
         for place in Place::all() {
             let ledger = place.open().await;
             let header = Header::new(Format::Png, 400, 400, None);
-            let version =
-                Version { length: Some(9), start: [1; 32], end: Some([2; 32]), etag: None };
+            let version = Version {
+                length: Some(9),
+                start: [1; 32],
+                end: Some([2; 32]),
+                whole: None,
+                etag: None,
+            };
             let content = Content::of(&header, &version, "endpoint", "model", AspectRatio::Square);
             assert!(content.is_some());
             let about = |number| Question { content, ..question(number) };

@@ -1,0 +1,126 @@
+//! The face screen's part of the local stage: the whole file, then a look at it.
+
+use std::sync::Arc;
+
+use super::fetch::fetch_whole;
+use super::{LocalOutcome, LocalRejection, Probe, Shared, file};
+use crate::faces::{HeldFile, Look, MOST_BYTES, ScreenAction};
+use crate::report::{Screen, Verdict};
+use crate::run::{Source, looks_like_url};
+
+/// How far an image has come with the screen.
+#[derive(Default)]
+pub(super) enum Screened {
+    #[default]
+    NotYet,
+    /// The file is here.
+    Taken(HeldFile),
+    /// It was looked at, or could not be.
+    Looked(Option<Arc<Look>>),
+}
+
+impl Screened {
+    pub(super) fn into_screen(self) -> Option<Screen> {
+        match self {
+            Self::Looked(look) => look?.finding().screen.clone(),
+            Self::NotYet | Self::Taken(_) => None,
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn screens(&self) -> bool {
+        self.options.face_screen.is_some()
+    }
+}
+
+impl Probe {
+    /// Whether the image is still to be looked at.
+    pub(crate) fn is_to_screen(&self, local: &LocalOutcome) -> bool {
+        let passes = local.rejection.is_none() && local.header.is_some();
+        self.0.screens() && passes && !matches!(local.screened, Screened::Looked(_))
+    }
+
+    /// Whether its bytes are still to be taken for that.
+    pub(crate) fn is_to_take(&self, local: &LocalOutcome) -> bool {
+        self.is_to_screen(local) && matches!(local.screened, Screened::NotYet)
+    }
+
+    /// Takes the rest of an image that passed by its header. One that cannot be had in time and bytes is
+    /// not looked at; one that turns out to be another is judged anew.
+    pub(crate) async fn take_whole(&self, source: &Source, local: &mut LocalOutcome) {
+        let (Some(screen), Some(header)) = (&self.0.options.face_screen, local.header) else {
+            return;
+        };
+        if !self.is_to_take(local) {
+            return;
+        }
+        let (origin, version) = (local.origin.take(), local.version.clone());
+        if let (Some(origin), Some(version), Some(spent)) = (origin, version, local.fetch) {
+            let length = version.total();
+            if length.is_some_and(|length| length > MOST_BYTES as u64) {
+                local.screened = Screened::Looked(None);
+                return;
+            }
+            let room = screen.room_for(length).await;
+            let origin = origin.keeping(MOST_BYTES);
+            let found = fetch_whole(&self.0, origin, (header, version), spent).await;
+            match found {
+                (Ok(found), spent) => {
+                    let bytes = found.origin.prefix.into_bytes();
+                    let version = found.version.of_whole(&bytes);
+                    *local = self.judge(found.header, Some(version), Some(spent));
+                    local.screened = Screened::Taken(room.hold(bytes));
+                }
+                (Err(rejection), spent) if rejection.verdict == Verdict::RejectedLocal => {
+                    *local = self.reject(rejection, Some(spent));
+                }
+                (Err(rejection), spent) => {
+                    tracing::debug!(
+                        index = source.index,
+                        why = rejection.reasons.first().map(|reason| reason.message.as_str()),
+                        "not_screened"
+                    );
+                    local.fetch = Some(spent);
+                    local.screened = Screened::Looked(None);
+                }
+            }
+            return;
+        }
+        let path = Some(&source.text).filter(|text| {
+            self.0.options.local_files && source.known_header.is_none() && !looks_like_url(text)
+        });
+        local.screened = match path {
+            Some(path) => {
+                let room = screen.room_for(None).await;
+                let bytes = file::whole(path.clone(), MOST_BYTES).await;
+                bytes.map_or(Screened::Looked(None), |bytes| Screened::Taken(room.hold(bytes)))
+            }
+            None => Screened::Looked(None),
+        };
+    }
+
+    /// Looks at an image that was taken.
+    pub(crate) async fn screen(&self, local: &mut LocalOutcome) {
+        let Some(screen) = &self.0.options.face_screen else { return };
+        if !matches!(local.screened, Screened::Taken(_)) {
+            return;
+        }
+        let Screened::Taken(file) = std::mem::take(&mut local.screened) else { return };
+        let look = Arc::new(screen.look_at(file).await);
+        if let (Some(objection), ScreenAction::Reject) = (&look.finding().objection, screen.does())
+        {
+            local.rejection = Some(LocalRejection::rejected(objection.clone()));
+        }
+        local.screened = Screened::Looked(Some(look));
+    }
+
+    /// What may be the cause where the service refused the image and gave none.
+    pub(crate) async fn find_likely_cause(&self, local: &mut LocalOutcome) {
+        let Some(screen) = &self.0.options.face_screen else { return };
+        if let Screened::Looked(Some(look)) = &local.screened {
+            let look = screen.with_likely_cause(Arc::clone(look)).await;
+            local.screened = Screened::Looked(Some(look));
+        }
+    }
+}
