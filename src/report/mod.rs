@@ -3,9 +3,11 @@
 //! People script against this JSON, so fields and codes are added, never renamed. Fields with
 //! nothing to say are left out; `reasons` and `billing` never are.
 
+mod advice;
 mod emo;
 mod fields;
 mod reason;
+mod reason_code;
 
 use std::fmt;
 
@@ -14,7 +16,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use emo::{EmoInput, EmoParameters, EmoRequest, HandOffError, Mismatch, StyleLevel};
 pub use fields::Fields;
-pub use reason::{Reason, ReasonCode};
+pub use reason::Reason;
+pub use reason_code::ReasonCode;
 
 use crate::header::Header;
 use crate::rules::{AspectRatio, BBox};
