@@ -8,6 +8,8 @@
 
 #[path = "program/corpus.rs"]
 mod corpus;
+#[path = "program/errors.rs"]
+mod errors;
 #[path = "program/input.rs"]
 mod input;
 #[path = "program/other_commands.rs"]
@@ -22,3 +24,5 @@ mod secrets;
 mod signals;
 #[path = "program/status.rs"]
 mod status;
+#[path = "program/terminal.rs"]
+mod terminal;

@@ -4,15 +4,20 @@
 //! of an earlier run are asked again (`resume`).
 
 mod args;
+mod ask;
+mod colour;
 mod counts;
 mod demo;
 mod emo_body;
 mod gallery;
 mod gate;
+mod hints;
 mod input;
 mod job;
 mod ledger;
+mod manual;
 mod money;
+mod next_steps;
 mod output;
 mod progress;
 mod resume;
@@ -23,10 +28,11 @@ mod spend;
 mod stand_in;
 mod status;
 mod summary;
+mod table;
 mod table_input;
 mod text;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -38,12 +44,16 @@ use crate::cli::resume::Redo;
 use crate::cli::status::Status;
 use crate::cli::summary::Calls;
 use crate::gate::DryRun;
-use crate::{ApiKey, GateError, Ledger, LedgerError, Probe};
+use crate::{GateError, Ledger, LedgerError, Probe};
 
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(hints::end_with);
+    arguments.color.apply();
+    if arguments.quiet {
+        text::be_quiet();
+    }
     log_to_stderr(&arguments);
     raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -80,15 +90,17 @@ async fn run(command: Command) -> anyhow::Result<Status> {
         Command::Serve(arguments) => serve::run(*arguments).await,
         Command::Spend(arguments) => spend::run(&arguments).await,
         Command::EmoBody(arguments) => emo_body::run(&arguments),
-        Command::LedgerSchema => Ok(print(&Ledger::postgres_schema())),
+        Command::LedgerSchema => Ok(print(Ledger::postgres_schema())),
         Command::Emulator(arguments) => stand_in::run(arguments.listen, arguments.rps).await,
         Command::Demo => demo::run().await,
+        Command::Completions { shell } => Ok(print(manual::completions(shell))),
+        Command::Man { command } => Ok(print(manual::page(command.as_deref())?)),
     }
 }
 
 /// Prints a text on stdout.
-fn print(text: &str) -> Status {
-    match std::io::stdout().write_all(text.as_bytes()) {
+fn print(text: impl AsRef<[u8]>) -> Status {
+    match std::io::stdout().write_all(text.as_ref()) {
         Ok(()) => Status::Good,
         // Whoever read it has read enough.
         Err(_) => Status::Stopped,
@@ -117,7 +129,7 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
     if arguments.dry_run {
         return dry_run(arguments).await;
     }
-    let key = ApiKey::from_env()?;
+    let key = hints::key_from_env()?;
     let place = arguments.gate.ledger.place()?;
     let redo = Redo {
         model: Some(arguments.gate.model.clone()),
@@ -125,6 +137,17 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
         unknown: arguments.gate.retry_unknown,
     };
     let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
+    // A cap without a name ends with its run: --resume would not know it.
+    if arguments.gate.max_calls.is_some() && arguments.gate.run.is_none() {
+        job.is_once();
+    }
+    // Last of what can go wrong without cost, first of what costs: nothing was fetched or paid yet.
+    if ask::is_wanted(&arguments)
+        && !ask::may_begin(job.to_do(&arguments.sources), arguments.gate.rps)?
+    {
+        text::tell("not begun: nothing was fetched or paid");
+        return Ok(Status::Stopped);
+    }
     let ledger = match place.open().await {
         Ok(ledger) => ledger,
         Err(error) => return Ok(no_ledger(&error)),
@@ -152,9 +175,9 @@ async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
     };
     // What it comes to depends on what the ledger knows.
     match (&place, &ledger) {
-        (Place::Memory, _) => text::tell("ledger: none"),
-        (place, None) => text::tell(format_args!("ledger: {place} (not there yet)")),
-        (place, Some(_)) => text::tell(format_args!("ledger: {place}")),
+        (Place::Memory, _) => text::say("ledger: none"),
+        (place, None) => text::say(format_args!("ledger: {place} (not there yet)")),
+        (place, Some(_)) => text::say(format_args!("ledger: {place}")),
     }
     let dry =
         DryRun::new(probe, ledger, arguments.gate.base_url.as_deref(), &arguments.gate.model)?
@@ -174,17 +197,18 @@ async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
 
 /// The ledger cannot be opened.
 fn no_ledger(error: &LedgerError) -> Status {
-    text::tell(format_args!("error: {error}"));
+    text::error(format_args!("{error}{}", hints::of_ledger(error)));
     Status::Stopped
 }
 
 fn complain(error: &anyhow::Error) -> ExitCode {
-    text::tell(format_args!("error: {error:#}"));
+    text::error(format_args!("{error:#}"));
     Status::Usage.into()
 }
 
 fn log_to_stderr(arguments: &Arguments) {
     let default = match (arguments.verbose, &arguments.command) {
+        _ if arguments.quiet => "emo_preflight=error",
         // A line a request is what its operator expects.
         (0, Command::Serve(_)) => "emo_preflight=warn,emo_preflight::serve=info",
         (0, _) => "emo_preflight=warn",
@@ -193,12 +217,10 @@ fn log_to_stderr(arguments: &Arguments) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    let colours = std::io::stderr().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| screen::Stderr)
-        .with_ansi(colours)
+        .with_ansi(console::colors_enabled_stderr())
         // It would report a closed stderr on stderr, and panic, in whatever task was logging.
         .log_internal_errors(false);
     match arguments.log {

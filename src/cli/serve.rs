@@ -8,15 +8,15 @@ use anyhow::{Context as _, bail};
 use futures_util::FutureExt as _;
 use tokio::net::TcpListener;
 
+use crate::GateError;
 use crate::cli::args::ServeArguments;
 use crate::cli::status::Status;
-use crate::cli::{no_ledger, signals, text};
+use crate::cli::{hints, no_ledger, signals, text};
 use crate::serve::{ServeOptions, ServerToken, serve};
-use crate::{ApiKey, GateError};
 
 /// Serves until a signal comes.
 pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
-    let key = ApiKey::from_env()?;
+    let key = hints::key_from_env()?;
     let options = ServeOptions {
         token: token_from_env()?,
         pass_through: arguments.pass_through,
@@ -53,13 +53,13 @@ pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
     }
     // For programs; people find it below too, so it does not matter if nobody reads it.
     let _ = writeln!(std::io::stdout(), "http://{address}/api/v1");
-    text::tell(format_args!(
+    text::say(format_args!(
         "serving; Ctrl-C ends it. For a DashScope client in another process:\n  \
          export DASHSCOPE_HTTP_BASE_URL=http://{address}/api/v1"
     ));
     server.await?;
     let spent = gate.close().await;
-    text::tell(format_args!(
+    text::say(format_args!(
         "{} made, {} billed for certain, {} of unknown bill",
         text::count(spent.calls, "call", "calls"),
         text::count(spent.images, "image", "images"),
