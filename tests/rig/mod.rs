@@ -243,6 +243,12 @@ impl Running {
         while !self.lines.recv_timeout(PATIENCE).expect(what).contains(what) {}
     }
 
+    /// The lines on stderr before one that contains `what`.
+    pub(crate) fn lines_until(&self, what: &str) -> Vec<String> {
+        let next = || self.lines.recv_timeout(PATIENCE).expect(what);
+        std::iter::repeat_with(next).take_while(|line| !line.contains(what)).collect()
+    }
+
     /// Reads what is left and waits for the end.
     pub(crate) fn finish(mut self) -> Done {
         let mut stdout = self.read;
