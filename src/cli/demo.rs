@@ -72,12 +72,15 @@ pub(super) async fn run() -> anyhow::Result<Status> {
         );
     }
     summary::say(&printer.counts, Calls::Made, &Earlier::default());
-    text::say(format_args!(
-        "the stand-in billed {}; the gate knows of {} for certain and of {} that may have been",
-        text::count(emulator.billed(), "image", "images"),
-        spent.images,
-        spent.unknown,
-    ));
+    text::say_wrapped(
+        format_args!(
+            "the stand-in billed {}; the gate knows of {} for certain and of {} that may have been",
+            text::count(emulator.billed(), "image", "images"),
+            spent.images,
+            spent.unknown,
+        ),
+        2,
+    );
     text::say("next, with an image of yours, for free:\n  emo-preflight probe portrait.jpg");
     if let Some(signal) = signal.received() {
         return Ok(Status::Signal(signal));

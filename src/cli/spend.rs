@@ -74,9 +74,10 @@ async fn read(
     if ledger.is_none() {
         return Ok(Vec::new());
     }
-    text::say(
+    text::say_wrapped(
         "days are Beijing's; REJECTED and FAILED were billed, REFUSED were not; the vendor's count \
          of images lies between IMAGES and AT MOST",
+        2,
     );
     Ok(table(&spend, arguments.price))
 }

@@ -23,7 +23,7 @@ pub(super) fn say(counts: &Counts, calls: Calls, earlier: &Earlier) {
     let verdicts = counts.verdicts();
     let colon = if verdicts.is_empty() { "" } else { ": " };
     let images = text::count(counts.sources, "image", "images");
-    text::say(format_args!("{images}{colon}{verdicts}"));
+    text::say_wrapped(format_args!("{images}{colon}{verdicts}"), 2);
     let of = |verdict: &str| counts.by_verdict.get(verdict).copied().unwrap_or(0);
     let rejected = of("rejected_local");
     match calls {
@@ -32,14 +32,21 @@ pub(super) fn say(counts: &Counts, calls: Calls, earlier: &Earlier) {
             let wanted = of("eligible") + earlier.eligible;
             let calls = most.map_or(wanted, |most| wanted.min(most));
             let rejected = rejected + earlier.rejected_local;
-            text::say(format_args!(
-                "would make at most {}{} for at most {}; rejected for free: {rejected} (saves up to \
+            text::say_wrapped(
+                format_args!(
+                    "would make at most {}{} for at most {}; rejected for free: {rejected} (saves up to \
                  {})",
-                text::count(calls, "call", "calls"),
-                if calls < wanted { format!(" of {wanted} (--max-calls)") } else { String::new() },
-                text::cny(calls),
-                text::cny(rejected),
-            ));
+                    text::count(calls, "call", "calls"),
+                    if calls < wanted {
+                        format!(" of {wanted} (--max-calls)")
+                    } else {
+                        String::new()
+                    },
+                    text::cny(calls),
+                    text::cny(rejected),
+                ),
+                2,
+            );
         }
         Calls::Made => {
             let unknown = match counts.unknown {
@@ -47,12 +54,15 @@ pub(super) fn say(counts: &Counts, calls: Calls, earlier: &Earlier) {
                 unknown => format!(", up to {} more not known", text::cny(unknown)),
             };
             // A refused call may be free, so what was saved is an upper bound.
-            text::say(format_args!(
-                "rejected for free: {rejected}; {}; spent {}{unknown}; saved up to {}",
-                text::count(counts.called, "image called for", "images called for"),
-                text::cny(counts.images),
-                text::cny(rejected + counts.known),
-            ));
+            text::say_wrapped(
+                format_args!(
+                    "rejected for free: {rejected}; {}; spent {}{unknown}; saved up to {}",
+                    text::count(counts.called, "image called for", "images called for"),
+                    text::cny(counts.images),
+                    text::cny(rejected + counts.known),
+                ),
+                2,
+            );
         }
     }
 }
@@ -64,7 +74,7 @@ pub(super) fn say_what_to_do(counts: &Counts) {
         text::say("what to do:");
         for (images, code, advice) in advice {
             let code = text::plain(code.as_str());
-            text::say_wrapped(&format!("{images:>6} × {code}: {advice}"), 9);
+            text::say_wrapped(format_args!("{images:>6} × {code}: {advice}"), 9);
         }
     }
     if let Some(Reason { code, message, .. }) = &counts.stop {
@@ -72,6 +82,9 @@ pub(super) fn say_what_to_do(counts: &Counts) {
         let (code, message) = (text::plain(code.as_str()), text::plain(message));
         let message = message.strip_prefix("the run had stopped: ").unwrap_or(&message);
         let message = message.trim_end_matches('.');
-        text::tell(format_args!("{} {code}: {message}{advice}", colour::alarm("stopped:")));
+        text::tell_wrapped(
+            format_args!("{} {code}: {message}{advice}", colour::alarm("stopped:")),
+            2,
+        );
     }
 }

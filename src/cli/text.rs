@@ -26,19 +26,25 @@ pub(super) fn say(line: impl Display) {
 }
 
 /// As [`say`], over as many lines of a terminal as it takes, all but the first indented.
-pub(super) fn say_wrapped(line: &str, indent: usize) {
-    let columns =
-        console::Term::stderr().size_checked().map_or(usize::MAX, |(_, c)| usize::from(c));
-    let indent = " ".repeat(indent);
-    let options = textwrap::Options::new(columns.max(40)).subsequent_indent(&indent);
-    for line in textwrap::wrap(line, options) {
-        say(line);
+pub(super) fn say_wrapped(line: impl Display, indent: usize) {
+    if !is_quiet() {
+        tell_wrapped(line, indent);
     }
+}
+
+/// As [`tell`], over as many lines of a terminal as it takes, all but the first indented. Not for what
+/// is to be pasted.
+pub(super) fn tell_wrapped(line: impl Display, indent: usize) {
+    let line = line.to_string();
+    let Some((_, columns)) = console::Term::stderr().size_checked() else { return tell(line) };
+    let indent = " ".repeat(indent);
+    let options = textwrap::Options::new(usize::from(columns).max(40)).subsequent_indent(&indent);
+    tell(textwrap::fill(&line, options));
 }
 
 /// A line that says what is wrong.
 pub(super) fn error(line: impl Display) {
-    tell(format_args!("{} {line}", colour::alarm("error:")));
+    tell_wrapped(format_args!("{} {line}", colour::alarm("error:")), 2);
 }
 
 /// `--quiet`, from here on.
