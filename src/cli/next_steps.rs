@@ -14,7 +14,7 @@ pub(super) fn say(path: &Path, counts: &Counts, earlier: &Earlier, is_whole: boo
     let results = of_path(path);
     step("to look at the results", &format!("emo-preflight report {results} -o report.html"));
     if counts.undone > 0 || !is_whole {
-        let what = "to go on with what has no verdict and cost nothing";
+        let what = "to go on with what has no verdict yet";
         match command_with(&["--resume"]).filter(|_| again) {
             Some(command) => step(what, &command),
             None if again => text::say(format_args!("{what}: the same command, with --resume")),
