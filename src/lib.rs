@@ -148,6 +148,10 @@ pub mod face_screen {}
 #[doc = include_str!("../docs/in-front-of-your-client.md")]
 pub mod in_front_of_your_client {}
 
+/// Every reason code, what it means, and what can be done about it.
+#[doc = include_str!("../docs/reason-codes.md")]
+pub mod reason_codes {}
+
 /// The program's entry; not part of the library's interface.
 #[cfg(feature = "cli")]
 #[doc(hidden)]
@@ -161,3 +165,8 @@ pub mod fuzzing;
 #[cfg(all(doctest, feature = "client", feature = "emulator"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Compiles the examples of the guide for library users.
+#[cfg(all(doctest, feature = "ledger", feature = "emulator"))]
+#[doc = include_str!("../docs/library.md")]
+struct LibraryGuide;

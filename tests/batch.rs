@@ -22,6 +22,8 @@ mod input;
 mod interrupted;
 #[path = "batch/ledger.rs"]
 mod ledger;
+#[path = "batch/next_steps.rs"]
+mod next_steps;
 #[path = "batch/output.rs"]
 mod output;
 #[path = "batch/progress.rs"]

@@ -8,12 +8,16 @@
 
 #[path = "program/corpus.rs"]
 mod corpus;
+#[path = "program/errors.rs"]
+mod errors;
 #[path = "program/input.rs"]
 mod input;
 #[path = "program/other_commands.rs"]
 mod other_commands;
 #[path = "program/output.rs"]
 mod output;
+#[path = "program/pictures.rs"]
+mod pictures;
 #[path = "program/report.rs"]
 mod report;
 mod rig;
@@ -24,3 +28,7 @@ mod secrets;
 mod signals;
 #[path = "program/status.rs"]
 mod status;
+#[path = "program/terminal.rs"]
+mod terminal;
+#[path = "rig/turned.rs"]
+mod turned;

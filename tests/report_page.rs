@@ -8,5 +8,7 @@
 mod boxes;
 #[path = "report_page/browser.rs"]
 mod browser;
+#[path = "rig/turned.rs"]
+mod turned;
 #[path = "report_page/view.rs"]
 mod view;

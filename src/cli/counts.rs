@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::cli::status::Status;
 use crate::cli::text;
-use crate::{Certainty, ReasonCode, Report, Verdict};
+use crate::{Certainty, Reason, ReasonCode, Report, Verdict};
 
 /// What has come of a run so far.
 #[derive(Default)]
@@ -17,6 +17,15 @@ pub(super) struct Counts {
     /// Images of bills that were known already and are not paid again.
     pub(super) known: u64,
     pub(super) unknown: u64,
+    /// Images whose results cost nothing and would be done over with `--resume`.
+    pub(super) undone: u64,
+    /// Images without a verdict whose bill is unknown, whoever made their call.
+    pub(super) unsettled: u64,
+    /// Why the run stopped, where it did.
+    pub(super) stop: Option<Reason>,
+    /// By what can be done about them: a code that there is advice for, and of how many images.
+    advice: BTreeMap<&'static str, (ReasonCode, u64)>,
+    last_failure: Option<Reason>,
 }
 
 /// What came of the parts of a run before this one.
@@ -26,6 +35,8 @@ pub(super) struct Earlier {
     pub(super) worst: Option<Status>,
     pub(super) eligible: u64,
     pub(super) rejected_local: u64,
+    pub(super) accepted: u64,
+    pub(super) unsettled: u64,
 }
 
 impl Counts {
@@ -36,7 +47,7 @@ impl Counts {
         self.worst = self.worst.max(Some(Status::of(report)));
         // The ledger can fail before a call and after it: what the service said tells which it was.
         let answered = report.request_id.is_some() || report.billing.certainty != Certainty::None;
-        let sent_nothing = |reason: &crate::Reason| match reason.code {
+        let sent_nothing = |reason: &Reason| match reason.code {
             ReasonCode::Network => true,
             ReasonCode::LedgerError => !answered,
             _ => false,
@@ -58,6 +69,40 @@ impl Counts {
             self.images = self.images.saturating_add(report.billing.images);
             self.unknown += u64::from(report.billing.certainty == Certainty::Unknown);
         }
+        self.note_what_to_do(report);
+    }
+
+    fn note_what_to_do(&mut self, report: &Report) {
+        let failed = report.verdict == Verdict::Failed;
+        let free = report.billing.certainty == Certainty::None;
+        let skipped = report.verdict == Verdict::Skipped;
+        let undone = skipped || report.verdict == Verdict::Undetermined || (failed && free);
+        self.undone += u64::from(undone);
+        self.unsettled += u64::from(is_unsettled(report));
+        if failed {
+            self.last_failure = report.reasons.first().cloned();
+        } else if skipped && self.stop.is_none() {
+            // The failure that stopped the run says more than those it stopped.
+            let said = report.reasons.first();
+            let failure =
+                self.last_failure.as_ref().filter(|f| said.is_none_or(|s| s.code == f.code));
+            self.stop = failure.or(said).cloned();
+        }
+        for code in report.reasons.iter().map(|reason| &reason.code) {
+            if let Some(advice) = code.advice() {
+                self.advice.entry(advice).or_insert_with(|| (code.clone(), 0)).1 += 1;
+            }
+        }
+    }
+
+    /// What can be done, and about how many images with which code; most of them first. Not about
+    /// what stopped the run, which is said by itself.
+    pub(super) fn advice(&self) -> Vec<(u64, &ReasonCode, &'static str)> {
+        let stop = self.stop.as_ref().map(|reason| &reason.code);
+        let noted = self.advice.iter().map(|(advice, (code, images))| (*images, code, *advice));
+        let mut advice: Vec<_> = noted.filter(|(_, code, _)| Some(*code) != stop).collect();
+        advice.sort_by_key(|(images, code, _)| (std::cmp::Reverse(*images), code.as_str()));
+        advice
     }
 
     /// How many there are of each verdict.
@@ -88,5 +133,12 @@ impl Earlier {
         self.worst = self.worst.max(Some(Status::of(report)));
         self.eligible += u64::from(report.verdict == Verdict::Eligible);
         self.rejected_local += u64::from(report.verdict == Verdict::RejectedLocal);
+        self.accepted += u64::from(matches!(report.verdict, Verdict::Accepted { .. }));
+        self.unsettled += u64::from(is_unsettled(report));
     }
+}
+
+/// Nobody knows whether it was billed, and it has no verdict.
+fn is_unsettled(report: &Report) -> bool {
+    report.verdict == Verdict::Failed && report.billing.certainty == Certainty::Unknown
 }

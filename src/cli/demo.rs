@@ -9,7 +9,7 @@ use crate::cli::output::{Layout, Printer};
 use crate::cli::progress::{Progress, Shown};
 use crate::cli::status::Status;
 use crate::cli::summary::{self, Calls};
-use crate::cli::{signals, text};
+use crate::cli::{colour, signals, text};
 use crate::emulator::Emulator;
 use crate::{AddressPolicy, ApiKey, Preflight, ProbeOptions, Report, RunOptions, Source};
 
@@ -19,7 +19,7 @@ pub(super) async fn run() -> anyhow::Result<Status> {
     let mut exhibits = gallery::open(&emulator);
     // The first image a second time: it is not paid for again.
     if let Some(first) = exhibits.first() {
-        let again = Exhibit { name: "portrait.jpg again", ..first.clone() };
+        let again = Exhibit { name: "portrait.jpg ×2", ..first.clone() };
         exhibits.push(again);
     }
     let probe = ProbeOptions { addresses: AddressPolicy::Any, ..ProbeOptions::default() };
@@ -43,11 +43,10 @@ pub(super) async fn run() -> anyhow::Result<Status> {
         &format!(
             "The whole flow on a stand-in for the service, which looks at no faces.\n\
              {} images, 5 calls a second at the most.\n\n  \
-             {:<18} {:<38} {:<12} {:<15} {:>9}",
+             {:<15} {:<38} {:<13} {:>9}",
             exhibits.len(),
             "IMAGE",
-            "EXPECTED",
-            "CAME",
+            "VERDICT, as it was drawn for",
             "SIZE",
             "MONEY"
         ),
@@ -72,13 +71,17 @@ pub(super) async fn run() -> anyhow::Result<Status> {
             &stopper,
         );
     }
-    summary::tell(&printer.counts, Calls::Made, &Earlier::default());
-    text::tell(format_args!(
-        "the stand-in billed {}; the gate knows of {} for certain and of {} that may have been",
-        text::count(emulator.billed(), "image", "images"),
-        spent.images,
-        spent.unknown,
-    ));
+    summary::say(&printer.counts, Calls::Made, &Earlier::default());
+    text::say_wrapped(
+        format_args!(
+            "the stand-in billed {}; the gate knows of {} for certain and of {} that may have been",
+            text::count(emulator.billed(), "image", "images"),
+            spent.images,
+            spent.unknown,
+        ),
+        2,
+    );
+    text::say("next, with an image of yours, for free:\n  emo-preflight probe portrait.jpg");
     if let Some(signal) = signal.received() {
         return Ok(Status::Signal(signal));
     }
@@ -99,13 +102,13 @@ fn compare(exhibit: &Exhibit, report: &Report) -> (String, bool) {
     };
     let as_expected = came == (verdict, reason);
     let line = format!(
-        "{} {:<18} {:<38} {:<12} {:<15} {:>9}",
-        if as_expected { "✓" } else { "✗" },
+        "{} {:<15} {:<38} {:<13} {:>9}{}",
+        colour::mark(as_expected, if as_expected { "✓" } else { "✗" }),
         exhibit.name,
         short(&say(verdict, reason)),
-        if as_expected { "as expected".to_owned() } else { say(came.0, came.1) },
         text::size(report.image.as_ref()),
         text::bill(report.billing, report.from_ledger),
+        if as_expected { String::new() } else { format!("\n  came: {}", say(came.0, came.1)) },
     );
     (line, as_expected)
 }

@@ -34,8 +34,8 @@ pub(super) fn run(arguments: &EmoBodyArguments) -> anyhow::Result<Status> {
             }
             Err(HandOffError::Mismatch(codes)) => {
                 mismatches += 1;
-                let source = text::source(&report.source);
-                text::tell(format_args!("left out {source}: {}", text::plain(&codes)));
+                let source = text::source(&report.source, 90);
+                text::say(format_args!("left out {source}: {}", text::plain(&codes)));
             }
             Err(_) => others += 1,
         }
@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &EmoBodyArguments) -> anyhow::Result<Status> {
     if let Err(error) = out.flush() {
         return unread(error);
     }
-    text::tell(format_args!(
+    text::say(format_args!(
         "{}; left out: {others} not accepted, {mismatches} whose boxes do not hold{}",
         text::count(bodies, "request body", "request bodies"),
         if mismatches > 0 { " (--accept-mismatch hands them on)" } else { "" },

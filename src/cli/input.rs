@@ -43,6 +43,11 @@ impl SourceArguments {
         Ok((stream::iter(named).chain(lines), input_error))
     }
 
+    /// Whether all of them can be had once more.
+    pub(super) fn can_be_read_again(&self) -> bool {
+        self.input.as_ref().is_none_or(|path| path.is_file())
+    }
+
     /// How many sources there are; none where that cannot be told without using them up.
     pub(super) fn count(&self) -> std::io::Result<Option<u64>> {
         let mut sources = u64::try_from(self.sources.len()).unwrap_or(u64::MAX);

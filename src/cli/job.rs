@@ -1,7 +1,7 @@
 //! One batch: where its sources come from, where its results go, how it ends.
 
 use std::io::{IsTerminal as _, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
@@ -14,7 +14,7 @@ use crate::cli::progress::{Progress, Shown};
 use crate::cli::resume::{Redo, Results};
 use crate::cli::status::Status;
 use crate::cli::summary::{self, Calls};
-use crate::cli::{signals, text};
+use crate::cli::{next_steps, signals, text};
 use crate::{Preflight, Run, Source};
 
 /// What is to be done, with everything opened and nothing changed or spent.
@@ -32,6 +32,10 @@ pub(super) struct Job {
     /// `--resume`. Not `total`, which depends on what is shown.
     due: Option<u64>,
     earlier: Earlier,
+    /// Where results go, unless to stdout.
+    results: Option<PathBuf>,
+    /// Whether the same command with `--resume` would go on with it.
+    again: bool,
 }
 
 enum Out {
@@ -61,6 +65,8 @@ impl Job {
             total: None,
             due: None,
             earlier: Earlier::default(),
+            results: output.output.clone(),
+            again: sources.can_be_read_again(),
         };
         if let Some(path) = &output.output {
             if path == Path::new("-") {
@@ -82,6 +88,16 @@ impl Job {
         Ok(job)
     }
 
+    /// How many sources are to be done, where the input can be counted.
+    pub(super) fn to_do(&self, sources: &SourceArguments) -> Option<u64> {
+        self.due.or(self.total).or_else(|| sources.count().ok().flatten())
+    }
+
+    /// The same command would not go on with this job.
+    pub(super) fn is_once(&mut self) {
+        self.again = false;
+    }
+
     async fn go_on(
         &mut self,
         sources: &SourceArguments,
@@ -97,7 +113,7 @@ impl Job {
         if found != count {
             bail!("the input changed while it was read");
         }
-        text::tell(format_args!(
+        text::say(format_args!(
             "{} of {} done before",
             kept.earlier.lines,
             text::count(count, "image", "images")
@@ -146,7 +162,12 @@ impl Job {
         printer.print_all(&mut run).await;
         let ended_early = signal.received().is_some() || printer.is_unread();
         let is_short = !ended_early && self.tell_if_short(printer.counts.sources);
-        summary::tell(&printer.counts, calls, &self.earlier);
+        summary::say(&printer.counts, calls, &self.earlier);
+        summary::say_what_to_do(&printer.counts);
+        if let (Calls::Made, Some(path)) = (calls, &self.results) {
+            let is_whole = !ended_early && !is_short;
+            next_steps::say(path, &printer.counts, &self.earlier, is_whole, self.again);
+        }
         match signal.received() {
             Some(signal) => Status::Signal(signal),
             None if is_short => Status::Stopped,
@@ -157,12 +178,12 @@ impl Job {
     /// Says so when the input ended before its end.
     fn tell_if_short(&self, done: u64) -> bool {
         if let Some(problem) = self.input_error.met() {
-            text::tell(format_args!("error: {problem}"));
+            text::error(problem);
             return true;
         }
         let Some(due) = self.due.filter(|due| done < *due) else { return false };
-        text::tell(format_args!(
-            "error: the input had {} sources and ended after {}",
+        text::error(format_args!(
+            "the input had {} sources and ended after {}",
             self.earlier.lines + due,
             self.earlier.lines + done
         ));

@@ -71,13 +71,13 @@ impl Place {
     pub(super) async fn open(&self) -> Result<Ledger, LedgerError> {
         let ledger = match self {
             Self::Memory => {
-                text::tell("ledger: none (in memory: what is paid for is forgotten at the end)");
+                text::say("ledger: none (in memory: what is paid for is forgotten at the end)");
                 return Ok(Ledger::in_memory());
             }
             Self::File(path) => Ledger::open(path).await?,
             Self::Server(url, wait) => Ledger::connect_patiently(url, *wait).await?,
         };
-        text::tell(format_args!("ledger: {self}"));
+        text::say(format_args!("ledger: {self}"));
         Ok(ledger)
     }
 

@@ -3,17 +3,24 @@
 //! What costs money is the library's; nothing here knows HTTP. What is the program's own: which lines
 //! of an earlier run are asked again (`resume`).
 
+mod annotate;
 mod args;
+mod ask;
+mod colour;
 mod counts;
 mod demo;
 mod emo_body;
 mod gallery;
 mod gate;
+mod hints;
 mod input;
 mod job;
 mod ledger;
+mod manual;
 mod money;
+mod next_steps;
 mod output;
+mod pictures;
 mod progress;
 mod report;
 mod results;
@@ -25,10 +32,11 @@ mod spend;
 mod stand_in;
 mod status;
 mod summary;
+mod table;
 mod table_input;
 mod text;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -40,12 +48,16 @@ use crate::cli::resume::Redo;
 use crate::cli::status::Status;
 use crate::cli::summary::Calls;
 use crate::gate::DryRun;
-use crate::{ApiKey, GateError, Ledger, LedgerError, Probe};
+use crate::{GateError, Ledger, LedgerError, Probe};
 
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(hints::end_with);
+    arguments.color.apply();
+    if arguments.quiet {
+        text::be_quiet();
+    }
     log_to_stderr(&arguments);
     raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -82,16 +94,19 @@ async fn run(command: Command) -> anyhow::Result<Status> {
         Command::Serve(arguments) => serve::run(*arguments).await,
         Command::Spend(arguments) => spend::run(&arguments).await,
         Command::EmoBody(arguments) => emo_body::run(&arguments),
-        Command::Report(arguments) => report::run(&arguments),
-        Command::LedgerSchema => Ok(print(&Ledger::postgres_schema())),
+        Command::Report(arguments) => report::run(*arguments).await,
+        Command::Annotate(arguments) => annotate::run(*arguments).await,
+        Command::LedgerSchema => Ok(print(Ledger::postgres_schema())),
         Command::Emulator(arguments) => stand_in::run(arguments.listen, arguments.rps).await,
         Command::Demo => demo::run().await,
+        Command::Completions { shell } => Ok(print(manual::completions(shell))),
+        Command::Man { command } => Ok(print(manual::page(command.as_deref())?)),
     }
 }
 
 /// Prints a text on stdout.
-fn print(text: &str) -> Status {
-    match std::io::stdout().write_all(text.as_bytes()) {
+fn print(text: impl AsRef<[u8]>) -> Status {
+    match std::io::stdout().write_all(text.as_ref()) {
         Ok(()) => Status::Good,
         // Whoever read it has read enough.
         Err(_) => Status::Stopped,
@@ -99,7 +114,7 @@ fn print(text: &str) -> Status {
 }
 
 async fn probe(arguments: ProbeArguments) -> anyhow::Result<Status> {
-    let mut options = arguments.local.probe_options()?;
+    let mut options = arguments.screen.added_to(arguments.local.probe_options())?;
     options.local_files = true;
     let probe = Probe::new(options)?;
     let redo = Redo { model: None, eligible: false, unknown: false };
@@ -120,7 +135,7 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
     if arguments.dry_run {
         return dry_run(arguments).await;
     }
-    let key = ApiKey::from_env()?;
+    let key = hints::key_from_env()?;
     let place = arguments.gate.ledger.place()?;
     let redo = Redo {
         model: Some(arguments.gate.model.clone()),
@@ -128,17 +143,32 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
         unknown: arguments.gate.retry_unknown,
     };
     let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
+    // A cap without a name ends with its run: --resume would not know it.
+    if arguments.gate.max_calls.is_some() && arguments.gate.run.is_none() {
+        job.is_once();
+    }
+    // Last of what can go wrong without cost, first of what costs: nothing was fetched or paid yet.
+    if ask::is_wanted(&arguments)
+        && !ask::may_begin(job.to_do(&arguments.sources), arguments.gate.rps)?
+    {
+        text::tell("not begun: nothing was fetched or paid");
+        return Ok(Status::Stopped);
+    }
     let ledger = match place.open().await {
         Ok(ledger) => ledger,
         Err(error) => return Ok(no_ledger(&error)),
     };
-    let gate =
-        match arguments.gate.gate(key, ledger, arguments.local.probe_options()?).build().await {
-            Ok(gate) => gate,
-            // With --retry-unknown the ledger is read for the first time here.
-            Err(GateError::Ledger(error)) => return Ok(no_ledger(&error)),
-            Err(error) => return Err(error.into()),
-        };
+    let gate = match arguments
+        .gate
+        .gate(key, ledger, arguments.screen.added_to(arguments.local.probe_options())?)
+        .build()
+        .await
+    {
+        Ok(gate) => gate,
+        // With --retry-unknown the ledger is read for the first time here.
+        Err(GateError::Ledger(error)) => return Ok(no_ledger(&error)),
+        Err(error) => return Err(error.into()),
+    };
     job.begin()?;
     let run = gate.run(job.sources(), arguments.local.run_options());
     let status = job.finish(run, Calls::Made, Some((gate.clone(), arguments.gate.rps))).await;
@@ -147,7 +177,7 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
 }
 
 async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
-    let probe = Probe::new(arguments.local.probe_options()?)?;
+    let probe = Probe::new(arguments.screen.added_to(arguments.local.probe_options())?)?;
     let place = arguments.gate.ledger.place()?;
     let ledger = match place.open_read_only().await {
         Ok(ledger) => ledger,
@@ -155,9 +185,9 @@ async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
     };
     // What it comes to depends on what the ledger knows.
     match (&place, &ledger) {
-        (Place::Memory, _) => text::tell("ledger: none"),
-        (place, None) => text::tell(format_args!("ledger: {place} (not there yet)")),
-        (place, Some(_)) => text::tell(format_args!("ledger: {place}")),
+        (Place::Memory, _) => text::say("ledger: none"),
+        (place, None) => text::say(format_args!("ledger: {place} (not there yet)")),
+        (place, Some(_)) => text::say(format_args!("ledger: {place}")),
     }
     let dry =
         DryRun::new(probe, ledger, arguments.gate.base_url.as_deref(), &arguments.gate.model)?
@@ -177,17 +207,18 @@ async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
 
 /// The ledger cannot be opened.
 fn no_ledger(error: &LedgerError) -> Status {
-    text::tell(format_args!("error: {error}"));
+    text::error(format_args!("{error}{}", hints::of_ledger(error)));
     Status::Stopped
 }
 
 fn complain(error: &anyhow::Error) -> ExitCode {
-    text::tell(format_args!("error: {error:#}"));
+    text::error(format_args!("{error:#}"));
     Status::Usage.into()
 }
 
 fn log_to_stderr(arguments: &Arguments) {
     let default = match (arguments.verbose, &arguments.command) {
+        _ if arguments.quiet => "emo_preflight=error",
         // A line a request is what its operator expects.
         (0, Command::Serve(_)) => "emo_preflight=warn,emo_preflight::serve=info",
         (0, _) => "emo_preflight=warn",
@@ -196,12 +227,10 @@ fn log_to_stderr(arguments: &Arguments) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    let colours = std::io::stderr().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| screen::Stderr)
-        .with_ansi(colours)
+        .with_ansi(console::colors_enabled_stderr())
         // It would report a closed stderr on stderr, and panic, in whatever task was logging.
         .log_internal_errors(false);
     match arguments.log {

@@ -9,6 +9,7 @@ use futures_util::stream::StreamExt as _;
 use crate::cli::counts::{Counts, Earlier};
 use crate::cli::progress::{self, Progress};
 use crate::cli::status::Status;
+use crate::cli::table::Table;
 use crate::cli::{screen, text};
 use crate::{Report, Run, Stopper};
 
@@ -112,13 +113,13 @@ impl Printer {
             // A report always has a JSON form, its keys are texts and its numbers finite; and into
             // memory all can be written.
             Layout::JsonLines => drop(serde_json::to_writer(&mut line, report)),
-            Layout::Table => line.extend_from_slice(row(report).as_bytes()),
+            Layout::Table => line.extend_from_slice(Table::for_stdout().row(report).as_bytes()),
         }
         line.push(b'\n');
         self.written(
             |out| {
                 if heading {
-                    writeln!(out, "{}", heading_row())?;
+                    writeln!(out, "{}", Table::heading())?;
                 }
                 out.write_all(&line)
             },
@@ -161,45 +162,6 @@ impl Printer {
             worst => worst,
         }
     }
-}
-
-/// A result for people: its source's number in the input, verdict, size, money and source, and a line for each reason.
-fn row(report: &Report) -> String {
-    let mut row = format!(
-        "{:>6}  {:<15}  {:<15}  {:>9}  {}",
-        report.index.saturating_add(1),
-        report.verdict.as_str(),
-        text::size(report.image.as_ref()),
-        text::bill(report.billing, report.from_ledger),
-        text::source(&report.source),
-    );
-    for reason in &report.reasons {
-        row.push_str(&format!(
-            "\n{:>24}{}: {}",
-            "",
-            text::plain(reason.code.as_str()),
-            text::plain(&reason.message)
-        ));
-    }
-    let advice = report.screen.as_ref().and_then(|screen| screen.advice);
-    // One that the image was rejected for is among the reasons.
-    if let Some(advice) = advice
-        && !report.reasons.iter().any(|reason| reason.code.as_str() == advice.as_str())
-    {
-        row.push_str(&format!(
-            "\n{:>24}{advice}: the face screen's advice: {}",
-            "",
-            advice.in_words()
-        ));
-    }
-    row
-}
-
-fn heading_row() -> String {
-    format!(
-        "{:>6}  {:<15}  {:<15}  {:>9}  {}",
-        "NUMBER", "VERDICT", "SIZE", "MONEY", "SOURCE and reasons"
-    )
 }
 
 const BUFFER: usize = 64 * 1_024;

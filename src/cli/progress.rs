@@ -37,7 +37,7 @@ impl ProgressKind {
     pub(super) fn shown(self, rows_on_terminal: bool) -> Shown {
         let terminal = std::io::stderr().is_terminal();
         match self {
-            Self::Auto if terminal && !rows_on_terminal => Shown::Bar,
+            Self::Auto if terminal && !rows_on_terminal && !text::is_quiet() => Shown::Bar,
             Self::Bar if terminal => Shown::Bar,
             Self::Json => Shown::Json,
             Self::Auto | Self::Bar | Self::None => Shown::Nothing,

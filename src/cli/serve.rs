@@ -9,15 +9,15 @@ use anyhow::{Context as _, bail};
 use futures_util::FutureExt as _;
 use tokio::net::{TcpListener, TcpSocket};
 
+use crate::GateError;
 use crate::cli::args::ServeArguments;
 use crate::cli::status::Status;
-use crate::cli::{no_ledger, signals, text};
+use crate::cli::{hints, no_ledger, signals, text};
 use crate::serve::{ServeOptions, ServerToken, serve};
-use crate::{ApiKey, GateError};
 
 /// Serves until a signal comes.
 pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
-    let key = ApiKey::from_env()?;
+    let key = hints::key_from_env()?;
     let place = arguments.gate.ledger.place()?;
     let options = ServeOptions {
         token: token_from_env()?,
@@ -40,7 +40,11 @@ pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
         Ok(ledger) => ledger,
         Err(error) => return Ok(no_ledger(&error)),
     };
-    let gate = arguments.gate.gate(key, ledger, arguments.local.probe_options()?).build().await;
+    let gate = arguments
+        .gate
+        .gate(key, ledger, arguments.screen.added_to(arguments.local.probe_options())?)
+        .build()
+        .await;
     let gate = match gate {
         Ok(gate) => gate,
         Err(GateError::Ledger(error)) => return Ok(no_ledger(&error)),
@@ -60,13 +64,13 @@ pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
         true => format!("NAME-OF-THIS-HOST:{}", address.port()),
         false => address.to_string(),
     };
-    text::tell(format_args!(
+    text::say(format_args!(
         "serving; Ctrl-C ends it. For a DashScope client in another process:\n  \
          export DASHSCOPE_HTTP_BASE_URL=http://{shown}/api/v1"
     ));
     server.await?;
     let spent = gate.close().await;
-    text::tell(format_args!(
+    text::say(format_args!(
         "{} made, {} billed for certain, {} of unknown bill",
         text::count(spent.calls, "call", "calls"),
         text::count(spent.images, "image", "images"),

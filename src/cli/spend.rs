@@ -20,7 +20,7 @@ pub(super) async fn run(arguments: &SpendArguments) -> anyhow::Result<Status> {
     let lines = match read(&place, arguments, days).await {
         Ok(lines) => lines,
         Err(error) => {
-            text::tell(format_args!("error: {error}"));
+            text::error(error);
             return Ok(Status::Stopped);
         }
     };
@@ -43,7 +43,7 @@ async fn read(
 ) -> Result<Vec<String>, LedgerError> {
     let ledger = place.open_read_only().await?;
     if ledger.is_none() {
-        text::tell(match place {
+        text::say(match place {
             Place::Memory => "no ledger is kept with `none`, so there is nothing to sum".to_owned(),
             place => format!("no ledger yet at {place}: nothing was spent"),
         });
@@ -59,7 +59,7 @@ async fn read(
         });
         if ledger.is_some() {
             let count = u64::try_from(calls.len()).unwrap_or(u64::MAX);
-            text::tell(format_args!("{} of unknown bill", text::count(count, "call", "calls")));
+            text::say(format_args!("{} of unknown bill", text::count(count, "call", "calls")));
         }
         let line = |call| if arguments.json { call_json(call).to_string() } else { call_row(call) };
         return Ok(calls.iter().map(line).collect());
@@ -74,9 +74,10 @@ async fn read(
     if ledger.is_none() {
         return Ok(Vec::new());
     }
-    text::tell(
+    text::say_wrapped(
         "days are Beijing's; REJECTED and FAILED were billed, REFUSED were not; the vendor's count \
          of images lies between IMAGES and AT MOST",
+        2,
     );
     Ok(table(&spend, arguments.price))
 }

@@ -23,14 +23,14 @@ pub(super) async fn run(listen: SocketAddr, rps: u32) -> anyhow::Result<Status> 
     let mut signals = signals::Signals::new();
     // For programs; people find it below too, so it does not matter if nobody reads it.
     let _ = writeln!(std::io::stdout(), "{base}");
-    text::tell("A stand-in for the service, which looks at no faces. Ctrl-C ends it. Images:");
+    text::say("A stand-in for the service, which looks at no faces. Ctrl-C ends it. Images:");
     for exhibit in &exhibits {
         let reason = exhibit.reason.as_ref().map_or(String::new(), |code| format!(" {code}"));
-        text::tell(format_args!("  {}  ({}{reason})", exhibit.served.url(), exhibit.verdict));
+        text::say(format_args!("  {}  ({}{reason})", exhibit.served.url(), exhibit.verdict));
     }
-    text::tell("Try, in another terminal:");
+    text::say("Try, in another terminal:");
     if let Some(first) = exhibits.first() {
-        text::tell(format_args!(
+        text::say(format_args!(
             "  DASHSCOPE_API_KEY=sk-any DASHSCOPE_HTTP_BASE_URL={base} \\\n    \
              emo-preflight check --allow-private-network --ledger none {}",
             first.served.url()
@@ -41,7 +41,7 @@ pub(super) async fn run(listen: SocketAddr, rps: u32) -> anyhow::Result<Status> 
         // The system's own handling of the signal ends the process.
         None => std::future::pending().await,
     };
-    text::tell(format_args!(
+    text::say(format_args!(
         "\nbilled {} of {}",
         emulator.billed(),
         text::count(emulator.calls(), "call", "calls")

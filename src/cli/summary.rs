@@ -1,7 +1,8 @@
 //! The last words on stderr: counts, spending and savings.
 
+use crate::Reason;
 use crate::cli::counts::{Counts, Earlier};
-use crate::cli::text;
+use crate::cli::{colour, text};
 
 /// Whether calls were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +19,11 @@ pub(super) enum Calls {
 
 /// What calls would cost takes in the results of `earlier` parts of the run; what was spent is
 /// this part's.
-pub(super) fn tell(counts: &Counts, calls: Calls, earlier: &Earlier) {
+pub(super) fn say(counts: &Counts, calls: Calls, earlier: &Earlier) {
     let verdicts = counts.verdicts();
     let colon = if verdicts.is_empty() { "" } else { ": " };
     let images = text::count(counts.sources, "image", "images");
-    text::tell(format_args!("{images}{colon}{verdicts}"));
+    text::say_wrapped(format_args!("{images}{colon}{verdicts}"), 2);
     let of = |verdict: &str| counts.by_verdict.get(verdict).copied().unwrap_or(0);
     let rejected = of("rejected_local");
     match calls {
@@ -31,14 +32,21 @@ pub(super) fn tell(counts: &Counts, calls: Calls, earlier: &Earlier) {
             let wanted = of("eligible") + earlier.eligible;
             let calls = most.map_or(wanted, |most| wanted.min(most));
             let rejected = rejected + earlier.rejected_local;
-            text::tell(format_args!(
-                "would make at most {}{} for at most {}; rejected for free: {rejected} (saves up to \
+            text::say_wrapped(
+                format_args!(
+                    "would make at most {}{} for at most {}; rejected for free: {rejected} (saves up to \
                  {})",
-                text::count(calls, "call", "calls"),
-                if calls < wanted { format!(" of {wanted} (--max-calls)") } else { String::new() },
-                text::cny(calls),
-                text::cny(rejected),
-            ));
+                    text::count(calls, "call", "calls"),
+                    if calls < wanted {
+                        format!(" of {wanted} (--max-calls)")
+                    } else {
+                        String::new()
+                    },
+                    text::cny(calls),
+                    text::cny(rejected),
+                ),
+                2,
+            );
         }
         Calls::Made => {
             let unknown = match counts.unknown {
@@ -46,12 +54,37 @@ pub(super) fn tell(counts: &Counts, calls: Calls, earlier: &Earlier) {
                 unknown => format!(", up to {} more not known", text::cny(unknown)),
             };
             // A refused call may be free, so what was saved is an upper bound.
-            text::tell(format_args!(
-                "rejected for free: {rejected}; {}; spent {}{unknown}; saved up to {}",
-                text::count(counts.called, "image called for", "images called for"),
-                text::cny(counts.images),
-                text::cny(rejected + counts.known),
-            ));
+            text::say_wrapped(
+                format_args!(
+                    "rejected for free: {rejected}; {}; spent {}{unknown}; saved up to {}",
+                    text::count(counts.called, "image called for", "images called for"),
+                    text::cny(counts.images),
+                    text::cny(rejected + counts.known),
+                ),
+                2,
+            );
         }
+    }
+}
+
+/// Why the run stopped, where it did, and what can be done about each reason that was met.
+pub(super) fn say_what_to_do(counts: &Counts) {
+    let advice = counts.advice();
+    if !advice.is_empty() && !text::is_quiet() {
+        text::say("what to do:");
+        for (images, code, advice) in advice {
+            let code = text::plain(code.as_str());
+            text::say_wrapped(format_args!("{images:>6} × {code}: {advice}"), 9);
+        }
+    }
+    if let Some(Reason { code, message, .. }) = &counts.stop {
+        let advice = code.advice().map_or(String::new(), |advice| format!("; {advice}"));
+        let (code, message) = (text::plain(code.as_str()), text::plain(message));
+        let message = message.strip_prefix("the run had stopped: ").unwrap_or(&message);
+        let message = message.trim_end_matches('.');
+        text::tell_wrapped(
+            format_args!("{} {code}: {message}{advice}", colour::alarm("stopped:")),
+            2,
+        );
     }
 }

@@ -351,3 +351,15 @@ fn retry_after_is_obeyed_within_a_minute() {
         }
     }
 }
+
+#[test]
+fn every_code_that_is_known_here_has_an_advice() {
+    for (pattern, _) in CODES {
+        let code = match pattern {
+            Code::Is(code) => (*code).to_owned(),
+            Code::StartsWith(start) => format!("{start}Unheard"),
+            Code::EndsWith(end) => format!("Unheard{end}"),
+        };
+        assert!(ReasonCode::Service(code.clone()).advice().is_some(), "{code}");
+    }
+}

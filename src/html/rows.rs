@@ -54,7 +54,7 @@ impl Rows {
                 let code = reason.code.as_str();
                 let codes = &mut self.codes;
                 let code = *self.known_codes.entry(code.to_owned()).or_insert_with(|| {
-                    codes.push(Code { code: code.to_owned(), advice: advice_of(&reason.code) });
+                    codes.push(Code { code: code.to_owned(), advice: reason.code.advice() });
                     codes.len() - 1
                 });
                 let messages = &mut self.messages;
@@ -102,10 +102,6 @@ impl Rows {
             .replace('\u{2028}', "\\u2028")
             .replace('\u{2029}', "\\u2029"))
     }
-}
-
-fn advice_of(_: &crate::report::ReasonCode) -> Option<&'static str> {
-    None
 }
 
 impl fmt::Debug for Rows {

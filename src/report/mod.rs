@@ -3,9 +3,11 @@
 //! People script against this JSON, so fields and codes are added, never renamed. Fields with
 //! nothing to say are left out; `reasons` and `billing` never are.
 
+mod advice;
 mod emo;
 mod fields;
 mod reason;
+mod reason_code;
 mod screen;
 
 use std::fmt;
@@ -15,7 +17,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use emo::{EmoInput, EmoParameters, EmoRequest, HandOffError, Mismatch, StyleLevel};
 pub use fields::Fields;
-pub use reason::{Reason, ReasonCode};
+pub use reason::Reason;
+pub use reason_code::ReasonCode;
 pub use screen::{Advice, Screen, ScreenFace};
 
 use crate::header::Header;

@@ -67,7 +67,7 @@ fn json_says_how_it_goes_and_how_it_ended() {
     let verdicts = serde_json::json!({"accepted": 3, "failed": 1, "rejected_local": 1});
     assert_eq!(end["verdicts"], verdicts);
     // All else on stderr is as without it.
-    assert_eq!(others.len(), 4, "{others:?}");
+    assert_eq!(others.len(), 13, "{others:?}");
     assert_eq!(others[0], "1 of 6 images done before");
     assert!(others[1].starts_with("ledger: "));
     assert!(others[2].starts_with("5 images: 3 accepted, 1 failed, 1 rejected_local"));
@@ -131,7 +131,9 @@ fn nothing_is_shown_where_nobody_looks_or_nobody_wants() {
     for how in ["none", "auto", "bar"] {
         let command = ["probe", "--json", "--progress", how, &fixture("plain.png")];
         let done = run(&mut program_with(command));
-        assert_eq!(done.stderr, "1 image: 1 rejected_local\n", "{how}");
+        let counts =
+            "1 image: 1 rejected_local\nwhat to do:\n     1 × shortest_side_below_min: use";
+        assert!(done.stderr.starts_with(counts), "{how}: {}", done.stderr);
     }
 }
 
@@ -156,7 +158,7 @@ fn a_bar_is_drawn_beside_a_file_and_gone_at_the_end() {
         assert!(
             log.iter().any(|line| line.contains("source_done") || line.contains("emo_preflight"))
         );
-        assert_eq!(said.len(), 3, "{how}: {screen:#?}");
+        assert_eq!(said.len(), 7, "two steps with their commands: {how}: {screen:#?}");
         assert!(said[0].starts_with("ledger: none"), "{said:?}");
         assert_eq!(said[1], "5 images: 5 accepted");
         assert!(said[2].starts_with("rejected for free: 0; 5 images called for; spent 0.020"));
@@ -177,7 +179,7 @@ fn rows_and_a_bar_share_a_terminal() {
     let mut command = program_with(["check", "--allow-private-network", "--progress", "bar"]);
     command.args(["--base-url", &desk.rig.emu.base_url(), "--input", &desk.at(INPUT)]);
     command.args(["--concurrency", "2", "--rps", "1000"]);
-    command.env("DASHSCOPE_API_KEY", crate::rig::KEY);
+    command.env("DASHSCOPE_API_KEY", crate::rig::KEY).env("NO_COLOR", "1");
     let Some(done) = on_a_terminal(&command) else { return };
     let written = &done.assert_status(0).stdout;
     assert!(written.contains("/6 "), "a bar was there: {written}");
@@ -189,7 +191,7 @@ fn rows_and_a_bar_share_a_terminal() {
         let index = images.iter().position(|image| row.ends_with(image.url())).unwrap();
         let number = index + 1;
         let url = images[index].url();
-        let whole = format!("{number:>6}  accepted         PNG 400×400      0.004 CNY  {url}");
+        let whole = format!("{number:>6}  accepted         PNG   400×400   0.004 CNY  {url}");
         assert_eq!(**row, whole);
     }
     assert_eq!(shown[8], "6 images: 6 accepted");

@@ -47,7 +47,15 @@ fn the_summary_counts_what_was_free_called_spent_and_saved() {
         "ledger: none (in memory: what is paid for is forgotten at the end)\n\
          7 images: 2 accepted, 1 failed, 2 rejected_local, 2 rejected_remote\n\
          rejected for free: 2; 4 images called for; spent 0.008 CNY, up to 0.004 CNY more not \
-         known; saved up to 0.012 CNY\n"
+         known; saved up to 0.012 CNY\n\
+         what to do:\n     \
+         1 × InvalidFile.NoHuman: use an image in which one person is clearly to be seen\n     \
+         1 × billing_unknown: compare `spend --unknown` with the bill, or ask again with \
+         --retry-unknown, which may pay twice\n     \
+         1 × check_pass_false: use an image of one person, facing the camera, with the whole face in \
+         sight; the service gave no cause\n     \
+         1 × shortest_side_below_min: use a larger original; enlarging this one will not help\n     \
+         1 × unsupported_format: convert the image to JPEG, PNG, BMP or WebP\n"
     );
     // What is said to be spent is what was billed, the unknown one included.
     assert_eq!(emu.billed(), 3);
@@ -58,7 +66,13 @@ fn the_summary_counts_what_was_free_called_spent_and_saved() {
 fn a_probe_speaks_of_no_money() {
     let done = run(&mut program_with(["probe", &fixture("plain.png"), "nothing.jpg"]));
     done.assert_status(1);
-    assert_eq!(done.stderr, "2 images: 2 rejected_local\n");
+    assert_eq!(
+        done.stderr,
+        "2 images: 2 rejected_local\n\
+         what to do:\n     \
+         1 × not_found: check the URL or path: there is nothing there\n     \
+         1 × shortest_side_below_min: use a larger original; enlarging this one will not help\n"
+    );
     // Piped without --json: results all the same.
     assert_eq!(done.rows().len(), 2);
 }
@@ -85,23 +99,22 @@ fn a_terminal_gets_a_table() {
     let mut command = program_with(["check", "--allow-private-network", "--concurrency", "1"]);
     command.args(["--base-url", &rig.emu.base_url(), good.url(), boxes.url(), lost.url()]);
     command.arg("a\u{202e}.jpg").env("DASHSCOPE_API_KEY", KEY);
+    command.env("NO_COLOR", "1");
     let Some(done) = on_a_terminal(&command) else { return };
     done.assert_status(3);
     // The first line, on stderr, says where the ledger is.
     let lines: Vec<&str> = done.stdout.lines().skip(1).collect();
-    assert_eq!(lines[0], "NUMBER  VERDICT          SIZE                 MONEY  SOURCE and reasons");
+    assert_eq!(lines[0], "NUMBER  VERDICT          SIZE                MONEY  SOURCE and reasons");
     for (at, start, source) in [
-        (1, "     1  accepted         PNG 400×400      0.004 CNY  ", good.url()),
-        (2, "     2  box_mismatch     PNG 400×400      0.004 CNY  ", boxes.url()),
-        (5, "     3  failed           PNG 400×400        unknown  ", lost.url()),
-        (7, "     4  rejected_local   -                     free  ", "a\\u{202e}.jpg"),
+        (1, "     1  accepted         PNG   400×400   0.004 CNY  ", good.url()),
+        (2, "     2  box_mismatch     PNG   400×400   0.004 CNY  ", boxes.url()),
+        (5, "     3  failed           PNG   400×400     unknown  ", lost.url()),
+        (7, "     4  rejected_local   -                    free  ", "a\\u{202e}.jpg"),
     ] {
         assert_eq!(lines[at], format!("{start}{source}"), "{}", done.stdout);
     }
-    assert!(
-        lines[3].starts_with("                        ratio_mismatch: ext_bbox must be 1:1 within")
-    );
-    assert!(lines[4].starts_with("                        box_out_of_image: "), "{}", done.stdout);
+    assert!(lines[3].starts_with("        ratio_mismatch: ext_bbox must be 1:1 within"));
+    assert!(lines[4].starts_with("        box_out_of_image: "), "{}", done.stdout);
     assert!(done.stdout.contains("\n4 images: 1 accepted, 1 box_mismatch, 1 failed, 1 rej"));
 
     // Told to, it is JSON there too, and nothing but.

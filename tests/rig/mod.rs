@@ -137,6 +137,11 @@ pub(crate) fn on_a_terminal(command: &Command) -> Option<Done> {
 }
 
 pub(crate) fn on_a_terminal_of(columns: u16, command: &Command) -> Option<Done> {
+    typing(columns, command, "")
+}
+
+/// The same, with somebody who types this at once.
+pub(crate) fn typing(columns: u16, command: &Command, typed: &str) -> Option<Done> {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     let words: Vec<String> = std::iter::once(command.get_program())
         .chain(command.get_args())
@@ -150,8 +155,15 @@ pub(crate) fn on_a_terminal_of(columns: u16, command: &Command) -> Option<Done> 
             None => script.env_remove(name),
         };
     }
-    script.env("TERM", "xterm").current_dir(env!("CARGO_TARGET_TMPDIR")).stdin(Stdio::null());
-    match script.args(["-qec", &line, "/dev/null"]).output() {
+    script.env("TERM", "xterm").current_dir(env!("CARGO_TARGET_TMPDIR")).stdin(Stdio::piped());
+    script.args(["-qec", &line, "/dev/null"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = script.spawn().and_then(|mut script| {
+        if let Some(mut keyboard) = script.stdin.take() {
+            keyboard.write_all(typed.as_bytes())?;
+        }
+        script.wait_with_output()
+    });
+    match output {
         Ok(output) => Some(Done {
             status: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -229,6 +241,12 @@ impl Running {
     /// Waits for a line on stderr that contains `what`.
     pub(crate) fn wait_for(&self, what: &str) {
         while !self.lines.recv_timeout(PATIENCE).expect(what).contains(what) {}
+    }
+
+    /// The lines on stderr before one that contains `what`.
+    pub(crate) fn lines_until(&self, what: &str) -> Vec<String> {
+        let next = || self.lines.recv_timeout(PATIENCE).expect(what);
+        std::iter::repeat_with(next).take_while(|line| !line.contains(what)).collect()
     }
 
     /// Reads what is left and waits for the end.

@@ -1,0 +1,76 @@
+//! What the values of options must be.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use jiff::civil::Date;
+
+use crate::{AspectRatio, StyleLevel};
+
+impl ValueEnum for StyleLevel {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Normal, Self::Calm, Self::Active]
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(match self {
+            Self::Normal => "normal",
+            Self::Calm => "calm",
+            Self::Active => "active",
+        }))
+    }
+}
+
+pub(super) fn ratio(text: &str) -> Result<AspectRatio, String> {
+    text.parse().map_err(|error: crate::rules::UnknownRatio| error.to_string())
+}
+
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let required = || format!("seconds must be above 0 and at most {MOST_SECONDS}, found {text:?}");
+    let number: f64 = text.parse().map_err(|_| required())?;
+    if number > 0.0 && number <= MOST_SECONDS {
+        Ok(Duration::from_secs_f64(number))
+    } else {
+        Err(required())
+    }
+}
+
+pub(super) fn age(text: &str) -> Result<Duration, String> {
+    let required = |why: String| format!("an age is like 30d or 12h: {why}");
+    let span: jiff::Span = text.parse().map_err(|e: jiff::Error| required(e.to_string()))?;
+    let span = span
+        .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+        .map_err(|e| required(e.to_string()))?;
+    Duration::try_from(span).map_err(|_| required("found a negative one".to_owned()))
+}
+
+pub(super) fn day(text: &str) -> Result<Date, String> {
+    text.parse().map_err(|e| format!("a day is like 2026-01-31: {e}"))
+}
+
+/// The gate knows how much is too much; that there are any is known here, without a key.
+pub(super) fn rate(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|rate: &f64| *rate > 0.0 && rate.is_finite())
+        .ok_or_else(|| format!("calls a second must be a number above 0, found {text:?}"))
+}
+
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "it must be an IP address and a port, such as 127.0.0.1:8484 or [::1]:0, found {text:?}"
+        )
+    })
+}
+
+pub(super) fn at_least_1(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (1..=MOST_AT_A_TIME).contains(&number) => Ok(number),
+        _ => Err(format!("it must be a whole number from 1 to {MOST_AT_A_TIME}, found {text:?}")),
+    }
+}
+
+const MOST_SECONDS: f64 = 86_400.0;
+const MOST_AT_A_TIME: usize = 10_000;

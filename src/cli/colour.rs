@@ -1,0 +1,62 @@
+//! When there are colours on stdout and stderr, and what they mean.
+
+use std::io::IsTerminal as _;
+
+use clap::ValueEnum;
+use console::Style;
+
+/// `--color`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+impl When {
+    /// Sets it for all that is printed from here on.
+    pub(super) fn apply(self) {
+        console::set_colors_enabled(self.wanted(std::io::stdout().is_terminal()));
+        console::set_colors_enabled_stderr(self.wanted(std::io::stderr().is_terminal()));
+    }
+
+    fn wanted(self, on_terminal: bool) -> bool {
+        match self {
+            Self::Auto => {
+                let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                let dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+                on_terminal && !no_color && !dumb
+            }
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
+/// A verdict's name on stdout, padded or not.
+pub(super) fn verdict(text: &str) -> String {
+    let style = match text.trim_end() {
+        "accepted" | "eligible" => Style::new().green(),
+        "rejected_local" | "rejected_remote" => Style::new().red(),
+        "box_mismatch" | "undetermined" => Style::new().yellow(),
+        "failed" => Style::new().red().bold(),
+        _ => Style::new().dim(),
+    };
+    style.apply_to(text).to_string()
+}
+
+/// Good or bad news, on stdout.
+pub(super) fn mark(good: bool, text: &str) -> String {
+    let style = if good { Style::new().green() } else { Style::new().red().bold() };
+    style.apply_to(text).to_string()
+}
+
+/// The word before an error, on stderr.
+pub(super) fn alarm(text: &str) -> String {
+    Style::new().for_stderr().red().bold().apply_to(text).to_string()
+}
+
+/// A command to paste, on stderr.
+pub(super) fn command(text: &str) -> String {
+    Style::new().for_stderr().bold().apply_to(text).to_string()
+}
