@@ -227,7 +227,7 @@ pub(super) struct LocalArguments {
     #[arg(long, value_name = "HOW", default_value = "off")]
     screen_faces: ScreenFaces,
     /// Model of SeetaFace's frontal detector to look with [default: built in]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "screen_faces")]
     face_model: Option<PathBuf>,
 }
 
