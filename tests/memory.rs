@@ -11,11 +11,13 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, BufWriter, Cursor, Read, Seek, SeekFrom, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use image::{ImageFormat, RgbImage};
 
 mod rig;
 
@@ -77,6 +79,42 @@ fn memory_does_not_grow_with_the_number_of_local_files() {
     // each path would hold some 100 bytes a file: 34 MiB more here.
     assert!(large <= small + 8 * MIB, "{large} bytes with {many} files, {small} with 40,000");
     assert!(large < 64 * MIB, "{large} bytes");
+}
+
+/// Some of them at once by default, sixty-four in full.
+#[test]
+fn the_face_screen_keeps_its_bound_with_the_largest_images_at_once() {
+    if !Path::new("/proc/self/status").exists() {
+        println!("no /proc on this system to read a process's peak from: this test did not run");
+        return;
+    }
+    let full = std::env::var("EMO_PREFLIGHT_MEMORY").is_ok_and(|size| size == "full");
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    // Those that decoders keep most of.
+    let image = RgbImage::from_pixel(7_000, 7_000, image::Rgb([90, 120, 60]));
+    let mut jpeg = Vec::new();
+    let mut encoder = jpeg_encoder::Encoder::new(&mut jpeg, 60);
+    encoder.set_progressive(true);
+    encoder.encode(image.as_raw(), 7_000, 7_000, jpeg_encoder::ColorType::Rgb).unwrap();
+    let mut webp = Cursor::new(Vec::new());
+    image.write_to(&mut webp, ImageFormat::WebP).unwrap();
+    let mut list = String::new();
+    for (name, bytes) in [("a.jpg", &jpeg), ("b.webp", webp.get_ref())] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        list.push_str(&format!("{}\n", path.display()));
+    }
+    let count = if full { 64 } else { 8 };
+    let input = folder.path().join("input.txt");
+    std::fs::write(&input, list.repeat(count / 2)).unwrap();
+    let mut command = rig::program_with(["probe", "--screen-faces", "reject", "--json", "--input"]);
+    let start = Instant::now();
+    let (status, peak, stderr) = watch(command.arg(&input));
+    assert_eq!(status, Some(1), "{stderr}");
+    assert!(stderr.contains(&format!("{count} rejected_local")), "{stderr}");
+    let (seconds, peak) = (start.elapsed().as_secs_f64(), peak / MIB);
+    println!("{count} of the largest images: {seconds:.1} s, peak {peak} MiB");
+    assert!(peak < 512, "{peak} MiB");
 }
 
 /// One list of sources and its results.

@@ -9,6 +9,9 @@ mod crowd;
 mod ending;
 #[path = "serve/endpoint.rs"]
 mod endpoint;
+#[cfg(feature = "faces")]
+#[path = "serve/faces.rs"]
+mod faces;
 #[path = "serve/hostile.rs"]
 mod hostile;
 #[path = "serve/log.rs"]

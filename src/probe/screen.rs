@@ -128,7 +128,8 @@ impl Probe {
     /// Looks at an image that was taken.
     pub(crate) async fn screen(&self, local: &mut LocalOutcome) {
         let Some(screen) = &self.0.options.face_screen else { return };
-        if !matches!(local.screened, Screened::Taken(_)) {
+        // One that turned out to be another may break a limit.
+        if !self.is_to_screen(local) || !matches!(local.screened, Screened::Taken(_)) {
             return;
         }
         let Screened::Taken(file) = std::mem::take(&mut local.screened) else { return };

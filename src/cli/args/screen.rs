@@ -17,7 +17,7 @@ pub(in crate::cli) struct ScreenArguments {
     #[arg(long, value_name = "HOW", default_value = "off")]
     screen_faces: ScreenFaces,
     /// Model of SeetaFace's frontal detector to look with [default: built in]
-    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    #[arg(long, value_name = "FILE", requires = "screen_faces", hide_short_help = true)]
     face_model: Option<PathBuf>,
 }
 
