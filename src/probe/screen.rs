@@ -35,8 +35,8 @@ impl Shared {
 }
 
 impl Probe {
-    /// The whole file of an image that passes by its header, by the rules of the local stage; the error
-    /// says why there is none.
+    /// The whole file of an image whose header can be read, by the rules of the local stage but the
+    /// limits; the error says why there is none.
     #[cfg(feature = "cli")]
     pub(crate) async fn file_of(&self, source: &Source) -> Result<Vec<u8>, String> {
         let mut local = self.inspect(source).await;
@@ -44,16 +44,13 @@ impl Probe {
             let rejection = local.rejection.as_ref()?;
             rejection.reasons.first().map(|reason| reason.message.clone())
         };
-        if let Some(why) = said(&local) {
-            return Err(why);
-        }
         let not_there = || "the image must be fetched whole, found no origin to ask".to_owned();
-        let header = local.header.ok_or_else(not_there)?;
-        let (origin, version) = (local.origin.take(), local.version.take());
-        let (origin, version) = origin.zip(version).ok_or_else(not_there)?;
+        let found = local.header.zip(local.version.take());
+        let Some((origin, found)) = local.origin.take().zip(found) else {
+            return Err(said(&local).unwrap_or_else(not_there));
+        };
         let spent = local.fetch.unwrap_or_default();
-        let found =
-            fetch_whole(&self.0, origin.keeping(MOST_BYTES), (header, version), spent).await;
+        let found = fetch_whole(&self.0, origin.keeping(MOST_BYTES), found, spent).await;
         match found.0 {
             Ok(found) => Ok(found.origin.prefix.into_bytes()),
             Err(rejection) => Err(said(&rejection.into()).unwrap_or_else(not_there)),
