@@ -1,7 +1,7 @@
 "use strict";
 // The places of a row; `rows.rs` writes them.
-const [INDEX, SOURCE, VERDICT, IMAGE, REASONS, BOXES, IMAGES, UNKNOWN, KNOWN, IMAGE_ID, REQUEST_ID, RATIO] =
-  Array(12).keys();
+const [INDEX, SOURCE, VERDICT, IMAGE, REASONS, BOXES, IMAGES, UNKNOWN, KNOWN, IMAGE_ID, REQUEST_ID, RATIO, SCREEN] =
+  Array(13).keys();
 const PAGE = 24;
 const SVG = "http://www.w3.org/2000/svg";
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -128,12 +128,16 @@ function picture(row, at) {
   });
   image.src = own || row[SOURCE];
   frame.append(image);
-  if (row[BOXES] && shape) {
+  const screen = row[SCREEN] ? row[SCREEN][0] : [];
+  if ((row[BOXES] || screen.length > 0) && shape) {
     const overlay = document.createElementNS(SVG, "svg");
     overlay.setAttribute("viewBox", `0 0 ${shape.width} ${shape.height}`);
     overlay.setAttribute("role", "img");
-    overlay.setAttribute("aria-label", "the face's box and, dashed, the dynamic area's");
-    overlay.append(...outline("ext", row[BOXES][1], shape.point), ...outline("face", row[BOXES][0], shape.point));
+    overlay.setAttribute("aria-label", "boxes: the face, dashed the dynamic area, dotted what the face screen saw");
+    for (const face of screen) overlay.append(...outline("screen", face, shape.point));
+    if (row[BOXES]) {
+      overlay.append(...outline("ext", row[BOXES][1], shape.point), ...outline("face", row[BOXES][0], shape.point));
+    }
     frame.append(overlay);
   }
   return frame;
@@ -179,6 +183,7 @@ function card(at) {
     }
     item.append(list);
   }
+  if (row[SCREEN] && row[SCREEN][1]) item.append(element("p", "facts", `face screen: ${row[SCREEN][1]}`));
   if (row[REQUEST_ID]) item.append(element("p", "facts", `request ${row[REQUEST_ID]}`));
   return item;
 }

@@ -72,6 +72,10 @@ impl Rows {
             (image.format.to_string(), image.width, image.height, orientation)
         });
         let boxes = result.verdict.boxes();
+        let screen = result.screen.as_ref().map(|screen| {
+            let faces: Vec<_> = screen.faces.iter().map(|face| face.bbox).collect();
+            (faces, screen.advice.map(crate::report::Advice::in_words))
+        });
         let row = (
             result.index,
             &result.source,
@@ -85,6 +89,7 @@ impl Rows {
             &result.image_id,
             &result.request_id,
             result.ratio.as_str(),
+            screen,
         );
         // Numbers, texts and lists of them are always JSON.
         let Ok(row) = serde_json::value::to_raw_value(&row) else { return };

@@ -18,7 +18,8 @@ async fn a_box_is_where_its_pixels_are_whatever_the_orientation() {
             0,
             json!({"source": served.url(), "verdict": "accepted",
             "image": image(WIDTH, HEIGHT, orientation), "face_bbox": PATCH,
-            "ext_bbox": [0, 0, 300, 300], "billing": {"images": 1, "certainty": "certain"}}),
+            "ext_bbox": [0, 0, 300, 300], "screen": {"faces": [{"box": PATCH, "score": 9.5}],
+                "advice": "face_too_small"}, "billing": {"images": 1, "certainty": "certain"}}),
         );
         browser.show(&[shown], "").await;
         let ready = "const image = document.querySelector('#grid img'); image.scrollIntoView(); \
@@ -33,6 +34,10 @@ async fn a_box_is_where_its_pixels_are_whatever_the_orientation() {
         }
         // The browser turns it by itself.
         assert_eq!(width, if orientation < 5 { WIDTH } else { HEIGHT }, "{orientation}");
+        let same = "const [a, b] = ['face', 'screen'].map((name) => \
+            JSON.stringify(document.querySelector(`rect.${name}`).getBoundingClientRect())); \
+            return a === b";
+        assert_eq!(browser.run(same).await, true, "the screen's box is drawn as the service's is");
         let outline = browser
             .run(
                 "const box = document.querySelector('rect.face').getBoundingClientRect(); \
