@@ -44,6 +44,7 @@ pub(crate) struct Origin {
     /// Whether parts of it can be asked for there.
     pub(super) ranges: bool,
     /// What was read of it from its first byte on, where that is kept.
+    #[cfg_attr(not(feature = "faces"), expect(dead_code, reason = "for the face screen"))]
     pub(super) prefix: Prefix,
 }
 
