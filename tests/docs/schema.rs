@@ -37,6 +37,7 @@ fn real_results() -> Vec<Value> {
     let mut results = check(&["--input", list.to_str().unwrap()]);
     results.extend(check(&["--same-content", urls[0], &format!("{}?copy", urls[0]), "a.jpg", ""]));
     results.extend(check(&["--max-calls", "0", urls[0], urls[1]]));
+    results.extend(check(&["--screen-faces", "advise", urls[0], urls[1]]));
     kill(emulator.id(), "TERM");
     emulator.finish();
 
