@@ -46,12 +46,10 @@ pub(super) fn write(
                 }
                 footer {
                     p {
-                        span class="key face" { "yellow: the face" } ", "
-                        span class="key ext" { "blue, dashed: the dynamic area" } ", "
-                        span class="key screen" { "pink, dotted: what the face screen saw" } ". "
-                        "Boxes are drawn in the image as it is stored; the vendor does not say in which \
-                         orientation they are. Money is at the vendor's price of CNY 0.004 an image; the \
-                         first 200 are free and not subtracted."
+                        "Yellow: the face; blue, dashed: the dynamic area; pink, dotted: what the \
+                         face screen saw. Boxes are drawn in the image as it is stored; the vendor \
+                         does not say in which orientation they are. Money is at the vendor's price \
+                         of CNY 0.004 an image; the first 200 are free and not subtracted."
                     }
                 }
                 script type="application/json" id="data" {
