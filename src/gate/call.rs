@@ -289,7 +289,7 @@ impl Caller {
                 }
                 Ok(ReserveResult::QueueIsLong(too_far)) => {
                     // Not in step with all the other machines that wait.
-                    let pause = too_far.mul_f64(1.0 + fastrand::f64() / 10.0);
+                    let pause = too_far.mul_f64(1.0 + fastrand::f64() / 30.0);
                     // Once this process has none booked, it may book whatever the queue: one that
                     // slept on would have its turn half as often as others.
                     let woken = tokio::time::timeout(pause, self.booked.none_left.notified());

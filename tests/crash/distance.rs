@@ -32,7 +32,8 @@ fn a_process_far_from_the_database_brings_no_429() {
     let (begun, before) = (Instant::now(), scene.emu().calls());
     std::thread::sleep(SPAN);
     let calls = scene.emu().calls() - before;
-    let share = calls as f64 / begun.elapsed().as_secs_f64() / 5.0;
+    let of_quota = begun.elapsed().as_secs_f64() * 5.0;
+    let share = calls as f64 / of_quota;
     for process in &processes {
         process.signal("TERM");
     }
@@ -47,7 +48,8 @@ fn a_process_far_from_the_database_brings_no_429() {
     );
     assert_eq!(refused, 0, "429s");
     assert!(by_far > 0, "the far one calls too");
-    assert!(share >= 0.9, "{share}");
+    // The window's edges may cost it one.
+    assert!(calls as f64 + 1.0 >= 0.9 * of_quota, "{share}");
     scene.assert_ledger_holds_the_bill();
 }
 
