@@ -49,6 +49,10 @@ impl Probe {
         let Some((origin, found)) = local.origin.take().zip(found) else {
             return Err(said(&local).unwrap_or_else(not_there));
         };
+        let length = found.1.total().filter(|length| *length > MOST_BYTES as u64);
+        if let Some(length) = length {
+            return Err(format!("the file must have at most {MOST_BYTES} bytes, found {length}"));
+        }
         let spent = local.fetch.unwrap_or_default();
         let found = fetch_whole(&self.0, origin.keeping(MOST_BYTES), found, spent).await;
         match found.0 {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use emo_preflight::emulator::{Fate, Picture};
 use image::{DynamicImage, Rgb, RgbImage};
 
-use crate::rig::{Rig, file, program_with, rig, run};
+use crate::rig::{Done, Rig, file, program_with, rig, run};
 use crate::turned::{HEIGHT, PATCH, WIDTH, jpeg};
 
 /// Boxes of a portrait, of one that is to be turned, and of none that cannot be had any more.
@@ -24,6 +24,11 @@ fn results(rig: &Rig, name: &str) -> PathBuf {
     done.assert_status(1);
     rig.emu.serve("/gone.jpg", Picture::status(404));
     file(name, done.stdout)
+}
+
+fn annotate(results: &Path, to: &Path, more: &[&str]) -> Done {
+    let mut command = program_with(["annotate", "--allow-private-network"]);
+    run(command.arg(results).arg("-o").arg(to).args(more))
 }
 
 fn folder(name: &str) -> PathBuf {
@@ -57,14 +62,8 @@ fn boxes_are_drawn_where_they_are() {
     let rig = rig();
     let results = results(&rig, "annotate.jsonl");
     let to = folder("annotated");
-    let done = run(&mut program_with([
-        "annotate",
-        results.to_str().unwrap(),
-        "-o",
-        to.to_str().unwrap(),
-        "--allow-private-network",
-    ]));
-    done.assert_status(3)
+    annotate(&results, &to, &[])
+        .assert_status(3)
         .says("3 copies; 1 without boxes; 1 failed")
         .says("1 image is to be turned")
         .says("server must have the image, found 404");
@@ -94,15 +93,7 @@ fn the_crop_is_what_the_video_model_is_given() {
     let rig = rig();
     let results = results(&rig, "crop.jsonl");
     let to = folder("cropped");
-    let done = run(&mut program_with([
-        "annotate",
-        results.to_str().unwrap(),
-        "-o",
-        to.to_str().unwrap(),
-        "--crop",
-        "--allow-private-network",
-    ]));
-    done.assert_status(3);
+    annotate(&results, &to, &["--crop"]).assert_status(3);
     let crop = open(to.join("000001-crop-boxes-as-stored.jpg"));
     assert_eq!(crop.dimensions(), (512, 512));
     // The patch in the dynamic area, turned by a quarter.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use emo_preflight::emulator::{Fate, Picture};
 use emo_preflight::serve::ServeOptions;
+use emo_preflight::{AddressPolicy, ProbeOptions};
 use serde_json::{Value, json};
 
 use crate::pass_through::{server as passing_on, upstream};
@@ -88,7 +89,11 @@ async fn the_python_sdk_sees_the_service_behind_the_gate() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_python_sdk_understands_what_is_refused_here() {
-    let Scene { emu, server } = scene_with(|gate| gate, ServeOptions::default()).await;
+    let mut probe = ProbeOptions::default();
+    probe.addresses = AddressPolicy::Any;
+    probe.timeout = Duration::from_secs(1);
+    let Scene { emu, server } = scene_with(|gate| gate.probe(probe), ServeOptions::default()).await;
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let busy = emu.serve("/busy.jpg", Picture::jpeg(640, 800));
     emu.script(&busy, [Fate::throttled_retry_after(1)]);
     let lost = emu.serve("/lost.jpg", Picture::jpeg(640, 800));
@@ -102,6 +107,7 @@ async fn the_python_sdk_understands_what_is_refused_here() {
         (url("/e.jpg", Picture::status(404)), 400, "InvalidURL"),
         ("ftp://example.org/f.jpg".to_owned(), 400, "InvalidURL"),
         (url("/g.jpg", Picture::status(500)), 400, "InvalidURL.ConnectionRefused"),
+        (format!("http://{}/h.jpg", silent.local_addr().unwrap()), 400, "InvalidURL.Timeout"),
         (busy.url().to_owned(), 200, ""),
         (lost.url().to_owned(), 502, "Preflight.BillingUnknown"),
         (lost.url().to_owned(), 502, "Preflight.BillingUnknown"),

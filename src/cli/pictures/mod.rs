@@ -18,7 +18,8 @@ use crate::{AspectRatio, BBox, Probe, Report, Source};
 #[derive(Clone)]
 pub(super) struct Pictures {
     probe: Probe,
-    /// Images decoded at a time: one of 7,000 × 7,000 pixels takes 200 MB.
+    /// Images decoded at a time: one of 7,000 × 7,000 pixels takes up to 450 MB until it is drawn,
+    /// turned and written.
     decoders: Arc<Semaphore>,
 }
 
