@@ -72,7 +72,8 @@ pub(super) fn is_it(path: &str) -> bool {
 fn leads_here(path: &str) -> bool {
     let mut segments: Vec<&str> = Vec::new();
     for segment in path.split(['/', '\\']) {
-        // Some servers take `;…` for parameters of a segment, `..;` too.
+        // Some servers take `;…` for parameters of a segment, `..;` too, and `.json` for a wish about
+        // the answer.
         let segment = segment.split([';', '?', '#']).next().unwrap_or_default();
         match segment.trim_matches(|c: char| c.is_whitespace() || c.is_control()) {
             "" | "." => {}
@@ -81,8 +82,9 @@ fn leads_here(path: &str) -> bool {
         }
     }
     let last = segments.iter().rev();
+    let name_of = |segment: &str| segment.split('.').next().map(str::to_ascii_lowercase);
     segments.len() >= PATH.len()
-        && PATH.iter().rev().zip(last).all(|(name, found)| found.eq_ignore_ascii_case(name))
+        && PATH.iter().rev().zip(last).all(|(name, found)| name_of(found).as_deref() == Some(*name))
 }
 
 async fn detect(server: &Server, request: Request) -> Result<Response, Refusal> {
@@ -245,6 +247,8 @@ mod tests {
             ("/api/v1/services/aigc/.;/image2video/face-detect", true),
             ("/api/v1/services/aigc/image2video/face-detect/x/..;/", true),
             ("/api/v1/services/aigc/image2video/face-detect%3Fx", true),
+            ("/api/v1/services/aigc/image2video/face-detect.json", true),
+            ("/api/v1/services/aigc/image2video/face-detect.", true),
             ("/api/v1/services/aigc/image2video/face-detect%00", true),
             ("/api/v1/services/aigc/image2video/face-detect%20", true),
             ("/api/v1/services/aigc/image2video/aa-detect", false),
