@@ -19,7 +19,7 @@ use crate::report::{Advice, Reason, ReasonCode};
 pub struct ScreenThresholds {
     /// The longer side of the image as it is looked at first, in pixels, 40 to 1,024. Default 256.
     pub first_side: u32,
-    /// What a face must score there, above 0. Default 1.
+    /// What a face must score there, above 0. Default 2.
     pub first_score: f64,
     /// The longer side where nothing was found at first, 40 to 1,024. Default 480.
     pub second_side: u32,
@@ -37,7 +37,7 @@ impl Default for ScreenThresholds {
     fn default() -> Self {
         Self {
             first_side: 256,
-            first_score: 1.0,
+            first_score: 2.0,
             second_side: 480,
             second_score: 3.0,
             several_score: 7.0,
