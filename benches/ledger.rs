@@ -1,4 +1,4 @@
-//! What a ledger costs as it grows: a sum of one day, of all days, and a call.
+//! What a ledger costs as it grows: a sum of one day, of all days, a call, and its reservation.
 //!
 //! `cargo bench --features cli --bench ledger -- 5000000` makes a ledger of so many attempts in a
 //! temporary folder (about 700 bytes each) and prints the medians, of SQLite and, where there is a
@@ -90,7 +90,7 @@ async fn main() {
     let wanted: Vec<u32> = std::env::args().skip(1).filter_map(|n| n.parse().ok()).collect();
     let wanted = if wanted.is_empty() { vec![50_000] } else { wanted };
     println!(
-        "                       a day's sum   all days' sum   unknown calls   a call   of four gates"
+        "                       a day's sum   all days' sum   unknown calls   a call   of four gates   a reservation   of four gates"
     );
     for attempts in wanted {
         for place in Place::all() {
@@ -108,15 +108,15 @@ async fn measure(place: &Place, attempts: u32) {
     let one = median(async || drop(ledger.spend(Some(day), Some(day)).await.unwrap())).await;
     let all = median(async || drop(ledger.spend(None, None).await.unwrap())).await;
     let unknown = median(async || drop(ledger.unknown_calls().await.unwrap())).await;
-    let call = calls(vec![ledger]).await;
+    let (call, reservation) = calls(vec![ledger]).await;
     let mut four = Vec::new();
     for _ in 0..4 {
         four.push(place.open().await);
     }
-    let of_four = calls(four).await;
+    let (call_of_four, reservation_of_four) = calls(four).await;
     let name = place.name();
     println!(
-        "{name:>10} {attempts:>9}   {one:>11.1?}   {all:>13.1?}   {unknown:>13.1?}   {call:>6.1?}   {of_four:>13.1?}"
+        "{name:>10} {attempts:>9}   {one:>11.1?}   {all:>13.1?}   {unknown:>13.1?}   {call:>6.1?}   {call_of_four:>13.1?}   {reservation:>13.1?}   {reservation_of_four:>13.1?}"
     );
 }
 
@@ -156,8 +156,8 @@ async fn fill(path: &std::path::Path, attempts: u32) {
 }
 
 /// How much time a call takes of all, 1,000 of them as fast as they go: of one gate, or of several, each with
-/// connections and an owner's lock of its own, as processes have them.
-async fn calls(ledgers: Vec<Ledger>) -> Duration {
+/// connections and an owner's lock of its own, as processes have them. And how long its reservation took.
+async fn calls(ledgers: Vec<Ledger>) -> (Duration, Duration) {
     const CALLS: u32 = 1_000;
     let service = Emulator::builder().rps(None).start().await.unwrap();
     let image = Picture::png(400, 400);
@@ -182,7 +182,12 @@ async fn calls(ledgers: Vec<Ledger>) -> Duration {
     });
     let done: usize = futures_util::future::join_all(runs).await.into_iter().sum();
     assert_eq!(done, CALLS as usize);
-    begun.elapsed() / CALLS
+    let elapsed = begun.elapsed();
+    let activities = gates.iter().map(Preflight::activity);
+    let (count, time) = activities.fold((0, Duration::ZERO), |(count, time), activity| {
+        (count + activity.reservations, time + activity.reserving)
+    });
+    (elapsed / CALLS, time / u32::try_from(count).unwrap())
 }
 
 async fn median(mut measured: impl AsyncFnMut()) -> Duration {

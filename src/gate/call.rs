@@ -265,8 +265,10 @@ impl Caller {
             // One may always be booked, however long the queue.
             let has_others = self.booked.count.load(Ordering::Relaxed) > 0;
             let horizon = self.ledger.horizon().filter(|_| has_others);
+            let begun = Instant::now();
             match self.ledger.reserve(&request.question, &self.terms, horizon).await {
                 Ok(ReserveResult::Reserved { attempt, mark, slot }) => {
+                    self.counters.reserved(begun.elapsed());
                     let admission = Admission::of(permit, &self.booked);
                     return Ok(Turn::Ours { attempt, mark, slot, admission });
                 }

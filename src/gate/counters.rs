@@ -38,6 +38,11 @@ pub struct Activity {
     pub throttled: u64,
     /// How long calls have waited for their turn, all of them together.
     pub waited: Duration,
+    /// Slots reserved in the ledger so far.
+    pub reservations: u64,
+    /// How long the ledger took for them, all together. The mean says how far the ledger is away, and
+    /// how busy.
+    pub reserving: Duration,
     /// Answers that came and are not in the ledger yet, because it cannot be written.
     pub unwritten: u64,
     /// How long slots of the quota went unused since the first call: there was nothing to ask, or
@@ -54,6 +59,9 @@ pub(crate) struct Counters {
     waiting: AtomicU64,
     /// In microseconds.
     waited: AtomicU64,
+    reservations: AtomicU64,
+    /// In microseconds.
+    reserving: AtomicU64,
     in_flight: AtomicU64,
     throttled: AtomicU64,
     idle: Mutex<Idle>,
@@ -73,8 +81,7 @@ pub(crate) struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let waited = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.counters.waited.fetch_add(waited, Ordering::Relaxed);
+        self.counters.waited.fetch_add(micros(self.since.elapsed()), Ordering::Relaxed);
         self.counters.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -84,6 +91,12 @@ impl Counters {
     pub(crate) fn waits(&self) -> Waiting<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Waiting { counters: self, since: Instant::now() }
+    }
+
+    /// The ledger took so long to reserve a slot.
+    pub(crate) fn reserved(&self, took: Duration) {
+        self.reservations.fetch_add(1, Ordering::Relaxed);
+        self.reserving.fetch_add(micros(took), Ordering::Relaxed);
     }
 
     /// A call leaves at `slot`.
@@ -122,9 +135,15 @@ impl Counters {
             waiting: self.waiting.load(Ordering::Relaxed),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             waited: Duration::from_micros(self.waited.load(Ordering::Relaxed)),
+            reservations: self.reservations.load(Ordering::Relaxed),
+            reserving: Duration::from_micros(self.reserving.load(Ordering::Relaxed)),
             unwritten: 0,
             throttled: self.throttled.load(Ordering::Relaxed),
             quota_idle: self.idle.lock().unwrap_or_else(PoisonError::into_inner).total,
         }
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -85,6 +85,7 @@ impl Collector for GateCounters {
         counter("images_certain", "Images surely billed", spent.images)?;
         counter("images_unknown", "Calls of which nobody knows the bill", spent.unknown)?;
         counter("throttled", "Calls answered with 429", activity.throttled)?;
+        counter("reservations", "Slots reserved in the ledger", activity.reservations)?;
         let mut gauge = |name, help, value: u64| {
             let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
@@ -92,12 +93,14 @@ impl Collector for GateCounters {
         gauge("waiting", "Calls that wait for their slot", activity.waiting)?;
         gauge("in_flight", "Calls that have left and are not answered yet", activity.in_flight)?;
         gauge("unwritten", "Answers that the ledger cannot take now", activity.unwritten)?;
-        let waited = ConstCounter::new(activity.waited.as_secs_f64());
-        waited.encode(encoder.encode_descriptor(
-            "slot_wait",
-            "Time that calls waited for their slot, all together",
-            Some(&Unit::Seconds),
-            MetricType::Counter,
-        )?)
+        for (name, help, time) in [
+            ("slot_wait", "Time that calls waited for their slot, all together", activity.waited),
+            ("reserving", "Time that the ledger took to reserve, all together", activity.reserving),
+        ] {
+            let metric = ConstCounter::new(time.as_secs_f64());
+            let unit = Some(&Unit::Seconds);
+            metric.encode(encoder.encode_descriptor(name, help, unit, MetricType::Counter)?)?;
+        }
+        Ok(())
     }
 }

@@ -4,6 +4,8 @@
 //! EMO_PREFLIGHT_BATCH=full cargo test --release --all-features --test batch faces -- --nocapture
 //! ```
 
+use std::process::Stdio;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use emo_preflight::emulator::Picture;
@@ -33,6 +35,22 @@ fn listed(desk: &Desk, count: usize) {
     desk.list(&images);
 }
 
+/// The peak of a process's resident memory in KiB, ten times a second until it ends; none where the system
+/// does not say.
+fn peaks_of(process: u32) -> JoinHandle<Vec<u64>> {
+    std::thread::spawn(move || {
+        let mut peaks = Vec::new();
+        while let Ok(status) = std::fs::read_to_string(format!("/proc/{process}/status")) {
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            // A process that has ended, but was not waited for, has no memory.
+            let Some(peak) = line.and_then(|line| line.split_whitespace().next()) else { break };
+            peaks.push(peak.parse().unwrap());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        peaks
+    })
+}
+
 #[test]
 fn a_third_of_a_batch_is_no_call_and_its_time_is_saved() {
     let full = std::env::var("EMO_PREFLIGHT_BATCH").is_ok_and(|size| size == "full");
@@ -48,8 +66,11 @@ fn a_third_of_a_batch_is_no_call_and_its_time_is_saved() {
         command.args(["--ledger", &desk.at(LEDGER), "--input", &desk.at(INPUT)]);
         command.args(["--output", &desk.at(RESULTS)]).env("DASHSCOPE_API_KEY", KEY);
         // Not by `run`, which ends what takes long.
-        let done = command.output().unwrap();
+        let running = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let peaks = peaks_of(running.id());
+        let done = running.wait_with_output().unwrap();
         times.push(begun.elapsed());
+        let peaks = peaks.join().unwrap();
         let faceless = count / 3;
         let called = if screen == "off" { count } else { count - faceless };
         let said = String::from_utf8_lossy(&done.stderr);
@@ -58,7 +79,15 @@ fn a_third_of_a_batch_is_no_call_and_its_time_is_saved() {
         let results = desk.results();
         let rejected = results.iter().filter(|row| gist(row) == "rejected_local no_face").count();
         assert_eq!(rejected, count - called, "{screen}");
-        println!("{screen}: {called} calls in {:.1?}", times[times.len() - 1]);
+        let (early, last) = (peaks.get(peaks.len() / 4), peaks.last());
+        let early = early.copied().unwrap_or_default();
+        let last = last.copied().unwrap_or_default();
+        let time = times[times.len() - 1];
+        println!(
+            "{screen}: {called} calls in {time:.1?}, at most {last} KiB, {early} in a quarter"
+        );
+        // A short batch has not been everywhere yet after a quarter.
+        assert!(!full || last < early + early / 5, "{screen}: {early} KiB, then {last}");
         desk.rig.emu.finish();
     }
     // What the quota gained, less what a slow machine takes for decoding in a debug build.

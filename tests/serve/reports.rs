@@ -165,13 +165,19 @@ async fn health_and_metrics_say_how_it_goes() {
         "emo_preflight_images_certain_total 1",
         "emo_preflight_images_unknown_total 1",
         "emo_preflight_throttled_total 0",
+        "emo_preflight_reservations_total 2",
         "emo_preflight_waiting 0",
         "emo_preflight_in_flight 0",
         "emo_preflight_ledger_errors_total 0",
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} in\n{metrics}");
     }
-    assert!(metrics.contains("emo_preflight_slot_wait_seconds_total "), "{metrics}");
+    for time in ["slot_wait", "reserving"] {
+        let name = format!("emo_preflight_{time}_seconds_total ");
+        let seconds: f64 =
+            metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap();
+        assert!(seconds > 0.0, "{name}{seconds}");
+    }
     let not_served = answer(client().get(server.url("/api/v1/models"))).await;
     assert_eq!((not_served.status, not_served.code().as_str()), (404, "Preflight.NotServed"));
     let not_served: Value = not_served.json();

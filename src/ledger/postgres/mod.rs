@@ -10,6 +10,7 @@
 
 mod connect;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -153,13 +154,19 @@ impl Postgres {
     }
 
     /// An owner is gone when the lock it holds for life can be taken.
-    pub(super) async fn is_gone(&self, owner: &str) -> Result<bool, Fault> {
-        let Some(key) = lock_of(owner) else { return Ok(true) };
-        // A transaction of its own without saying so: one round trip for each owner.
-        let mut connection = self.other.acquire().await.map_err(Fault::reading)?;
-        let mut connection = Connection::Postgres(&mut connection);
-        let (taken,): (bool,) = connection.one(TRY_OWNER, values![key]).await?;
-        Ok(taken)
+    /// Which of these owners are gone. However many, one round trip.
+    pub(super) async fn gone(&self, mut owners: HashSet<String>) -> Result<HashSet<String>, Fault> {
+        let keys = owners.iter().filter_map(|owner| lock_of(owner)).map(|key| key.to_string());
+        let keys = keys.collect::<Vec<_>>().join(",");
+        if !keys.is_empty() {
+            // A transaction of its own without saying so: what it locked is free again at its end.
+            let mut connection = self.other.acquire().await.map_err(Fault::reading)?;
+            let mut connection = Connection::Postgres(&mut connection);
+            let held: Vec<(i64,)> = connection.all(HELD_OWNERS, values![&keys]).await?;
+            let held: HashSet<i64> = held.into_iter().map(|(key,)| key).collect();
+            owners.retain(|owner| lock_of(owner).is_none_or(|key| !held.contains(&key)));
+        }
+        Ok(owners)
     }
 
     /// The name of the owner's session as it is now.
@@ -258,7 +265,10 @@ const READ_CLOCK_AND_PACE: &str = "
            (SELECT next_us FROM pace WHERE account = $1),
            CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
 const READ_CLOCK: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
-const TRY_OWNER: &str = "SELECT pg_try_advisory_xact_lock($1)";
+/// Whose lock cannot be taken. The keys are one text: the statements of both databases take no lists.
+const HELD_OWNERS: &str = "
+    SELECT key FROM UNNEST(CAST(STRING_TO_ARRAY($1, ',') AS BIGINT[])) AS owner (key)
+    WHERE NOT pg_try_advisory_xact_lock(key)";
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! What differs between the databases.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -183,10 +184,24 @@ impl Backend {
 
     /// Whether the owner of that name is gone.
     pub(super) async fn is_gone(&self, owner: &str) -> Result<bool, Fault> {
+        let gone = self.gone(HashSet::from([owner.to_owned()])).await?;
+        Ok(!gone.is_empty())
+    }
+
+    /// Which of these owners are gone.
+    pub(super) async fn gone(&self, owners: HashSet<String>) -> Result<HashSet<String>, Fault> {
         match self {
-            Self::Sqlite(engine) => engine.is_gone(owner),
+            Self::Sqlite(engine) => {
+                let mut gone = HashSet::new();
+                for owner in owners {
+                    if engine.is_gone(&owner)? {
+                        gone.insert(owner);
+                    }
+                }
+                Ok(gone)
+            }
             #[cfg(feature = "postgres")]
-            Self::Postgres(engine) => engine.is_gone(owner).await,
+            Self::Postgres(engine) => engine.gone(owners).await,
         }
     }
 

@@ -30,7 +30,6 @@ pub(super) mod schema;
 mod spend;
 pub(super) mod statements;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -297,20 +296,15 @@ impl SqlLedger {
         let in_flight: Vec<(i64, String, String, i64)> =
             self.backend.read().await?.connection().all(sql::READ_IN_FLIGHT, values![]).await?;
         let long_over = self.backend.now().saturating_sub(micros(LONG_OVER));
-        let mut known = HashMap::new();
-        for (attempt, owner, state, slot) in in_flight {
-            // Its owner stands still, if it lives: it cannot send any more, and must not hold a place.
-            if state == State::Booked.as_str() && slot < long_over {
-                self.take_away_booked(attempt).await?;
-                continue;
-            }
-            let is_gone = match known.get(&owner) {
-                Some(is_gone) => *is_gone,
-                None => self.backend.is_gone(&owner).await?,
-            };
-            known.insert(owner, is_gone);
-            if is_gone {
-                self.take_away(attempt).await?;
+        // Its owner stands still, if it lives: it cannot send any more, and must not hold a place.
+        let is_over = |state: &str, slot| state == State::Booked.as_str() && slot < long_over;
+        let asked = in_flight.iter().filter(|(_, _, state, slot)| !is_over(state, *slot));
+        let gone = self.backend.gone(asked.map(|(_, owner, ..)| owner.clone()).collect()).await?;
+        for (attempt, owner, state, slot) in &in_flight {
+            if is_over(state, *slot) {
+                self.take_away_booked(*attempt).await?;
+            } else if gone.contains(owner) {
+                self.take_away(*attempt).await?;
             }
         }
         self.backend.clear_owners()
