@@ -87,7 +87,7 @@ fn a_third_of_a_batch_is_no_call_and_its_time_is_saved() {
             "{screen}: {called} calls in {time:.1?}, at most {last} KiB, {early} in a quarter"
         );
         // A short batch has not been everywhere yet after a quarter.
-        assert!(!full || last < early + early / 5, "{screen}: {early} KiB, then {last}");
+        assert!(!full || last <= early + early / 5, "{screen}: {early} KiB, then {last}");
         desk.rig.emu.finish();
     }
     // What the quota gained, less what a slow machine takes for decoding in a debug build.

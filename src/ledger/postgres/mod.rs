@@ -153,8 +153,8 @@ impl Postgres {
         self.clock.now()
     }
 
-    /// An owner is gone when the lock it holds for life can be taken.
-    /// Which of these owners are gone. However many, one round trip.
+    /// Which of these owners are gone: those whose lock, held for life, can be taken. However many, it
+    /// is one round trip.
     pub(super) async fn gone(&self, mut owners: HashSet<String>) -> Result<HashSet<String>, Fault> {
         let keys = owners.iter().filter_map(|owner| lock_of(owner)).map(|key| key.to_string());
         let keys = keys.collect::<Vec<_>>().join(",");
