@@ -88,6 +88,14 @@ impl Content {
     }
 }
 
+/// The digest in hexadecimal.
+#[cfg(feature = "postgres")]
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(self.0))
+    }
+}
+
 /// A digest as a ledger on disk keeps it.
 pub(super) fn hex(digest: [u8; 32]) -> String {
     format!("{:x}", Output::<Sha256>::from(digest))

@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "ledger")]
+use super::Content;
 use super::{Identity, Question, Reuse, Terms};
 use crate::detect::EMO_DETECT;
+#[cfg(feature = "ledger")]
+use crate::header::{Format, Header};
+#[cfg(feature = "ledger")]
+use crate::probe::Version;
 use crate::rules::AspectRatio;
 use crate::run::Source;
 
@@ -19,6 +25,15 @@ pub(super) fn question(number: usize) -> Question {
         detector: &EMO_DETECT,
         model: "model".to_owned(),
     }
+}
+
+/// An image's content; each number is another's.
+#[cfg(feature = "ledger")]
+pub(super) fn content(number: u8) -> Content {
+    let header = Header::new(Format::Png, 400, 400, None);
+    let (start, end) = ([number; 32], Some([2; 32]));
+    let version = Version { length: Some(9), start, end, whole: None, etag: None };
+    Content::of(&header, &version, "endpoint", "model", AspectRatio::Square).unwrap()
 }
 
 pub(super) fn terms(spacing: Duration, max_calls: Option<u64>) -> Terms {

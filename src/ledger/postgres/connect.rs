@@ -7,7 +7,7 @@ use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use url::Url;
 
-use super::lock_of;
+use super::owner::OwnerSession;
 use crate::ledger::LedgerError;
 use crate::ledger::sql::Patience;
 use crate::ledger::sql::driver::{Fault, POOLED, may_pass, said};
@@ -38,20 +38,17 @@ impl Target {
     }
 
     /// The owner's session, and a connection for all else.
-    pub(super) async fn connect(self, patience: Duration) -> Result<(PgPool, PgPool), LedgerError> {
+    pub(super) async fn connect(
+        self,
+        patience: Duration,
+    ) -> Result<(OwnerSession, PgPool), LedgerError> {
         let other = self.pool(patience).await?;
         self.make_schema(&other, patience).await?;
-        let reserving = PgPoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(TURN)
-            // A broken one shows itself, and costs no round trip until then.
-            .test_before_acquire(false)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .after_connect(|session, _| Box::pin(become_owner(session)))
-            .connect_lazy_with(self.options.clone());
-        self.check_session(&reserving, patience).await?;
-        Ok((reserving, other))
+        let owner = OwnerSession::with(self.options.clone());
+        match self.within(patience, async || owner.lasts().await).await? {
+            true => Ok((owner, other)),
+            false => Err(self.cannot(POOLED.to_owned())),
+        }
     }
 
     pub(super) async fn connect_read_only(
@@ -116,26 +113,6 @@ impl Target {
         }
     }
 
-    /// Refuses a pooler that hands a session's transactions to different servers: locks held for life
-    /// would be held by nobody in particular.
-    async fn check_session(&self, pool: &PgPool, patience: Duration) -> Result<(), LedgerError> {
-        let lasts = self.within(patience, async || {
-            let mut session = pool.acquire().await?;
-            let mut lasts = true;
-            let mut first = None;
-            for _ in 0..3 {
-                let (server, owner): (i32, Option<String>) =
-                    sqlx::query_as(READ_SESSION).fetch_one(&mut *session).await?;
-                lasts &= *first.get_or_insert(server) == server && owner.is_some();
-            }
-            Ok(lasts)
-        });
-        if lasts.await? {
-            return Ok(());
-        }
-        Err(self.cannot(POOLED.to_owned()))
-    }
-
     /// Does `work`, again where what failed may pass.
     async fn within<T>(
         &self,
@@ -157,22 +134,6 @@ impl Target {
 
     fn cannot(&self, why: String) -> LedgerError {
         LedgerError::Open { path: self.place.clone(), why }
-    }
-}
-
-/// Makes a session an owner's: it holds the lock of a name of its own for life, and knows the name.
-async fn become_owner(session: &mut PgConnection) -> Result<(), sqlx::Error> {
-    loop {
-        let name = format!("{:016x}", fastrand::u64(..));
-        let Some(key) = lock_of(&name) else { continue };
-        let (taken,): (bool,) = sqlx::query_as("SELECT pg_try_advisory_lock($1)")
-            .bind(key)
-            .fetch_one(&mut *session)
-            .await?;
-        if taken {
-            let set = sqlx::query("SELECT set_config('emo_preflight.owner', $1, false)").bind(name);
-            return set.execute(session).await.map(|_| ());
-        }
     }
 }
 
@@ -301,16 +262,13 @@ const SESSION: [(&str, &str); 10] = [
 ];
 
 /// How long one task of this process waits for the others.
-const TURN: Duration = Duration::from_secs(30);
+pub(super) const TURN: Duration = Duration::from_secs(30);
 
 const FIND_TABLE: &str = "SELECT to_regclass('ledger_schema') IS NOT NULL";
 const TAKE_TURNS_TO_MAKE_IT: &str = "SELECT pg_advisory_xact_lock(7210, 0)";
 const CREATE_SCHEMA: &str = "
     SELECT format('CREATE SCHEMA IF NOT EXISTS %I',
                   trim(both ' \"' from split_part(current_setting('search_path'), ',', 1)))";
-const READ_SESSION: &str =
-    "SELECT pg_backend_pid(), NULLIF(current_setting('emo_preflight.owner', true), '')";
-
 /// As the triggers of SQLite's schema.
 const TRIGGER: &str = "
 CREATE FUNCTION sum_up_attempt() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$

@@ -9,6 +9,8 @@
 //! attempt may take them in different orders; of a deadlock one is told, and tries again.
 
 mod connect;
+mod gathering;
+mod owner;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,20 +21,24 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::sql::driver::{Connection, Fault, POOLED, Session, Transaction, Value, in_time, values};
+use super::sql::lookup::{Asked, look_up};
 use super::sql::{Backend, Reading, SqlLedger};
-use super::{LedgerAction, LedgerError};
+use super::{LedgerAction, LedgerError, Lookup};
 
 use connect::Target;
 pub(super) use connect::ddl;
 #[cfg(feature = "cli")]
 pub(super) use connect::place_of;
+use gathering::{Gathering, Waiting};
+use owner::{OwnerSession, lock_of};
 
 /// An open database.
 pub(super) struct Postgres {
-    /// The owner's session.
-    reserving: Option<PgPool>,
+    /// Absent in a ledger that is only read.
+    owner: Option<OwnerSession>,
     other: PgPool,
     reading: Arc<Semaphore>,
+    lookups: Gathering,
     clock: Arc<Clock>,
     patience: Duration,
 }
@@ -41,8 +47,8 @@ pub(super) struct Postgres {
 /// to `patience`, now and later.
 pub(super) async fn connect(url: &str, patience: Duration) -> Result<SqlLedger, LedgerError> {
     let target = Target::of(url)?;
-    let (reserving, other) = target.connect(patience).await?;
-    let ledger = Postgres::ledger(Some(reserving), other, patience);
+    let (owner, other) = target.connect(patience).await?;
+    let ledger = Postgres::ledger(Some(owner), other, patience);
     ledger.moment().await?;
     // Once more, now that the statement is prepared: what is left is the round trip.
     let begun = Instant::now();
@@ -67,12 +73,13 @@ pub(super) async fn connect_read_only(
 }
 
 impl Postgres {
-    fn ledger(reserving: Option<PgPool>, other: PgPool, patience: Duration) -> SqlLedger {
+    fn ledger(owner: Option<OwnerSession>, other: PgPool, patience: Duration) -> SqlLedger {
         let clock = Arc::default();
         SqlLedger::new(Backend::Postgres(Self {
-            reserving,
+            owner,
             other,
             reading: Arc::new(Semaphore::new(1)),
+            lookups: Gathering::default(),
             clock,
             patience,
         }))
@@ -84,6 +91,33 @@ impl Postgres {
         let turn = Arc::clone(&self.reading).acquire_owned().await.ok();
         let connection = self.other.acquire().await.map_err(Fault::reading)?;
         Ok(Session::Postgres { connection, _turn: turn })
+    }
+
+    /// What is known of a question. Whoever has his turn to read asks for all that wait.
+    pub(super) async fn lookup(&self, asked: Asked<'_>) -> Result<Lookup, Fault> {
+        let mut answered = self.lookups.add(asked);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answered => match answer {
+                    Ok(lookup) => return Ok(lookup),
+                    // Who asked for this one too failed, or was dropped.
+                    Err(_) => answered = self.lookups.add(asked),
+                },
+                session = self.read() => self.answer_next(session?).await?,
+            }
+        }
+    }
+
+    async fn answer_next(&self, mut session: Session) -> Result<(), Fault> {
+        let next = self.lookups.take();
+        let all: Vec<_> = next.iter().map(Waiting::asked).collect();
+        let found = look_up(&mut session.connection(), &all, self.now()).await?;
+        for (waiting, lookup) in next.into_iter().zip(found) {
+            // It may not be waited for any more.
+            let _ = waiting.answer.send(lookup);
+        }
+        Ok(())
     }
 
     pub(super) async fn begin(&self) -> Result<Transaction, Fault> {
@@ -105,19 +139,19 @@ impl Postgres {
         &self,
         identity: &str,
     ) -> Result<(Transaction, String), Fault> {
-        let Some(pool) = &self.reserving else { return Err(read_only().into()) };
-        let mut transaction = begin(pool).await?;
+        let Some(owner) = &self.owner else { return Err(read_only().into()) };
+        let mut transaction = begin(&owner.pool).await?;
         let turn = sqlx::query_as(TAKE_TURNS).fetch_one(&mut *transaction);
-        let (_, owner): (String, Option<String>) =
+        let (_, name): (String, Option<String>) =
             in_time(TURN, turn).await.map_err(Fault::writing)?;
         let mut transaction = Transaction::Postgres(transaction);
         let mut ledger = transaction.connection();
-        let Some(owner) = owner.filter(|owner| !owner.is_empty()) else {
+        let Some(name) = name.filter(|name| owner.is_name_ours(Some(name))) else {
             return Err(pooled().into());
         };
         // A late answer to this question waits until the reservation is made or not.
         ledger.execute(LOCK_QUESTION, values![identity]).await?;
-        Ok((transaction, owner))
+        Ok((transaction, name))
     }
 
     /// One round trip for all, since other reservations wait meanwhile.
@@ -130,12 +164,6 @@ impl Postgres {
         let (last, next, now): (i64, Option<i64>, i64) =
             ledger.one(READ_CLOCK_AND_PACE, values![account]).await?;
         Ok((self.reading(begun, now), last, next))
-    }
-
-    pub(super) async fn read_clock(&self, ledger: &mut Connection<'_>) -> Result<Reading, Fault> {
-        let begun = Instant::now();
-        let (now,): (i64,) = ledger.one(READ_CLOCK, values![]).await?;
-        Ok(self.reading(begun, now))
     }
 
     /// The clock was read half a round trip ago, at the shortest; whatever the way took longer is left
@@ -172,7 +200,7 @@ impl Postgres {
     /// The name of the owner's session as it is now.
     #[cfg(test)]
     pub(super) async fn owner_name(&self) -> Option<String> {
-        let pool = self.reserving.as_ref()?;
+        let pool = &self.owner.as_ref()?.pool;
         let read = sqlx::query_scalar("SELECT current_setting('emo_preflight.owner', true)");
         read.fetch_one(pool).await.ok()
     }
@@ -180,14 +208,14 @@ impl Postgres {
     /// Ends the owner's session behind its back.
     #[cfg(test)]
     pub(super) async fn end_session(&self) {
-        let Some(pool) = &self.reserving else { return };
+        let Some(OwnerSession { pool, .. }) = &self.owner else { return };
         let server = sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()").fetch_one(pool).await;
         let end = sqlx::query("SELECT pg_terminate_backend($1, 5000)").bind(server.unwrap());
         end.execute(&self.other).await.unwrap();
     }
 
     pub(super) fn is_read_only(&self) -> bool {
-        self.reserving.is_none()
+        self.owner.is_none()
     }
 
     pub(super) fn patience(&self) -> Duration {
@@ -235,11 +263,6 @@ impl Clock {
     }
 }
 
-/// The key of an owner's lock; its name is the key in hexadecimal.
-fn lock_of(owner: &str) -> Option<i64> {
-    u64::from_str_radix(owner, 16).ok().map(u64::cast_signed)
-}
-
 fn read_only() -> LedgerError {
     LedgerError::Failed {
         action: LedgerAction::Write,
@@ -264,11 +287,12 @@ const READ_CLOCK_AND_PACE: &str = "
     SELECT (SELECT COALESCE(MAX(id), 0) FROM attempt),
            (SELECT next_us FROM pace WHERE account = $1),
            CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
-const READ_CLOCK: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
 /// Whose lock cannot be taken. The keys are one text: the statements of both databases take no lists.
 const HELD_OWNERS: &str = "
     SELECT key FROM UNNEST(CAST(STRING_TO_ARRAY($1, ',') AS BIGINT[])) AS owner (key)
     WHERE NOT pg_try_advisory_xact_lock(key)";
 
+#[cfg(test)]
+mod lookup_tests;
 #[cfg(test)]
 mod tests;

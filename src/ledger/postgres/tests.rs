@@ -38,7 +38,7 @@ fn a_commit_that_returned_is_on_the_disk_whatever_the_defaults() {
             server.run(database, &format!("ALTER DATABASE {database} SET {setting}"));
         }
         let ledger = connect(&url, PATIENCE).await.unwrap();
-        for pool in [engine(&ledger).reserving.as_ref().unwrap(), &engine(&ledger).other] {
+        for pool in [&engine(&ledger).owner.as_ref().unwrap().pool, &engine(&ledger).other] {
             for (name, value) in
                 [("synchronous_commit", "on"), ("default_transaction_isolation", "read committed")]
             {

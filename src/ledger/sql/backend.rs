@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::driver::{Connection, Fault, Session, Transaction, Value, values};
+use super::lookup::Asked;
 use super::{end_attempt, statements as sql};
+use crate::ledger::Lookup;
 #[cfg(feature = "postgres")]
 use crate::ledger::postgres::Postgres;
 use crate::ledger::quota::{MOST_LATE, micros};
@@ -35,6 +37,18 @@ impl Backend {
             Self::Sqlite(engine) => engine.read().await,
             #[cfg(feature = "postgres")]
             Self::Postgres(engine) => engine.read().await,
+        }
+    }
+
+    /// What is known of a question.
+    pub(super) async fn lookup(&self, asked: Asked<'_>) -> Result<Lookup, Fault> {
+        match self {
+            Self::Sqlite(engine) => {
+                let mut session = engine.read().await?;
+                asked.look_up(&mut session.connection(), engine.now()).await
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(engine) => engine.lookup(asked).await,
         }
     }
 
@@ -116,15 +130,18 @@ impl Backend {
         }
     }
 
-    /// The clock, read for a slot, the last attempt, and from when on the account's next slot is free.
+    /// The clock, the last attempt, and from when on the account's next slot is free.
     pub(super) async fn read_clock_and_pace(
         &self,
         ledger: &mut Connection<'_>,
         account: &str,
     ) -> Result<(Reading, i64, Option<i64>), Fault> {
         match self {
-            Self::Sqlite(_) => {
-                let reading = self.read_clock(ledger).await?;
+            Self::Sqlite(engine) => {
+                // In this order: stopped between the two, a process finds its slot over, not yet to
+                // come.
+                let here = Instant::now();
+                let reading = Reading { here, now: engine.now(), uncertainty: Duration::ZERO };
                 let (last,) = ledger.one(sql::READ_LAST_ATTEMPT, values![]).await?;
                 let next = ledger.optional(sql::READ_PACE, values![account]).await?;
                 Ok((reading, last, next.map(|(next,): (i64,)| next)))
@@ -156,21 +173,6 @@ impl Backend {
             }
         }
         Ok(())
-    }
-
-    /// The clock, read for a moment.
-    #[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "for PostgreSQL"))]
-    pub(super) async fn read_clock(&self, ledger: &mut Connection<'_>) -> Result<Reading, Fault> {
-        match self {
-            Self::Sqlite(engine) => {
-                // In this order: stopped between the two, a process finds its slot over, not yet to
-                // come.
-                let here = Instant::now();
-                Ok(Reading { here, now: engine.now(), uncertainty: Duration::ZERO })
-            }
-            #[cfg(feature = "postgres")]
-            Self::Postgres(engine) => engine.read_clock(ledger).await,
-        }
     }
 
     /// About what the clock says. Microseconds since 1970.

@@ -25,6 +25,8 @@ macro_rules! patiently {
 mod backend;
 mod cap;
 pub(super) mod driver;
+pub(super) mod lookup;
+mod queue;
 pub(super) mod rows;
 pub(super) mod schema;
 mod spend;
@@ -41,7 +43,9 @@ pub use spend::{DaySpend, Spend, UnknownCall};
 pub(super) use backend::{Backend, Reading};
 use cap::Counts;
 use driver::{Connection, Fault, Value, values};
-use rows::{Row, State, name_of};
+use lookup::Asked;
+use queue::Queue;
+use rows::{State, name_of};
 use statements as sql;
 
 use super::quota::{Pace, micros};
@@ -56,6 +60,7 @@ pub(super) struct SqlLedger {
     /// How long the last of each of the two writes before a call took to reach the disk.
     pub(super) booking: CommitTime,
     pub(super) marking: CommitTime,
+    queue: Queue,
     counts: Counts,
 }
 
@@ -65,6 +70,7 @@ impl SqlLedger {
             backend,
             booking: CommitTime::default(),
             marking: CommitTime::default(),
+            queue: Queue::default(),
             counts: Counts::default(),
         }
     }
@@ -79,8 +85,9 @@ impl SqlLedger {
 
     async fn try_moment(&self) -> Result<Moment, Fault> {
         let mut session = self.backend.read().await?;
-        let (attempt,) = session.connection().one(sql::READ_LAST_ATTEMPT, values![]).await?;
-        let Reading { now, .. } = self.backend.read_clock(&mut session.connection()).await?;
+        let mut ledger = session.connection();
+        let (Reading { now, .. }, attempt, _) =
+            self.backend.read_clock_and_pace(&mut ledger, NO_ACCOUNT).await?;
         Ok(Moment { time: now, attempt })
     }
 
@@ -89,13 +96,7 @@ impl SqlLedger {
         question: &Question,
         reuse: &Reuse,
     ) -> Result<Lookup, LedgerError> {
-        patiently!(self, self.try_lookup(question, reuse).await)
-    }
-
-    async fn try_lookup(&self, question: &Question, reuse: &Reuse) -> Result<Lookup, Fault> {
-        let mut session = self.backend.read().await?;
-        let now = self.backend.now();
-        lookup_on(&mut session.connection(), question, reuse, now).await
+        patiently!(self, self.backend.lookup(Asked { question, reuse }).await)
     }
 
     /// See [`Ledger::reserve`](super::Ledger::reserve).
@@ -114,10 +115,20 @@ impl SqlLedger {
         terms: &Terms,
         horizon: Option<Duration>,
     ) -> Result<ReserveResult, Fault> {
+        // Two commits lie before a slot: the reservation's, and that of the mark.
+        let marking = self.marking.allow();
+        let ahead = self.booking.allow().saturating_add(marking);
+        let most = horizon.map(|horizon| ahead.saturating_add(horizon));
+        if let Some(most) = most
+            && let Some(too_far) = self.peek_at_queue(most, terms).await?
+        {
+            return Ok(ReserveResult::QueueIsLong(too_far));
+        }
         let identity = question.identity.to_string();
         let (mut transaction, owner) = self.backend.begin_reserving(&identity).await?;
         let mut ledger = transaction.connection();
-        match lookup_on(&mut ledger, question, &terms.reuse, self.backend.now()).await? {
+        let asked = Asked { question, reuse: &terms.reuse };
+        match asked.look_up(&mut ledger, self.backend.now()).await? {
             Lookup::Known(record) => return Ok(ReserveResult::Known(record)),
             Lookup::InFlight(other) => return Ok(ReserveResult::InFlight(other)),
             Lookup::NeedsLastBytes => return Ok(ReserveResult::NeedsLastBytes),
@@ -134,14 +145,10 @@ impl SqlLedger {
             let values = values![&terms.account, pace.next.unwrap_or(now)];
             ledger.execute(sql::RESET_PACE, values).await?;
         }
-        // Two commits lie before it: this one, and that of the mark.
-        let marking = self.marking.allow();
-        let ahead = self.booking.allow().saturating_add(marking);
         // What the clock's reading leaves open must not bring two calls closer together.
         let slot = pace.book(now, ahead, terms.spacing.saturating_add(uncertainty));
-        if let Some(horizon) = horizon {
-            let most = micros(ahead.saturating_add(horizon));
-            let too_far = slot.saturating_sub(now).saturating_sub(most);
+        if let Some(most) = most {
+            let too_far = slot.saturating_sub(now).saturating_sub(micros(most));
             if let Ok(too_far @ 1..) = u64::try_from(too_far) {
                 return Ok(ReserveResult::QueueIsLong(Duration::from_micros(too_far)));
             }
@@ -181,6 +188,8 @@ impl SqlLedger {
         // From here on the monotonic clock counts, whatever happens to the other.
         let wait = Duration::from_micros(u64::try_from(slot.saturating_sub(now)).unwrap_or(0));
         let slot = here + wait;
+        let is_long = wait > ahead + self.backend.horizon().unwrap_or_default();
+        self.queue.note(&terms.account, slot + terms.spacing, is_long);
         let attempt = Reservation { identity: question.identity, id };
         Ok(ReserveResult::Reserved {
             attempt,
@@ -367,38 +376,6 @@ impl Patience {
     }
 }
 
-async fn lookup_on(
-    ledger: &mut Connection<'_>,
-    question: &Question,
-    reuse: &Reuse,
-    now: i64,
-) -> Result<Lookup, Fault> {
-    let mut lookup = Lookup::Free;
-    let identity = question.identity.to_string();
-    let row: Option<Row> = ledger.optional(sql::READ_QUESTION, values![&identity]).await?;
-    if let Some(row) = row {
-        let standing = row.standing();
-        lookup = row.judge(question, reuse, now);
-        if let (Lookup::Known(_), Some(attempt)) = (&lookup, standing) {
-            let row: Option<Row> = ledger.optional(sql::READ_ATTEMPT, values![attempt]).await?;
-            match row.map(|row| row.judge_verdict(question)) {
-                Some(Lookup::Known(known)) => lookup = Lookup::Known(known.before_a_lost_call()),
-                Some(Lookup::NeedsLastBytes) => lookup = Lookup::NeedsLastBytes,
-                _ => {}
-            }
-        }
-    }
-    let content = question.content.filter(|_| reuse.same_content);
-    if let (Lookup::Free, Some(content)) = (&lookup, content) {
-        // Of nothing that is too old, for it must not stand before what is newer.
-        let earliest = reuse.max_age.map_or(i64::MIN, |most| now.saturating_sub(micros(most)));
-        let values = values![Some(content.as_bytes()), earliest];
-        let row: Option<Row> = ledger.optional(sql::READ_CONTENT, values).await?;
-        lookup = row.map_or(Lookup::Free, |row| row.judge_content(question, reuse, now));
-    }
-    Ok(lookup)
-}
-
 /// Ends an attempt, by the values of `END_ATTEMPT` and the question's identity, and decides its
 /// question or leaves it as it was.
 async fn end_attempt(
@@ -447,6 +424,9 @@ const MOST_AHEAD: Duration = Duration::from_secs(10);
 
 /// All read one clock; what was booked later than this from now was booked on another time.
 const CLOCKS_AGREE: Duration = Duration::from_secs(1);
+
+/// Where no account's pace is asked for.
+const NO_ACCOUNT: &str = "";
 
 /// A booked attempt whose slot is over for so long will not be sent.
 const LONG_OVER: Duration = Duration::from_secs(60);

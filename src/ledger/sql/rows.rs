@@ -69,6 +69,40 @@ where
     }
 }
 
+/// A row that one of a list was found by, and that one's place in the list, from 1 on.
+#[cfg(feature = "postgres")]
+pub(in crate::ledger) struct Placed {
+    place: i64,
+    row: Row,
+}
+
+#[cfg(feature = "postgres")]
+impl<'r, R: sqlx::Row> FromRow<'r, R> for Placed
+where
+    Row: FromRow<'r, R>,
+    &'static str: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> sqlx::Result<Self> {
+        Ok(Self { place: row.try_get("place")?, row: Row::from_row(row)? })
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl Placed {
+    /// The rows by the places of a list of so many; there may be none for some.
+    pub(in crate::ledger) fn in_their_places(all: Vec<Self>, count: usize) -> Vec<Option<Row>> {
+        let mut rows: Vec<_> = std::iter::repeat_with(|| None).take(count).collect();
+        for Self { place, row } in all {
+            let place = usize::try_from(place.saturating_sub(1)).ok();
+            if let Some(found) = place.and_then(|place| rows.get_mut(place)) {
+                *found = Some(row);
+            }
+        }
+        rows
+    }
+}
+
 impl Row {
     /// The attempt whose verdict still stands, where the one that decides is unknown.
     pub(in crate::ledger) fn standing(&self) -> Option<i64> {

@@ -135,6 +135,57 @@ macro_rules! release_question {
     };
 }
 
+// What is read of an attempt, by the names that `Row` knows.
+
+macro_rules! attempt_columns {
+    () => {
+        "
+           a.id AS attempt, a.source, a.image_length, a.image_start, a.image_end, a.image_etag,
+           a.owner, a.slot_us, a.ended_us, a.http_status, a.request_id, a.images, a.certainty,
+           a.answer"
+    };
+}
+
+macro_rules! attempt {
+    () => {
+        concat!(" a.state, CAST(NULL AS BIGINT) AS standing,", attempt_columns!())
+    };
+}
+
+macro_rules! question {
+    () => {
+        concat!(
+            "
+           CASE WHEN q.asking IS NULL THEN q.state
+                WHEN a.state IN ('booked', 'sending') THEN a.state ELSE 'unknown' END AS state,
+           CASE WHEN q.asking IS NOT NULL AND q.state = 'settled' THEN q.attempt
+                ELSE q.standing END AS standing,",
+            attempt_columns!(),
+            "
+    FROM question q JOIN attempt a ON a.id = COALESCE(q.asking, q.attempt)"
+        )
+    };
+}
+
+macro_rules! read_content {
+    ($content:literal, $earliest:literal) => {
+        concat!(
+            "SELECT",
+            attempt!(),
+            "
+    FROM attempt a
+    WHERE a.content = ",
+            $content,
+            " AND (a.state IN ('booked', 'sending', 'unknown')
+                              OR (a.state = 'settled' AND a.ended_us >= ",
+            $earliest,
+            "))
+    ORDER BY CASE a.state WHEN 'settled' THEN 0 WHEN 'unknown' THEN 2 ELSE 1 END, a.id DESC
+    LIMIT 1"
+        )
+    };
+}
+
 pub(in crate::ledger) const READ_SCHEMA_VERSION: &str = "SELECT version FROM ledger_schema";
 pub(in crate::ledger) const WRITE_SCHEMA_VERSION: &str =
     "INSERT INTO ledger_schema (version) VALUES ($1)";
@@ -142,37 +193,35 @@ pub(in crate::ledger) const WRITE_SCHEMA_VERSION: &str =
 /// A question with the attempt that decides: the one in flight, or given up while it was, else the
 /// last that came to something. No row for one that is free. `standing` is the attempt whose verdict
 /// still stands where a later one is unknown.
-pub(in crate::ledger) const READ_QUESTION: &str = "
-    SELECT CASE WHEN q.asking IS NULL THEN q.state
-                WHEN a.state IN ('booked', 'sending') THEN a.state ELSE 'unknown' END AS state,
-           CASE WHEN q.asking IS NOT NULL AND q.state = 'settled' THEN q.attempt
-                ELSE q.standing END AS standing,
-           a.id AS attempt, a.source, a.image_length, a.image_start, a.image_end, a.image_etag,
-           a.owner, a.slot_us, a.ended_us, a.http_status, a.request_id, a.images, a.certainty,
-           a.answer
-    FROM question q JOIN attempt a ON a.id = COALESCE(q.asking, q.attempt)
-    WHERE q.identity = $1";
+pub(in crate::ledger) const READ_QUESTION: &str =
+    concat!("SELECT", question!(), " WHERE q.identity = $1");
+/// As [`READ_QUESTION`], of a list of identities, with each one's place in it.
+#[cfg(feature = "postgres")]
+pub(in crate::ledger) const READ_QUESTIONS: &str = concat!(
+    "SELECT asked.place,",
+    question!(),
+    " JOIN UNNEST(STRING_TO_ARRAY($1, ',')) WITH ORDINALITY AS asked (identity, place)
+      ON q.identity = asked.identity"
+);
 
 /// One attempt, as it would decide its question.
-pub(in crate::ledger) const READ_ATTEMPT: &str = "
-    SELECT a.state, CAST(NULL AS BIGINT) AS standing,
-           a.id AS attempt, a.source, a.image_length, a.image_start, a.image_end, a.image_etag,
-           a.owner, a.slot_us, a.ended_us, a.http_status, a.request_id, a.images, a.certainty,
-           a.answer
-    FROM attempt a WHERE a.id = $1";
+pub(in crate::ledger) const READ_ATTEMPT: &str =
+    concat!("SELECT", attempt!(), " FROM attempt a WHERE a.id = $1");
 
 /// The attempt that tells most about an image under whatever URL: a verdict, else one in flight,
 /// else one of unknown bill. A verdict from before $2 counts for nothing.
-pub(in crate::ledger) const READ_CONTENT: &str = "
-    SELECT a.state, CAST(NULL AS BIGINT) AS standing,
-           a.id AS attempt, a.source, a.image_length, a.image_start, a.image_end, a.image_etag,
-           a.owner, a.slot_us, a.ended_us, a.http_status, a.request_id, a.images, a.certainty,
-           a.answer
-    FROM attempt a
-    WHERE a.content = $1 AND (a.state IN ('booked', 'sending', 'unknown')
-                              OR (a.state = 'settled' AND a.ended_us >= $2))
-    ORDER BY CASE a.state WHEN 'settled' THEN 0 WHEN 'unknown' THEN 2 ELSE 1 END, a.id DESC
-    LIMIT 1";
+pub(in crate::ledger) const READ_CONTENT: &str = read_content!("$1", "$2");
+/// As [`READ_CONTENT`], of a list of contents and one of times, with each one's place in them.
+#[cfg(feature = "postgres")]
+pub(in crate::ledger) const READ_CONTENTS: &str = concat!(
+    "
+    SELECT asked.place, known.*
+    FROM UNNEST(STRING_TO_ARRAY($1, ','), STRING_TO_ARRAY($2, ',')) WITH ORDINALITY
+        AS asked (content, earliest, place)
+    CROSS JOIN LATERAL (",
+    read_content!("DECODE(asked.content, 'hex')", "CAST(asked.earliest AS BIGINT)"),
+    ") AS known"
+);
 
 /// Of a run's attempts: how many may yet turn out unbilled, and how many were or may have been
 /// billed, whatever came of them.

@@ -3,11 +3,9 @@
 use super::places::*;
 use super::*;
 use crate::detect::Judgement;
-use crate::header::{Format, Header};
-use crate::ledger::{CallEnd, CallRecord, LedgerAction, sqlite};
+use crate::ledger::{CallEnd, CallRecord, LedgerAction, samples, sqlite};
 use crate::probe::Version;
 use crate::report::{Billing, Reason, ReasonCode};
-use crate::rules::AspectRatio;
 
 #[test]
 fn a_process_that_slept_finds_its_question_gone_and_frees_nothing() {
@@ -316,16 +314,7 @@ fn an_old_verdict_on_the_content_hides_no_later_unknown() {
     block_on(async {
         for place in Place::all() {
             let ledger = place.open().await;
-            let header = Header::new(Format::Png, 400, 400, None);
-            let version = Version {
-                length: Some(9),
-                start: [1; 32],
-                end: Some([2; 32]),
-                whole: None,
-                etag: None,
-            };
-            let content = Content::of(&header, &version, "endpoint", "model", AspectRatio::Square);
-            assert!(content.is_some());
+            let content = Some(samples::content(1));
             let about = |number| Question { content, ..question(number) };
             let reuse =
                 Reuse { max_age: Some(Duration::ZERO), same_content: true, ..Reuse::default() };

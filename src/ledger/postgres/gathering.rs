@@ -1,0 +1,48 @@
+//! Lookups that wait for the connection at the same time go as one, so that many images cost a
+//! database that is far away few round trips.
+
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::ledger::sql::lookup::Asked;
+use crate::ledger::{Lookup, Question, Reuse};
+
+/// A lookup that waits.
+pub(super) struct Waiting {
+    question: Question,
+    reuse: Reuse,
+    pub(super) answer: oneshot::Sender<Lookup>,
+}
+
+impl Waiting {
+    pub(super) fn asked(&self) -> Asked<'_> {
+        Asked { question: &self.question, reuse: &self.reuse }
+    }
+}
+
+/// The lookups that wait, those that came first in front.
+#[derive(Default)]
+pub(super) struct Gathering(Mutex<Vec<Waiting>>);
+
+impl Gathering {
+    /// Adds one. Its answer comes from whoever [takes](Self::take) it, or ends without one.
+    pub(super) fn add(&self, asked: Asked<'_>) -> oneshot::Receiver<Lookup> {
+        let (answer, answered) = oneshot::channel();
+        let waiting = Waiting { question: asked.question.clone(), reuse: *asked.reuse, answer };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(waiting);
+        answered
+    }
+
+    /// Those that are next.
+    pub(super) fn take(&self) -> Vec<Waiting> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who gave up in the meantime is not asked for.
+        all.retain(|waiting| !waiting.answer.is_closed());
+        let count = all.len().min(AT_ONCE);
+        all.drain(..count).collect()
+    }
+}
+
+/// The most that go as one: what is written meanwhile waits for the same connection.
+const AT_ONCE: usize = 256;

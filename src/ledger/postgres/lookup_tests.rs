@@ -1,0 +1,190 @@
+//! Lookups that go together.
+
+use std::time::Duration;
+
+use super::*;
+use crate::ledger::samples::{content, question};
+use crate::ledger::sql::places::{How, block_on, outcome, pg, reserved, terms};
+use crate::ledger::{Question, ReserveResult, Reuse, Terms};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn engine(ledger: &SqlLedger) -> &Postgres {
+    match &ledger.backend {
+        Backend::Postgres(engine) => engine,
+        Backend::Sqlite(_) => panic!("PostgreSQL"),
+    }
+}
+
+/// A ledger that is reached through a proxy, which counts what is asked.
+async fn counted(server: &pg::Server, url: &str) -> (SqlLedger, pg::proxy::Proxy) {
+    let proxy = pg::proxy::Proxy::delaying(server.port(), Duration::ZERO);
+    let url = url.replace(&server.port().to_string(), &proxy.port().to_string());
+    (connect(&url, PATIENCE).await.unwrap(), proxy)
+}
+
+/// All that can be known of a question, by its number.
+async fn prepare(ledger: &SqlLedger, number: usize) -> Question {
+    let terms = terms();
+    let asked = question(number);
+    match number % 6 {
+        0 => {}
+        1 => {
+            let attempt = reserved(ledger, &asked, &terms).await;
+            ledger.record(&attempt, &outcome(How::Settled), &terms).await.unwrap();
+        }
+        2 => {
+            let attempt = reserved(ledger, &asked, &terms).await;
+            ledger.record(&attempt, &outcome(How::Unknown), &terms).await.unwrap();
+        }
+        3 => drop(reserved(ledger, &asked, &terms).await),
+        // A verdict, and a lost call after it.
+        4 => {
+            let anew = Reuse { max_age: Some(Duration::ZERO), ..Reuse::default() };
+            for how in [How::Settled, How::Unknown] {
+                let terms = Terms { reuse: anew, ..terms.clone() };
+                let attempt = reserved(ledger, &asked, &terms).await;
+                ledger.record(&attempt, &outcome(how), &terms).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        // The same image under another URL.
+        _ => {
+            let content = Some(content(u8::try_from(number).unwrap()));
+            let other = Question { content, ..question(1_000 + number) };
+            let attempt = reserved(ledger, &other, &terms).await;
+            ledger.record(&attempt, &outcome(How::Settled), &terms).await.unwrap();
+            return Question { content, ..asked };
+        }
+    }
+    asked
+}
+
+fn shown(lookup: &Lookup) -> String {
+    match lookup {
+        Lookup::Free => "free".to_owned(),
+        Lookup::Known(record) => format!("{record:?}"),
+        Lookup::InFlight(other) => format!("{} of {}", other.attempt, other.owner),
+        Lookup::NeedsLastBytes => "last bytes".to_owned(),
+    }
+}
+
+#[test]
+fn lookups_that_wait_together_find_what_each_finds_alone_in_few_requests() {
+    let Some(server) = pg::server() else { return };
+    block_on(async {
+        let url = server.database();
+        let near = connect(&url, PATIENCE).await.unwrap();
+        let reuse = Reuse { same_content: true, ..Reuse::default() };
+        let (mut asked, mut alone) = (Vec::new(), Vec::new());
+        for number in 0..60 {
+            asked.push(prepare(&near, number).await);
+        }
+        // Each twice: two sources may be one image.
+        asked.extend(asked.clone());
+        for question in &asked {
+            alone.push(shown(&near.lookup(question, &reuse).await.unwrap()));
+        }
+        let kinds: HashSet<_> = alone.iter().map(|shown| shown.get(..4)).collect();
+        assert!(kinds.len() > 2 && alone.iter().any(|shown| shown.contains("same_as: Some")));
+
+        let (far, proxy) = counted(server, &url).await;
+        let before = proxy.requests();
+        let together = asked.iter().map(|question| far.lookup(question, &reuse));
+        let together = futures_util::future::try_join_all(together).await.unwrap();
+        let requests = proxy.requests() - before;
+        assert_eq!(together.iter().map(shown).collect::<Vec<_>>(), alone);
+        // Of each statement its text once, then itself; and one about each of twenty verdicts that stand
+        // before a lost call.
+        assert!(requests < 40, "{requests} requests for {} lookups", asked.len());
+    });
+}
+
+/// One of many is given up in the middle of asking for all.
+#[test]
+fn a_lookup_that_is_given_up_takes_no_other_with_it() {
+    let Some(server) = pg::server() else { return };
+    block_on(async {
+        let url = server.database();
+        let proxy = pg::proxy::Proxy::delaying(server.port(), Duration::from_millis(50));
+        let far = url.replace(&server.port().to_string(), &proxy.port().to_string());
+        let ledger = std::sync::Arc::new(connect(&far, PATIENCE).await.unwrap());
+        for millis in [0, 25, 75, 125] {
+            let lookups: Vec<_> = (0..9)
+                .map(|number| {
+                    let ledger = std::sync::Arc::clone(&ledger);
+                    tokio::spawn(async move {
+                        ledger.lookup(&question(number), &Reuse::default()).await
+                    })
+                })
+                .collect();
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            // The first asked at once and alone, the second is the one that asks for the rest.
+            for (number, lookup) in lookups.into_iter().enumerate() {
+                if number < 2 {
+                    lookup.abort();
+                } else {
+                    let found = lookup.await.unwrap().unwrap();
+                    assert!(matches!(found, Lookup::Free), "{number}, after {millis} ms");
+                }
+            }
+        }
+    });
+}
+
+/// Others' reservations wait for each other's: who has no chance asks for none.
+#[test]
+fn a_long_queue_is_known_without_a_turn_at_it() {
+    let Some(server) = pg::server() else { return };
+    block_on(async {
+        let url = server.database();
+        let (ledger, proxy) = counted(server, &url).await;
+        let terms = Terms { spacing: Duration::from_secs(30), ..terms() };
+        let too_far = async |number, horizon| {
+            let before = proxy.requests();
+            let horizon = Some(Duration::from_secs(horizon));
+            let found = ledger.reserve(&question(number), &terms, horizon).await.unwrap();
+            let requests = proxy.requests() - before;
+            match found {
+                ReserveResult::QueueIsLong(too_far) => Some((too_far.as_secs(), requests)),
+                ReserveResult::Reserved { .. } => None,
+                _ => panic!("{number} is free"),
+            }
+        };
+        reserved(&ledger, &question(1), &terms).await;
+        assert!(matches!(too_far(2, 2).await, Some((25..30, 0))), "this process made it long");
+        // Another account has a queue of its own.
+        let other = Terms { account: "other".to_owned(), ..terms.clone() };
+        reserved(&ledger, &question(3), &other).await;
+        reserved(&ledger, &question(2), &terms).await;
+        // Long when it was last seen, it is looked at before a turn is taken.
+        let holder = connect(&url, PATIENCE).await.unwrap();
+        let held = engine(&holder).begin_reserving("").await.unwrap();
+        server.run(
+            url.rsplit('/').next().unwrap(),
+            "UPDATE emo_preflight.pace SET next_us = next_us + 100000000",
+        );
+        assert!(matches!(too_far(4, 70).await, Some((80..90, 1))), "others made it longer");
+        assert!(matches!(too_far(4, 70).await, Some((80..90, 0))), "it was just seen");
+        drop(held);
+        assert_eq!(too_far(4, 200).await, None, "there is room");
+    });
+}
+
+/// As a pooler does that gives a transaction another session: its owner is another process.
+#[test]
+fn a_session_of_another_owner_reserves_nothing() {
+    let Some(server) = pg::server() else { return };
+    block_on(async {
+        let ledger = connect(&server.database(), PATIENCE).await.unwrap();
+        let owner = &engine(&ledger).owner.as_ref().unwrap().pool;
+        let exchange = "SELECT set_config('emo_preflight.owner', $1, false)";
+        for name in ["0123456789abcdef", ""] {
+            sqlx::query(exchange).bind(name).execute(owner).await.unwrap();
+            match ledger.reserve(&question(1), &terms(), None).await {
+                Err(error) => assert!(error.to_string().contains("pooler"), "{error}"),
+                Ok(_) => panic!("{name:?} is no owner of this process"),
+            }
+        }
+    });
+}
