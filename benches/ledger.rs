@@ -40,6 +40,14 @@ impl Place {
         }
     }
 
+    /// The same one, a round trip of 80 ms away.
+    async fn open_from_afar(&self) -> Option<Ledger> {
+        let Self::Postgres(server, url) = self else { return None };
+        let proxy = pg::proxy::Proxy::delaying(server.port(), Duration::from_millis(40));
+        let url = url.replace(&server.port().to_string(), &proxy.port().to_string());
+        Some(Ledger::connect(&url).await.unwrap())
+    }
+
     async fn fill(&self, attempts: u32) {
         match self {
             Self::Sqlite(folder) => fill(&Self::path(folder), attempts).await,
@@ -92,7 +100,7 @@ async fn main() {
     let wanted: Vec<u32> = std::env::args().skip(1).filter_map(|n| n.parse().ok()).collect();
     let wanted = if wanted.is_empty() { vec![50_000] } else { wanted };
     println!(
-        "                       a day's sum   all days' sum   unknown calls   a call   of four gates   a reservation   of four gates"
+        "                       a day's sum   all days' sum   unknown calls   a call   of four gates   a reservation   of four gates   a known image   from 80 ms away"
     );
     for attempts in wanted {
         for place in Place::all() {
@@ -110,15 +118,17 @@ async fn measure(place: &Place, attempts: u32) {
     let one = median(async || drop(ledger.spend(Some(day), Some(day)).await.unwrap())).await;
     let all = median(async || drop(ledger.spend(None, None).await.unwrap())).await;
     let unknown = median(async || drop(ledger.unknown_calls().await.unwrap())).await;
-    let (call, reservation) = calls(vec![ledger]).await;
+    let again = [Some(place.open().await), place.open_from_afar().await];
+    let (call, reservation, known) = calls(vec![ledger], again).await;
+    let [near, far] = known.map(|time| time.map_or("".to_owned(), |time| format!("{time:.1?}")));
     let mut four = Vec::new();
     for _ in 0..4 {
         four.push(place.open().await);
     }
-    let (call_of_four, reservation_of_four) = calls(four).await;
+    let (call_of_four, reservation_of_four, _) = calls(four, [None, None]).await;
     let name = place.name();
     println!(
-        "{name:>10} {attempts:>9}   {one:>11.1?}   {all:>13.1?}   {unknown:>13.1?}   {call:>6.1?}   {call_of_four:>13.1?}   {reservation:>13.1?}   {reservation_of_four:>13.1?}"
+        "{name:>10} {attempts:>9}   {one:>11.1?}   {all:>13.1?}   {unknown:>13.1?}   {call:>6.1?}   {call_of_four:>13.1?}   {reservation:>13.1?}   {reservation_of_four:>13.1?}   {near:>13}   {far:>15}"
     );
 }
 
@@ -157,23 +167,29 @@ async fn fill(path: &std::path::Path, attempts: u32) {
     connection.close().await.unwrap();
 }
 
-/// How much time a call takes of all, 1,000 of them as fast as they go: of one gate, or of several, each with
-/// connections and an owner's lock of its own, as processes have them. And how long its reservation took.
-async fn calls(ledgers: Vec<Ledger>) -> (Duration, Duration) {
+/// How much time a call takes of all, 1,000 of them as fast as they go: of one gate, or of several, each
+/// with connections and an owner's lock of its own, as processes have them. How long its reservation took.
+/// And how much time an image takes that is asked about again, by a process that finds it in the ledger.
+async fn calls(
+    ledgers: Vec<Ledger>,
+    again: [Option<Ledger>; 2],
+) -> (Duration, Duration, [Option<Duration>; 2]) {
     const CALLS: u32 = 1_000;
     let service = Emulator::builder().rps(None).start().await.unwrap();
     let image = Picture::png(400, 400);
-    let mut probe = ProbeOptions::default();
-    probe.addresses = AddressPolicy::Any;
-    let mut gates = Vec::new();
-    for ledger in ledgers {
+    let gate = async |ledger| {
+        let mut probe = ProbeOptions::default();
+        probe.addresses = AddressPolicy::Any;
         let gate = Preflight::builder(ApiKey::new("sk-any").unwrap())
             .base_url(service.base_url())
             .ledger(ledger)
             .calls_per_second(1_000.0)
-            .probe(probe.clone())
-            .build();
-        gates.push(gate.await.unwrap());
+            .probe(probe);
+        gate.build().await.unwrap()
+    };
+    let mut gates = Vec::new();
+    for ledger in ledgers {
+        gates.push(gate(ledger).await);
     }
     let served = (0..CALLS).map(|n| service.serve(&format!("/{n}.png"), image.clone()));
     let sources: Vec<Source> = served.map(|served| Source::url(served.url())).collect();
@@ -189,7 +205,17 @@ async fn calls(ledgers: Vec<Ledger>) -> (Duration, Duration) {
     let (count, time) = activities.fold((0, Duration::ZERO), |(count, time), activity| {
         (count + activity.reservations, time + activity.reserving)
     });
-    (elapsed / CALLS, time / u32::try_from(count).unwrap())
+    let mut known = [None; 2];
+    for (ledger, known) in again.into_iter().zip(&mut known) {
+        let Some(ledger) = ledger else { continue };
+        let gate = gate(ledger).await;
+        let begun = Instant::now();
+        let run = gate.run(stream::iter(sources.clone()), RunOptions::default());
+        let found = run.filter(|report| std::future::ready(report.from_ledger)).count().await;
+        assert_eq!(found, CALLS as usize);
+        *known = Some(begun.elapsed() / CALLS);
+    }
+    (elapsed / CALLS, time / u32::try_from(count).unwrap(), known)
 }
 
 async fn median(mut measured: impl AsyncFnMut()) -> Duration {
