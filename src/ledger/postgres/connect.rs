@@ -45,7 +45,7 @@ impl Target {
         let other = self.pool(patience).await?;
         self.make_schema(&other, patience).await?;
         let owner = OwnerSession::with(self.options.clone());
-        match self.within(patience, async || owner.lasts().await).await? {
+        match self.within(patience, async || owner.is_kept().await).await? {
             true => Ok((owner, other)),
             false => Err(self.cannot(POOLED.to_owned())),
         }
@@ -69,7 +69,7 @@ impl Target {
             PgConnection::connect_with(&self.options).await?.close().await?;
             PgPoolOptions::new()
                 .max_connections(1)
-                .acquire_timeout(TURN)
+                .acquire_timeout(FREE_WITHIN)
                 .test_before_acquire(false)
                 .max_lifetime(None)
                 .connect_with(self.options.clone())
@@ -262,7 +262,7 @@ const SESSION: [(&str, &str); 10] = [
 ];
 
 /// How long one task of this process waits for the others.
-pub(super) const TURN: Duration = Duration::from_secs(30);
+pub(super) const FREE_WITHIN: Duration = Duration::from_secs(30);
 
 const FIND_TABLE: &str = "SELECT to_regclass('ledger_schema') IS NOT NULL";
 const TAKE_TURNS_TO_MAKE_IT: &str = "SELECT pg_advisory_xact_lock(7210, 0)";

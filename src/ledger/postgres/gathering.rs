@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
+use crate::ledger::sql::driver::Fault;
 use crate::ledger::sql::lookup::Asked;
 use crate::ledger::{Lookup, Question, Reuse};
 
@@ -12,7 +13,7 @@ use crate::ledger::{Lookup, Question, Reuse};
 pub(super) struct Waiting {
     question: Question,
     reuse: Reuse,
-    pub(super) answer: oneshot::Sender<Lookup>,
+    pub(super) answer: oneshot::Sender<Result<Lookup, Fault>>,
 }
 
 impl Waiting {
@@ -27,14 +28,19 @@ pub(super) struct Gathering(Mutex<Vec<Waiting>>);
 
 impl Gathering {
     /// Adds one. Its answer comes from whoever [takes](Self::take) it, or ends without one.
-    pub(super) fn add(&self, asked: Asked<'_>) -> oneshot::Receiver<Lookup> {
+    pub(super) fn add(&self, asked: Asked<'_>) -> oneshot::Receiver<Result<Lookup, Fault>> {
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting { question: asked.question.clone(), reuse: *asked.reuse, answer };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(waiting);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() == all.capacity() {
+            // While nobody can ask, those that gave up must not gather without end.
+            all.retain(|waiting| !waiting.answer.is_closed());
+        }
+        all.push(waiting);
         answered
     }
 
-    /// Those that are next.
+    /// Those that are next, as many as go at once.
     pub(super) fn take(&self) -> Vec<Waiting> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Who gave up in the meantime is not asked for.

@@ -53,9 +53,11 @@ pub(super) async fn connect(url: &str, patience: Duration) -> Result<SqlLedger, 
     // Once more, now that the statement is prepared: what is left is the round trip.
     let begun = Instant::now();
     ledger.moment().await?;
-    // How far away the database is, before there was a write to show it.
-    ledger.booking.note(begun);
-    ledger.marking.note(begun);
+    // How far away the database is, before there was a write to show it. What is written for the first
+    // time takes another round trip to be prepared.
+    let round_trips = begun.elapsed() * 2;
+    ledger.booking.expect(round_trips);
+    ledger.marking.expect(round_trips);
     ledger.abandon_the_dead().await?;
     Ok(ledger)
 }
@@ -93,15 +95,15 @@ impl Postgres {
         Ok(Session::Postgres { connection, _turn: turn })
     }
 
-    /// What is known of a question. Whoever has his turn to read asks for all that wait.
+    /// What is known of a question. Whoever has the turn to read asks for those that wait too.
     pub(super) async fn lookup(&self, asked: Asked<'_>) -> Result<Lookup, Fault> {
         let mut answered = self.lookups.add(asked);
         loop {
             tokio::select! {
                 biased;
                 answer = &mut answered => match answer {
-                    Ok(lookup) => return Ok(lookup),
-                    // Who asked for this one too failed, or was dropped.
+                    Ok(found) => return found,
+                    // Who asked for this one too was dropped, or the database is away.
                     Err(_) => answered = self.lookups.add(asked),
                 },
                 session = self.read() => self.answer_next(session?).await?,
@@ -110,12 +112,24 @@ impl Postgres {
     }
 
     async fn answer_next(&self, mut session: Session) -> Result<(), Fault> {
+        let mut ledger = session.connection();
         let next = self.lookups.take();
         let all: Vec<_> = next.iter().map(Waiting::asked).collect();
-        let found = look_up(&mut session.connection(), &all, self.now()).await?;
-        for (waiting, lookup) in next.into_iter().zip(found) {
+        let found = match look_up(&mut ledger, &all, self.now()).await {
+            Ok(found) => found.into_iter().map(Ok).collect(),
+            Err(fault) if fault.may_pass => return Err(fault),
+            // A row of one must not fail the others.
+            Err(_) => {
+                let mut found = Vec::with_capacity(all.len());
+                for asked in all {
+                    found.push(asked.look_up(&mut ledger, self.now()).await);
+                }
+                found
+            }
+        };
+        for (waiting, found) in next.into_iter().zip(found) {
             // It may not be waited for any more.
-            let _ = waiting.answer.send(lookup);
+            let _ = waiting.answer.send(found);
         }
         Ok(())
     }

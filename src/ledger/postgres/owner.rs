@@ -2,50 +2,50 @@
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
-use super::connect::TURN;
+use super::connect::FREE_WITHIN;
 
 /// The session that holds the owner's lock, or the next one where it died.
 pub(super) struct OwnerSession {
     pub(super) pool: PgPool,
-    /// What the names of this process's owners begin with.
-    process: String,
+    /// What the names of its owners begin with, and nobody else's.
+    prefix: String,
 }
 
 impl OwnerSession {
     pub(super) fn with(options: PgConnectOptions) -> Self {
-        let process = format!("{:08x}", fastrand::u32(..));
-        let begins = process.clone();
+        let prefix = format!("{:08x}", fastrand::u32(..));
+        let begins = prefix.clone();
         let pool = PgPoolOptions::new()
             .max_connections(1)
-            .acquire_timeout(TURN)
+            .acquire_timeout(FREE_WITHIN)
             // A broken one shows itself, and costs no round trip until then.
             .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None)
             .after_connect(move |session, _| Box::pin(become_owner(session, begins.clone())))
             .connect_lazy_with(options);
-        Self { pool, process }
+        Self { pool, prefix }
     }
 
-    /// Whether the session lasts for more than a transaction: a pooler may hand each to another server,
-    /// where locks held for life would be held by nobody in particular.
-    pub(super) async fn lasts(&self) -> Result<bool, sqlx::Error> {
+    /// Whether the next transaction is in the same session: a pooler may hand it to another server, where
+    /// locks held for life would be held by nobody in particular. Each reservation looks again.
+    pub(super) async fn is_kept(&self) -> Result<bool, sqlx::Error> {
         let mut session = self.pool.acquire().await?;
         let read = sqlx::query_scalar(READ_OWNER_NAME);
         let name: Option<String> = read.fetch_one(&mut *session).await?;
         Ok(self.is_name_ours(name.as_deref()))
     }
 
-    /// Whether a session's owner is one of this process: it is not where a pooler exchanged it.
+    /// Whether an owner is one of this ledger's: it is not where a pooler exchanged the session.
     pub(super) fn is_name_ours(&self, name: Option<&str>) -> bool {
-        name.is_some_and(|name| name.starts_with(&self.process))
+        name.is_some_and(|name| name.starts_with(&self.prefix))
     }
 }
 
 /// Makes a session an owner's: it holds the lock of a name of its own for life, and knows the name.
-async fn become_owner(session: &mut PgConnection, process: String) -> Result<(), sqlx::Error> {
+async fn become_owner(session: &mut PgConnection, prefix: String) -> Result<(), sqlx::Error> {
     loop {
-        let name = format!("{process}{:08x}", fastrand::u32(..));
+        let name = format!("{prefix}{:08x}", fastrand::u32(..));
         let Some(key) = lock_of(&name) else { continue };
         let query = sqlx::query_as(BECOME_OWNER).bind(key).bind(name);
         let (taken, _): (bool, String) = query.fetch_one(&mut *session).await?;

@@ -28,11 +28,24 @@ pub(in crate::ledger) async fn look_up(
     now: i64,
 ) -> Result<Vec<Lookup>, Fault> {
     let mut found = Vec::with_capacity(all.len());
+    let mut standing = Vec::new();
     for (asked, row) in all.iter().zip(read_questions(ledger, all).await?) {
-        found.push(match row {
-            Some(row) => asked.judge(ledger, row, now).await?,
-            None => Lookup::Free,
-        });
+        let attempt = row.as_ref().and_then(Row::standing);
+        let lookup = row.map_or(Lookup::Free, |row| row.judge(asked.question, asked.reuse, now));
+        if let (Lookup::Known(_), Some(attempt)) = (&lookup, attempt) {
+            standing.push((found.len(), attempt));
+        }
+        found.push(lookup);
+    }
+    let attempts: Vec<_> = standing.iter().map(|(_, attempt)| *attempt).collect();
+    for ((place, _), row) in standing.into_iter().zip(read_attempts(ledger, &attempts).await?) {
+        let (Some(asked), Some(lookup)) = (all.get(place), found.get_mut(place)) else { continue };
+        // Before a call of unknown bill, the verdict that still stands.
+        match row.map(|row| row.judge_verdict(asked.question)) {
+            Some(Lookup::Known(known)) => *lookup = Lookup::Known(known.before_a_lost_call()),
+            Some(Lookup::NeedsLastBytes) => *lookup = Lookup::NeedsLastBytes,
+            _ => {}
+        }
     }
     let (mut free, mut wanted) = (Vec::new(), Vec::new());
     for (asked, lookup) in all.iter().zip(&mut found) {
@@ -51,26 +64,13 @@ pub(in crate::ledger) async fn look_up(
 
 impl<'a> Asked<'a> {
     /// What is known of it alone.
-    pub(super) async fn look_up(
+    pub(in crate::ledger) async fn look_up(
         self,
         ledger: &mut Connection<'_>,
         now: i64,
     ) -> Result<Lookup, Fault> {
         let found = look_up(ledger, &[self], now).await?;
         Ok(found.into_iter().next().unwrap_or(Lookup::Free))
-    }
-
-    /// What its question's row says. Before a call of unknown bill, the verdict that still stands.
-    async fn judge(self, ledger: &mut Connection<'_>, row: Row, now: i64) -> Result<Lookup, Fault> {
-        let standing = row.standing();
-        let lookup = row.judge(self.question, self.reuse, now);
-        let (Lookup::Known(_), Some(attempt)) = (&lookup, standing) else { return Ok(lookup) };
-        let row: Option<Row> = ledger.optional(sql::READ_ATTEMPT, values![attempt]).await?;
-        Ok(match row.map(|row| row.judge_verdict(self.question)) {
-            Some(Lookup::Known(known)) => Lookup::Known(known.before_a_lost_call()),
-            Some(Lookup::NeedsLastBytes) => Lookup::NeedsLastBytes,
-            _ => lookup,
-        })
     }
 
     fn content(self, now: i64) -> Option<WantedContent<'a>> {
@@ -95,6 +95,23 @@ async fn read_questions(
     let mut rows = Vec::with_capacity(all.len());
     for identity in &identities {
         rows.push(ledger.optional(sql::READ_QUESTION, values![identity]).await?);
+    }
+    Ok(rows)
+}
+
+async fn read_attempts(
+    ledger: &mut Connection<'_>,
+    all: &[i64],
+) -> Result<Vec<Option<Row>>, Fault> {
+    #[cfg(feature = "postgres")]
+    if is_list_better(ledger, all) {
+        let attempts: Vec<_> = all.iter().map(i64::to_string).collect();
+        let rows = ledger.all(sql::READ_ATTEMPTS, values![&attempts.join(",")]).await?;
+        return Ok(Placed::in_their_places(rows, all.len()));
+    }
+    let mut rows = Vec::with_capacity(all.len());
+    for attempt in all {
+        rows.push(ledger.optional(sql::READ_ATTEMPT, values![*attempt]).await?);
     }
     Ok(rows)
 }

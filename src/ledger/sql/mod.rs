@@ -115,12 +115,8 @@ impl SqlLedger {
         terms: &Terms,
         horizon: Option<Duration>,
     ) -> Result<ReserveResult, Fault> {
-        // Two commits lie before a slot: the reservation's, and that of the mark.
-        let marking = self.marking.allow();
-        let ahead = self.booking.allow().saturating_add(marking);
-        let most = horizon.map(|horizon| ahead.saturating_add(horizon));
-        if let Some(most) = most
-            && let Some(too_far) = self.peek_at_queue(most, terms).await?
+        if let Some(horizon) = horizon
+            && let Some(too_far) = self.peek_at_queue(self.ahead() + horizon, terms).await
         {
             return Ok(ReserveResult::QueueIsLong(too_far));
         }
@@ -145,12 +141,15 @@ impl SqlLedger {
             let values = values![&terms.account, pace.next.unwrap_or(now)];
             ledger.execute(sql::RESET_PACE, values).await?;
         }
+        let (marking, ahead) = (self.marking.allow(), self.ahead());
         // What the clock's reading leaves open must not bring two calls closer together.
         let slot = pace.book(now, ahead, terms.spacing.saturating_add(uncertainty));
-        if let Some(most) = most {
-            let too_far = slot.saturating_sub(now).saturating_sub(micros(most));
-            if let Ok(too_far @ 1..) = u64::try_from(too_far) {
-                return Ok(ReserveResult::QueueIsLong(Duration::from_micros(too_far)));
+        let wait = Duration::from_micros(u64::try_from(slot.saturating_sub(now)).unwrap_or(0));
+        if let Some(horizon) = horizon {
+            let too_far = wait.saturating_sub(ahead.saturating_add(horizon));
+            if !too_far.is_zero() {
+                self.queue.note(&terms.account, here + wait, true);
+                return Ok(ReserveResult::QueueIsLong(too_far));
             }
         }
         // About the time of booking, and always a new one, whatever the clock does.
@@ -186,7 +185,6 @@ impl SqlLedger {
         }
         self.booking.note(here);
         // From here on the monotonic clock counts, whatever happens to the other.
-        let wait = Duration::from_micros(u64::try_from(slot.saturating_sub(now)).unwrap_or(0));
         let slot = here + wait;
         let is_long = wait > ahead + self.backend.horizon().unwrap_or_default();
         self.queue.note(&terms.account, slot + terms.spacing, is_long);
@@ -196,6 +194,11 @@ impl SqlLedger {
             mark: slot.checked_sub(marking).unwrap_or(here),
             slot,
         })
+    }
+
+    /// How far ahead a slot must lie: two commits come before it, the reservation's and the mark's.
+    fn ahead(&self) -> Duration {
+        self.booking.allow().saturating_add(self.marking.allow())
     }
 
     /// Whether a reservation whose commit failed is in the ledger all the same: the answer may have
@@ -399,7 +402,11 @@ pub(super) struct CommitTime(std::sync::atomic::AtomicU64);
 
 impl CommitTime {
     pub(super) fn note(&self, begun: Instant) {
-        let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.expect(begun.elapsed());
+    }
+
+    pub(super) fn expect(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.0.store(took, std::sync::atomic::Ordering::Relaxed);
     }
 

@@ -1,58 +1,72 @@
 //! What this process knows of an account's queue without asking, or by asking without making others
 //! wait.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::driver::Fault;
-use super::{Reading, SqlLedger};
+use super::{CLOCKS_AGREE, Reading, SqlLedger};
 use crate::ledger::Terms;
+use crate::ledger::quota::micros;
 
-/// From when on an account's next slot is free at the earliest, as this process last saw it, and whether
-/// that was a long time ahead. Others only make it later.
+/// The accounts' queues, as this process last saw them.
 #[derive(Default)]
-pub(super) struct Queue(Mutex<Option<(String, Instant, bool)>>);
+pub(super) struct Queue(Mutex<HashMap<String, Seen>>);
+
+#[derive(Clone, Copy)]
+struct Seen {
+    /// From when on the next slot is free at the earliest: others only make it later, unless the ledger's
+    /// clock is set back.
+    free: Instant,
+    /// That was far ahead.
+    was_long: bool,
+}
 
 impl Queue {
-    pub(super) fn note(&self, account: &str, free: Instant, is_long: bool) {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Some((account.to_owned(), free, is_long));
+    pub(super) fn note(&self, account: &str, free: Instant, was_long: bool) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(account.to_owned(), Seen { free, was_long });
     }
 
-    fn known(&self, account: &str) -> Option<(Instant, bool)> {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().filter(|(of, ..)| of == account).map(|(_, free, is_long)| (*free, *is_long))
+    fn seen(&self, account: &str) -> Option<Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(account).copied()
     }
 }
 
 impl SqlLedger {
-    /// How far beyond `most` from now the account's next slot is, by what can be known without others
-    /// having to wait. It is worth a look where the queue was long.
-    pub(super) async fn peek_at_queue(
-        &self,
-        most: Duration,
-        terms: &Terms,
-    ) -> Result<Option<Duration>, Fault> {
-        let account = &terms.account;
-        let Some((free, was_long)) = self.queue.known(account) else { return Ok(None) };
+    /// How far beyond `most` from now the account's next slot is, as far as that can be told without
+    /// others having to wait. It is worth a look where the queue was long.
+    pub(super) async fn peek_at_queue(&self, most: Duration, terms: &Terms) -> Option<Duration> {
+        let seen = self.queue.seen(&terms.account)?;
         let beyond = |free: Instant| {
             free.checked_duration_since(Instant::now() + most).filter(|too_far| !too_far.is_zero())
         };
-        if let Some(too_far) = beyond(free) {
-            return Ok(Some(too_far));
+        if let too_far @ Some(_) = beyond(seen.free) {
+            return too_far;
         }
-        if !was_long {
+        if !seen.was_long {
+            return None;
+        }
+        // Where it cannot be read, the reservation says why.
+        let free = self.read_queue(&terms.account).await.ok().flatten()?;
+        let too_far = beyond(free);
+        self.queue.note(&terms.account, free, too_far.is_some());
+        too_far
+    }
+
+    /// From when on the next slot is free. A queue on a clock that was set back is a reservation's to mend.
+    async fn read_queue(&self, account: &str) -> Result<Option<Instant>, Fault> {
+        let mut session = self.backend.read().await?;
+        let (Reading { here, now, uncertainty }, last, next) =
+            self.backend.read_clock_and_pace(&mut session.connection(), account).await?;
+        if last > now.saturating_add(micros(CLOCKS_AGREE)) {
             return Ok(None);
         }
-        let mut session = self.backend.read().await?;
-        let (Reading { here, now, .. }, _, next) =
-            self.backend.read_clock_and_pace(&mut session.connection(), account).await?;
         let ahead = next.map_or(0, |next| next.saturating_sub(now));
-        let free = here + Duration::from_micros(u64::try_from(ahead).unwrap_or(0));
-        let too_far = beyond(free);
-        self.queue.note(account, free, too_far.is_some());
-        Ok(too_far)
+        let earliest = here.checked_sub(uncertainty).unwrap_or(here);
+        Ok(Some(earliest + Duration::from_micros(u64::try_from(ahead).unwrap_or(0))))
     }
 }

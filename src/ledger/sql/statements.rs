@@ -208,6 +208,15 @@ pub(in crate::ledger) const READ_QUESTIONS: &str = concat!(
 pub(in crate::ledger) const READ_ATTEMPT: &str =
     concat!("SELECT", attempt!(), " FROM attempt a WHERE a.id = $1");
 
+/// As [`READ_ATTEMPT`], of a list of attempts, with each one's place in it.
+#[cfg(feature = "postgres")]
+pub(in crate::ledger) const READ_ATTEMPTS: &str = concat!(
+    "SELECT asked.place,",
+    attempt!(),
+    " FROM attempt a JOIN UNNEST(STRING_TO_ARRAY($1, ',')) WITH ORDINALITY AS asked (id, place)
+      ON a.id = CAST(asked.id AS BIGINT)"
+);
+
 /// The attempt that tells most about an image under whatever URL: a verdict, else one in flight,
 /// else one of unknown bill. A verdict from before $2 counts for nothing.
 pub(in crate::ledger) const READ_CONTENT: &str = read_content!("$1", "$2");
