@@ -70,7 +70,7 @@ impl<'a> Asked<'a> {
         now: i64,
     ) -> Result<Lookup, Fault> {
         let found = look_up(ledger, &[self], now).await?;
-        Ok(found.into_iter().next().unwrap_or(Lookup::Free))
+        found.into_iter().next().ok_or_else(|| Fault::reading(sqlx::Error::RowNotFound))
     }
 
     fn content(self, now: i64) -> Option<WantedContent<'a>> {
