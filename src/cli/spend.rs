@@ -95,29 +95,11 @@ impl SpendArguments {
 }
 
 fn table(spend: &Spend, price: Price) -> Vec<String> {
-    let mut lines = vec![format!(
-        "{:<10}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>22}",
-        "DAY",
-        "ACCEPTED",
-        "REJECTED",
-        "MISMATCH",
-        "FAILED",
-        "REFUSED",
-        "UNKNOWN",
-        "IMAGES",
-        "AT MOST",
-        "CNY"
-    )];
-    let total = spend.total();
-    for (name, sum) in spend
-        .days
-        .iter()
-        .map(|day| (name_of(day.day), day))
-        .chain(std::iter::once(("total".to_owned(), &total)))
-    {
+    let total = ("total".to_owned(), &spend.total());
+    let sums = spend.days.iter().map(|day| (name_of(day.day), day)).chain([total]);
+    let rows = sums.map(|(name, sum)| {
         let (least, most) = (price.of(sum.images_certain), price.of(sum.images_at_most));
-        lines.push(format!(
-            "{name:<10}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>22}",
+        let counts = [
             sum.accepted,
             sum.rejected_billed,
             sum.box_mismatch,
@@ -126,11 +108,39 @@ fn table(spend: &Spend, price: Price) -> Vec<String> {
             sum.unknown,
             sum.images_certain,
             sum.images_at_most,
-            if least == most { least.to_string() } else { format!("{least} to {most}") },
-        ));
+        ];
+        let cny = if least == most { least.to_string() } else { format!("{least} to {most}") };
+        let counts = counts.iter().map(u64::to_string);
+        std::iter::once(name).chain(counts).chain([cny]).collect::<Vec<_>>()
+    });
+    let headings = HEADINGS.map(str::to_owned).to_vec();
+    let rows: Vec<_> = std::iter::once(headings).chain(rows).collect();
+    // As narrow as they can be: few terminals are as wide as ten columns would like.
+    let mut widths = [0; HEADINGS.len()];
+    for row in &rows {
+        for (cell, width) in row.iter().zip(&mut widths) {
+            *width = cell.len().max(*width);
+        }
     }
-    lines
+    rows.iter().map(|row| line(row, &widths)).collect()
 }
+
+/// The first cell on the left, the others on the right of their columns.
+fn line(row: &[String], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (cell, width) in row.iter().zip(widths) {
+        match line.is_empty() {
+            true => line = format!("{cell:<width$}"),
+            false => line.push_str(&format!(" {cell:>width$}")),
+        }
+    }
+    line
+}
+
+const HEADINGS: [&str; 10] = [
+    "DAY", "ACCEPTED", "REJECTED", "MISMATCH", "FAILED", "REFUSED", "UNKNOWN", "IMAGES", "AT MOST",
+    "CNY",
+];
 
 fn spend_json(spend: &Spend, price: Price) -> Value {
     let sums = |sum: &DaySpend| {
