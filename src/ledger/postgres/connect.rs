@@ -269,6 +269,7 @@ const TAKE_TURNS_TO_MAKE_IT: &str = "SELECT pg_advisory_xact_lock(7210, 0)";
 const CREATE_SCHEMA: &str = "
     SELECT format('CREATE SCHEMA IF NOT EXISTS %I',
                   trim(both ' \"' from split_part(current_setting('search_path'), ',', 1)))";
+
 /// As the triggers of SQLite's schema.
 const TRIGGER: &str = "
 CREATE FUNCTION sum_up_attempt() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$

@@ -52,3 +52,22 @@ impl Gathering {
 
 /// The most that go as one: what is written meanwhile waits for the same connection.
 const AT_ONCE: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::samples::question;
+
+    #[test]
+    fn lookups_that_gave_up_do_not_gather_while_nobody_can_ask() {
+        let gathering = Gathering::default();
+        let (question, reuse) = (question(1), Reuse::default());
+        let asked = Asked { question: &question, reuse: &reuse };
+        let _waits = gathering.add(asked);
+        for _ in 0..1_000 {
+            drop(gathering.add(asked));
+        }
+        assert!(gathering.0.lock().unwrap().len() < 10);
+        assert_eq!(gathering.take().len(), 1);
+    }
+}

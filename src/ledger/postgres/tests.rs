@@ -9,9 +9,9 @@ use crate::ledger::samples::question;
 use crate::ledger::sql::places::{How, block_on, outcome, pg, terms};
 use crate::ledger::{AttemptOutcome, Lookup, Reservation, ReserveResult};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-fn engine(ledger: &SqlLedger) -> &Postgres {
+pub(super) fn engine(ledger: &SqlLedger) -> &Postgres {
     match &ledger.backend {
         Backend::Postgres(engine) => engine,
         Backend::Sqlite(_) => panic!("PostgreSQL"),

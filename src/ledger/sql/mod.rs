@@ -44,7 +44,7 @@ pub(super) use backend::{Backend, Reading};
 use cap::Counts;
 use driver::{Connection, Fault, Value, values};
 use lookup::Asked;
-use queue::Queue;
+use queue::Queues;
 use rows::{State, name_of};
 use statements as sql;
 
@@ -60,7 +60,7 @@ pub(super) struct SqlLedger {
     /// How long the last of each of the two writes before a call took to reach the disk.
     pub(super) booking: CommitTime,
     pub(super) marking: CommitTime,
-    queue: Queue,
+    queues: Queues,
     counts: Counts,
 }
 
@@ -70,7 +70,7 @@ impl SqlLedger {
             backend,
             booking: CommitTime::default(),
             marking: CommitTime::default(),
-            queue: Queue::default(),
+            queues: Queues::default(),
             counts: Counts::default(),
         }
     }
@@ -148,7 +148,7 @@ impl SqlLedger {
         if let Some(horizon) = horizon {
             let too_far = wait.saturating_sub(ahead.saturating_add(horizon));
             if !too_far.is_zero() {
-                self.queue.note(&terms.account, here + wait, true);
+                self.queues.note(&terms.account, here + wait, true);
                 return Ok(ReserveResult::QueueIsLong(too_far));
             }
         }
@@ -187,7 +187,7 @@ impl SqlLedger {
         // From here on the monotonic clock counts, whatever happens to the other.
         let slot = here + wait;
         let is_long = wait > ahead + self.backend.horizon().unwrap_or_default();
-        self.queue.note(&terms.account, slot + terms.spacing, is_long);
+        self.queues.note(&terms.account, slot + terms.spacing, is_long);
         let attempt = Reservation { identity: question.identity, id };
         Ok(ReserveResult::Reserved {
             attempt,

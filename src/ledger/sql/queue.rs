@@ -14,7 +14,7 @@ use crate::ledger::quota::micros;
 
 /// The accounts' queues, as this process last saw them.
 #[derive(Default)]
-pub(super) struct Queue(Mutex<HashMap<String, Seen>>);
+pub(super) struct Queues(Mutex<HashMap<String, Seen>>);
 
 #[derive(Clone, Copy)]
 struct Seen {
@@ -25,7 +25,7 @@ struct Seen {
     was_long: bool,
 }
 
-impl Queue {
+impl Queues {
     pub(super) fn note(&self, account: &str, free: Instant, was_long: bool) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(account.to_owned(), Seen { free, was_long });
@@ -40,7 +40,7 @@ impl SqlLedger {
     /// How far beyond `most` from now the account's next slot is, as far as that can be told without
     /// others having to wait. It is worth a look where the queue was long.
     pub(super) async fn peek_at_queue(&self, most: Duration, terms: &Terms) -> Option<Duration> {
-        let seen = self.queue.seen(&terms.account)?;
+        let seen = self.queues.seen(&terms.account)?;
         let beyond = |free: Instant| {
             free.checked_duration_since(Instant::now() + most).filter(|too_far| !too_far.is_zero())
         };
@@ -53,7 +53,7 @@ impl SqlLedger {
         // Where it cannot be read, the reservation says why.
         let free = self.read_queue(&terms.account).await.ok().flatten()?;
         let too_far = beyond(free);
-        self.queue.note(&terms.account, free, too_far.is_some());
+        self.queues.note(&terms.account, free, too_far.is_some());
         too_far
     }
 
