@@ -42,12 +42,14 @@ async fn prepare(ledger: &SqlLedger, number: usize) -> Question {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
-        // The same image under another URL.
+        // The same image under other URLs: a verdict, and a lost call.
         _ => {
             let content = Some(content(u8::try_from(number).unwrap()));
-            let other = Question { content, ..question(1_000 + number) };
-            let attempt = reserved(ledger, &other, &terms).await;
-            ledger.record(&attempt, &outcome(How::Settled), &terms).await.unwrap();
+            for (other, how) in [(1_000, How::Settled), (2_000, How::Unknown)] {
+                let other = Question { content, ..question(other + number) };
+                let attempt = reserved(ledger, &other, &terms).await;
+                ledger.record(&attempt, &outcome(how), &terms).await.unwrap();
+            }
             return Question { content, ..asked };
         }
     }
@@ -69,27 +71,30 @@ fn lookups_that_wait_together_find_what_each_finds_alone_in_few_requests() {
     block_on(async {
         let url = server.database();
         let near = connect(&url, PATIENCE).await.unwrap();
-        let reuse = Reuse { same_content: true, ..Reuse::default() };
-        let (mut asked, mut alone) = (Vec::new(), Vec::new());
+        let mut asked = Vec::new();
         for number in 0..60 {
             asked.push(prepare(&near, number).await);
         }
         // Each twice: two sources may be one image.
         asked.extend(asked.clone());
-        for question in &asked {
-            alone.push(shown(&near.lookup(question, &reuse).await.unwrap()));
-        }
-        let kinds: HashSet<_> = alone.iter().map(|shown| shown.get(..4)).collect();
-        assert!(kinds.len() > 2 && alone.iter().any(|shown| shown.contains("same_as: Some")));
-
         let (far, proxy) = counted(server, &url).await;
-        let before = proxy.requests();
-        let together = asked.iter().map(|question| far.lookup(question, &reuse));
-        let together = futures_util::future::try_join_all(together).await.unwrap();
-        let requests = proxy.requests() - before;
-        assert_eq!(together.iter().map(shown).collect::<Vec<_>>(), alone);
-        // Of each statement its text once, and the first alone before all others.
-        assert!(requests < 20, "{requests} requests for {} lookups", asked.len());
+        // Where a verdict is too old, what happened since counts.
+        for max_age in [None, Some(Duration::ZERO)] {
+            let reuse = Reuse { same_content: true, max_age, ..Reuse::default() };
+            let mut alone = Vec::new();
+            for question in &asked {
+                alone.push(shown(&near.lookup(question, &reuse).await.unwrap()));
+            }
+            let kinds: HashSet<_> = alone.iter().map(|shown| shown.get(..4)).collect();
+            assert!(kinds.len() > 2 && alone.iter().any(|shown| shown.contains("same_as: Some")));
+            let before = proxy.requests();
+            let together = asked.iter().map(|question| far.lookup(question, &reuse));
+            let together = futures_util::future::try_join_all(together).await.unwrap();
+            let requests = proxy.requests() - before;
+            assert_eq!(together.iter().map(shown).collect::<Vec<_>>(), alone);
+            // Of each statement its text once, and the first alone before all others.
+            assert!(requests < 20, "{requests} requests for {} lookups", asked.len());
+        }
     });
 }
 
