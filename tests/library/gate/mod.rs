@@ -1,0 +1,7 @@
+//! The gate against the emulator, over real sockets: what each answer leads to, and what is paid.
+
+mod endings;
+mod fates;
+mod questions;
+mod scene;
+mod settings;

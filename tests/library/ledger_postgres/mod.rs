@@ -1,0 +1,16 @@
+//! What `ledger` shows of an SQLite file, of PostgreSQL: the same tests.
+
+const ENGINE: scene::Engine = scene::Engine::Postgres;
+
+#[path = "../ledger/address.rs"]
+mod address;
+#[path = "../ledger/cut.rs"]
+mod cut;
+#[path = "../ledger/quota.rs"]
+mod quota;
+#[path = "../ledger/reuse.rs"]
+mod reuse;
+#[path = "../ledger/scene.rs"]
+mod scene;
+#[path = "../ledger/trouble.rs"]
+mod trouble;
