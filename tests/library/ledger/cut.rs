@@ -37,7 +37,7 @@ async fn check_with(cut: Cut) -> bool {
     let database = scene.database.as_deref().unwrap();
     let url = database.replace(&format!(":{}/", server.port()), &format!(":{}/", proxy.port()));
     let portrait = scene.portrait("face.png");
-    let ledger = Ledger::connect_patiently(&url, Duration::from_secs(20)).await.unwrap();
+    let ledger = Ledger::connect_patiently(&url, Duration::from_secs(60)).await.unwrap();
     let gate = scene.gate_with(|builder| builder.ledger(ledger)).await;
     let report = gate.check(Source::url(portrait.url())).await.unwrap();
     assert_eq!(report.verdict.as_str(), "accepted", "{cut:?}: {report:?}");
