@@ -69,8 +69,8 @@ async fn the_time_out_covers_redirects_and_retries_together() {
         move |r: &Request| [vec![Step::Wait(wait)], then(r)].concat()
     };
     in_a_span(async |span| {
-        // Far enough from the second, and from the third.
-        let wait = span * 2 / 5;
+        // The third answer comes too late, and the third request far from it.
+        let wait = span * 7 / 20;
         let rows = [
             row("redirects", slow(wait, |_| common::redirect("/again")))
                 .redirects(2)
@@ -79,9 +79,12 @@ async fn the_time_out_covers_redirects_and_retries_together() {
             row("ranges", slow(wait, |r| ranged(r, &jpeg(640, 800, 60_000 * 9, 900_000))))
                 .requests(3)
                 .says("undetermined/timeout"),
-            // The time ran out on a pause, and what led to it says more.
-            row("retries", slow(span / 2, |_| status("500 Internal Server Error")))
-                .says("undetermined/http_status"),
+            // The time runs out on a pause, of 0.2 s at least, and what led to it says more.
+            row(
+                "retries",
+                slow(span - Duration::from_millis(180), |_| status("500 Internal Server Error")),
+            )
+            .says("undetermined/http_status"),
         ];
         try_check(rows.map(|row| row.options(|o| o.timeout = span))).await
     })

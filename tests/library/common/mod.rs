@@ -230,7 +230,7 @@ pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
 }
 
 /// Tries what must hold of any span of time, with a short one first. What was found wrong counts only if
-/// this thread was never held up for a twentieth of the span: else the machine is too slow for it, and
+/// this thread was never held up for a fortieth of the span: else the machine is too slow for it, and
 /// a longer one is tried.
 pub(crate) async fn in_a_span<T>(mut attempt: impl AsyncFnMut(Duration) -> Result<T, String>) -> T {
     for millis in [300, 1_000, 4_000, 15_000] {
@@ -249,11 +249,11 @@ pub(crate) async fn in_a_span<T>(mut attempt: impl AsyncFnMut(Duration) -> Resul
         };
         match found {
             Ok(found) => return found,
-            Err(wrong) if held_up * 20 <= span => panic!("within {span:?}: {wrong}"),
+            Err(wrong) if held_up * 40 <= span => panic!("within {span:?}: {wrong}"),
             Err(wrong) => println!("held up for {held_up:?} of {span:?}: {wrong}"),
         }
     }
-    panic!("this machine stood still for a twentieth of every span");
+    panic!("this machine stood still for a fortieth of every span");
 }
 
 /// Whether to run what needs a quiet machine; else it says that it was not run.

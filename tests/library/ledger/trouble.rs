@@ -71,7 +71,10 @@ async fn no_call_leaves_that_could_not_be_marked_as_sending() {
 async fn a_full_disk_leaves_nothing_unknown() {
     let scene = Scene::new().await;
     let images = scene.portraits(3);
-    let gate = scene.gate().await;
+    let ledger = scene.open_hastily().await;
+    let within = Duration::from_millis(300);
+    let timing = GateTiming::default().with_write_within(within).with_write_again(within / 10);
+    let gate = scene.gate_with(|builder| builder.ledger(ledger).timing(timing)).await;
     let fault = Fault::on("UPDATE", "attempt");
     scene.break_on(fault).await;
     let reports: Vec<Report> = gate.run(sources(&images), RunOptions::default()).collect().await;
