@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use emo_preflight::Source;
+use futures_util::future::join_all;
 use h2::Reason;
 use tokio::join;
 
@@ -31,28 +32,26 @@ async fn check(reply: Reply, times: usize, says: &str, connections: &[usize]) {
     assert_eq!(requests, connections.len(), "{name}: {report:?}");
 }
 
+/// Once, twice and for ever.
+async fn check_each(reply: Reply) {
+    join!(
+        check(reply.clone(), 1, "eligible", &[0, 1]),
+        check(reply.clone(), 2, "eligible", &[0, 1, 2]),
+        check(reply, 9, "undetermined/network", &[0, 1, 2]),
+    );
+}
+
 #[tokio::test]
 async fn a_stream_that_is_reset_is_asked_for_again_on_a_connection_of_its_own() {
-    for reason in [Reason::REFUSED_STREAM, Reason::INTERNAL_ERROR, Reason::CANCEL] {
-        for reply in [Reply::Reset(reason), Reply::ResetBehindHead(reason)] {
-            join!(
-                check(reply.clone(), 1, "eligible", &[0, 1]),
-                check(reply.clone(), 2, "eligible", &[0, 1, 2]),
-                check(reply.clone(), 9, "undetermined/network", &[0, 1, 2]),
-            );
-        }
-    }
+    let reasons = [Reason::REFUSED_STREAM, Reason::INTERNAL_ERROR, Reason::CANCEL];
+    let replies = reasons.map(|reason| [Reply::Reset(reason), Reply::ResetBehindHead(reason)]);
+    join_all(replies.into_iter().flatten().map(check_each)).await;
 }
 
 #[tokio::test]
 async fn a_connection_that_is_to_end_is_replaced() {
-    for reason in [Reason::NO_ERROR, Reason::INTERNAL_ERROR, Reason::ENHANCE_YOUR_CALM] {
-        join!(
-            check(Reply::GoAway(reason), 1, "eligible", &[0, 1]),
-            check(Reply::GoAway(reason), 2, "eligible", &[0, 1, 2]),
-            check(Reply::GoAway(reason), 9, "undetermined/network", &[0, 1, 2]),
-        );
-    }
+    let reasons = [Reason::NO_ERROR, Reason::INTERNAL_ERROR, Reason::ENHANCE_YOUR_CALM];
+    join_all(reasons.map(Reply::GoAway).map(check_each)).await;
 }
 
 #[tokio::test]
