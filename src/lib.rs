@@ -98,7 +98,7 @@ pub use rules::{AspectRatio, BBox, BoxProblem, Limits, UnknownRatio, Violation, 
 #[cfg(feature = "client")]
 pub use {
     detect::{ApiKey, KeyError},
-    gate::{Activity, GateError, Preflight, PreflightBuilder, Spent},
+    gate::{Activity, GateError, GateTiming, Preflight, PreflightBuilder, Spent},
     ledger::{Ledger, LedgerAction, LedgerError},
     net::{ConfigError, tls::RootCertificate},
     probe::{AddressPolicy, Probe, ProbeOptions},
@@ -106,7 +106,7 @@ pub use {
 };
 
 #[cfg(feature = "ledger")]
-pub use ledger::{DaySpend, Spend, UnknownCall};
+pub use ledger::{DaySpend, LedgerTiming, Spend, UnknownCall};
 
 #[cfg(feature = "emulator")]
 pub mod emulator;

@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 use super::before_call::BeforeCall;
 use super::call::Caller;
 use super::single_flight::SingleFlight;
-use super::{Gate, GateError, Preflight};
+use super::{Gate, GateError, GateTiming, Preflight};
 use crate::detect::{ApiKey, DetectOptions, PaidClient};
 use crate::ledger::{Ledger, Reuse, Terms, spacing};
 use crate::net::ConfigError;
@@ -40,6 +40,7 @@ pub struct PreflightBuilder {
     retry_unknown: bool,
     same_content: bool,
     probe: ProbeOptions,
+    timing: GateTiming,
 }
 
 impl PreflightBuilder {
@@ -57,6 +58,7 @@ impl PreflightBuilder {
             retry_unknown: false,
             same_content: false,
             probe: ProbeOptions::default(),
+            timing: GateTiming::default(),
         }
     }
 
@@ -146,6 +148,12 @@ impl PreflightBuilder {
         self
     }
 
+    /// How long the gate waits for its ledger and for other processes.
+    pub fn timing(mut self, timing: GateTiming) -> Self {
+        self.timing = timing;
+        self
+    }
+
     /// The gate. Sends nothing yet: dropping the future is harmless.
     ///
     /// # Errors
@@ -190,7 +198,7 @@ impl PreflightBuilder {
         };
         Ok(Preflight(Arc::new(Gate {
             before_call,
-            caller: Arc::new(Caller::new(paid, self.ledger, terms, call_timeout)),
+            caller: Arc::new(Caller::new(paid, self.ledger, terms, call_timeout, self.timing)),
             flights: SingleFlight::default(),
             calls: TaskTracker::new(),
         })))

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::counters::{Activity, Counters, Spent};
 use super::recorder::Recorder;
 use super::single_flight::Leader;
+use super::timing::GateTiming;
 use crate::detect::{End, Judgement, Outcome, PaidClient, Repeats, RetryState, Sent, decide};
 use crate::header::Header;
 use crate::ledger::{
@@ -29,7 +30,9 @@ pub(super) struct Caller {
     ledger: Ledger,
     terms: Terms,
     pub(super) closing: CancellationToken,
-    call_timeout: Duration,
+    /// Another's answer is here so long after its slot, or is lost: its call's time-out, and a little
+    /// for its booking.
+    answer_within: Duration,
     /// How many calls may be booked and not yet sent. The fewer, the sooner a slot that is not used
     /// is another process's.
     admission: Semaphore,
@@ -40,6 +43,8 @@ pub(super) struct Caller {
     counters: Counters,
     /// How often another process's answer, or a place under the cap, is looked for.
     look_again: Duration,
+    /// Before a call is repeated.
+    longest_pause: Duration,
 }
 
 /// One question, ready to be asked.
@@ -118,26 +123,28 @@ impl Caller {
         ledger: Ledger,
         terms: Terms,
         call_timeout: Duration,
+        timing: GateTiming,
     ) -> Self {
         // One at a time below 10 calls a second, which leaves each 50 ms for each of its commits.
         let look_again = match ledger.horizon() {
-            None => LOOK_AGAIN,
-            Some(_) => LOOK_AGAIN_FROM_AFAR,
+            None => timing.look_again,
+            Some(_) => timing.look_again_from_afar,
         };
         let horizon = ledger.horizon().unwrap_or(Duration::from_millis(100)).as_millis();
         let ahead = 1 + usize::try_from(horizon / terms.spacing.as_millis().max(1)).unwrap_or(0);
         Self {
             paid,
-            recorder: Recorder::new(ledger.clone()),
+            recorder: Recorder::new(ledger.clone(), timing),
             ledger,
             terms,
             closing: CancellationToken::new(),
-            call_timeout,
+            answer_within: call_timeout.saturating_add(timing.answer_grace),
             admission: Semaphore::new(ahead),
             reserving: Mutex::default(),
             booked: Booked::default(),
             counters: Counters::default(),
             look_again,
+            longest_pause: timing.longest_pause,
         }
     }
 
@@ -330,7 +337,7 @@ impl Caller {
         stop: &Stop,
     ) -> Result<Result<Option<CallRecord>, LedgerError>, Ended> {
         let begun = Instant::now();
-        let patience = other.leaves_in.saturating_add(self.call_timeout + PATIENCE);
+        let patience = other.leaves_in.saturating_add(self.answer_within);
         loop {
             let looked_up = async {
                 let held = self.ledger.is_held(other).await?;
@@ -362,7 +369,11 @@ impl Caller {
         request: &CallRequest,
         stop: &Stop,
     ) -> (AttemptOutcome, Option<Duration>) {
-        let attempt = RetryState { repeats: *repeats, seed: fastrand::u64(..) };
+        let attempt = RetryState {
+            repeats: *repeats,
+            seed: fastrand::u64(..),
+            longest_pause: self.longest_pause,
+        };
         let decision = decide(&sent.outcome, attempt, SystemTime::now());
         let was_sent = !matches!(sent.outcome, Outcome::NotSent { .. });
         let (status, request_id, answer) = match sent.outcome {
@@ -442,11 +453,3 @@ fn ledger_failed(error: LedgerError, stop: &Stop) -> CallOutcome {
     stop.because(Reason::new(ReasonCode::LedgerError, error.to_string()));
     CallOutcome::LedgerFailed(error)
 }
-
-/// In a ledger on this machine.
-const LOOK_AGAIN: Duration = Duration::from_millis(150);
-/// Many machines look, and each look is a few statements of one database.
-const LOOK_AGAIN_FROM_AFAR: Duration = Duration::from_secs(1);
-
-/// Beyond the call's own time-out, which counts from its slot, for its booking.
-const PATIENCE: Duration = Duration::from_secs(10);

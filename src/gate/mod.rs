@@ -9,6 +9,7 @@ mod dry_run;
 mod error;
 mod recorder;
 mod single_flight;
+mod timing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub use counters::{Activity, Spent};
 #[cfg(feature = "cli")]
 pub(crate) use dry_run::DryRun;
 pub use error::GateError;
+pub use timing::GateTiming;
 
 pub(crate) use before_call::Checked;
 use before_call::{BeforeCall, Inquiry, Progress, report_without_call};

@@ -10,12 +10,14 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::call::{CallOutcome, CallRequest};
+use super::timing::GateTiming;
 use crate::ledger::{AttemptOutcome, Ledger, LedgerAction, LedgerError, Reservation, Terms};
 use crate::report::{Reason, ReasonCode};
 use crate::run::Stop;
 
 pub(super) struct Recorder {
     ledger: Ledger,
+    timing: GateTiming,
     /// How many outcomes are waiting to be written down.
     waiting: watch::Sender<usize>,
     /// Outcomes that could not be written in their time.
@@ -23,8 +25,8 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(ledger: Ledger) -> Self {
-        Self { ledger, waiting: watch::Sender::new(0), unrecorded: Mutex::default() }
+    pub(super) fn new(ledger: Ledger, timing: GateTiming) -> Self {
+        Self { ledger, timing, waiting: watch::Sender::new(0), unrecorded: Mutex::default() }
     }
 
     /// Whether all outcomes so far are in the ledger: only then may a call leave.
@@ -56,7 +58,7 @@ impl Recorder {
         terms: &Terms,
         stop: &Stop,
     ) -> Result<(), CallOutcome> {
-        let within = self.ledger.patience().max(WRITE_WITHIN);
+        let within = self.ledger.patience().max(self.timing.write_within);
         let until = Instant::now() + within;
         // Recording twice is recording once, so a write that takes too long may be given up.
         let write = || timeout_at(until, self.ledger.record(attempt, &outcome, terms));
@@ -72,7 +74,7 @@ impl Recorder {
                 %error,
                 "answer_unwritten"
             );
-            tokio::time::sleep(WRITE_AGAIN).await;
+            tokio::time::sleep(self.timing.write_again).await;
             match write().await {
                 Ok(Ok(())) => {
                     self.waiting.send_modify(|outcomes| *outcomes -= 1);
@@ -140,7 +142,3 @@ fn last_words(
     })
     .to_string()
 }
-
-/// At the least.
-const WRITE_WITHIN: Duration = Duration::from_secs(30);
-const WRITE_AGAIN: Duration = Duration::from_millis(500);

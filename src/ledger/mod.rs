@@ -26,6 +26,8 @@ mod signers;
 mod sql;
 #[cfg(feature = "ledger")]
 mod sqlite;
+#[cfg(feature = "ledger")]
+mod timing;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -40,6 +42,8 @@ pub(crate) use record::{AttemptOutcome, CallEnd, CallRecord, ServiceAnswer};
 pub(crate) use sql::beijing_day;
 #[cfg(feature = "ledger")]
 pub use sql::{DaySpend, Spend, UnknownCall};
+#[cfg(feature = "ledger")]
+pub use timing::LedgerTiming;
 
 use crate::detect::Detector;
 use crate::probe::Version;
@@ -84,8 +88,19 @@ impl Ledger {
     /// newer version of this crate, or lies on a network file system.
     #[cfg(feature = "ledger")]
     pub async fn open(path: impl AsRef<std::path::Path>) -> Result<Self, LedgerError> {
-        let engine = sqlite::open(path.as_ref(), sqlite::wall_clock).await?;
-        Ok(Self::of(engine))
+        Self::open_with(path, LedgerTiming::default()).await
+    }
+
+    /// As [`open`](Self::open), and waits for others as long as `timing` says.
+    ///
+    /// # Errors
+    /// [`LedgerError`] as there.
+    #[cfg(feature = "ledger")]
+    pub async fn open_with(
+        path: impl AsRef<std::path::Path>,
+        timing: LedgerTiming,
+    ) -> Result<Self, LedgerError> {
+        sqlite::open(path.as_ref(), sqlite::wall_clock, timing).await.map(Self::of)
     }
 
     /// A ledger in an SQLite file, to be read only: for [`Ledger::spend`] and dry runs. `None` when
@@ -120,7 +135,21 @@ impl Ledger {
     /// version of this crate.
     #[cfg(feature = "postgres")]
     pub async fn connect_patiently(url: &str, patience: Duration) -> Result<Self, LedgerError> {
-        postgres::connect(url, patience).await.map(Self::of)
+        Self::connect_with(url, patience, LedgerTiming::default()).await
+    }
+
+    /// As [`connect_patiently`](Self::connect_patiently), and waits for others as long as `timing`
+    /// says.
+    ///
+    /// # Errors
+    /// [`LedgerError`] as there.
+    #[cfg(feature = "postgres")]
+    pub async fn connect_with(
+        url: &str,
+        patience: Duration,
+        timing: LedgerTiming,
+    ) -> Result<Self, LedgerError> {
+        postgres::connect(url, patience, timing).await.map(Self::of)
     }
 
     /// As [`connect_patiently`](Self::connect_patiently), which waits for 60 s.

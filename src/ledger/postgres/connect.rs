@@ -8,20 +8,21 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use url::Url;
 
 use super::owner::OwnerSession;
-use crate::ledger::LedgerError;
 use crate::ledger::sql::Patience;
 use crate::ledger::sql::driver::{Fault, POOLED, may_pass, said};
 use crate::ledger::sql::{schema, statements as sql};
+use crate::ledger::{LedgerError, LedgerTiming};
 
 /// A database, by its URL.
 pub(super) struct Target {
     options: PgConnectOptions,
     /// The URL without what is secret.
     place: String,
+    timing: LedgerTiming,
 }
 
 impl Target {
-    pub(super) fn of(url: &str) -> Result<Self, LedgerError> {
+    pub(super) fn of(url: &str, timing: LedgerTiming) -> Result<Self, LedgerError> {
         let place = place_of(url);
         let refuse = |why: &str| LedgerError::Open { path: place.clone(), why: why.to_owned() };
         check_parameters(url).map_err(|why| refuse(&why))?;
@@ -33,8 +34,10 @@ impl Target {
             true => options,
             false => options.options([("search_path", SCHEMA)]),
         };
-        let options = options.options(SESSION);
-        Ok(Self { options, place })
+        let stalled = format!("{}ms", timing.stalled.as_millis());
+        let options =
+            options.options(SESSION).options([("idle_in_transaction_session_timeout", stalled)]);
+        Ok(Self { options, place, timing })
     }
 
     /// The owner's session, and a connection for all else.
@@ -44,7 +47,7 @@ impl Target {
     ) -> Result<(OwnerSession, PgPool), LedgerError> {
         let other = self.pool(patience).await?;
         self.make_schema(&other, patience).await?;
-        let owner = OwnerSession::with(self.options.clone());
+        let owner = OwnerSession::with(self.options.clone(), self.timing.turn);
         match self.within(patience, async || owner.is_kept().await).await? {
             true => Ok((owner, other)),
             false => Err(self.cannot(POOLED.to_owned())),
@@ -69,7 +72,7 @@ impl Target {
             PgConnection::connect_with(&self.options).await?.close().await?;
             PgPoolOptions::new()
                 .max_connections(1)
-                .acquire_timeout(FREE_WITHIN)
+                .acquire_timeout(self.timing.turn)
                 .test_before_acquire(false)
                 .max_lifetime(None)
                 .connect_with(self.options.clone())
@@ -244,7 +247,7 @@ const FILES: [(&str, &str); 3] =
 const SCHEMA: &str = "emo_preflight";
 
 /// What must hold of a session, whatever the server's or the role's defaults.
-const SESSION: [(&str, &str); 10] = [
+const SESSION: [(&str, &str); 9] = [
     // A commit that returned survives the server's crash.
     ("synchronous_commit", "on"),
     ("default_transaction_isolation", "read committed"),
@@ -254,15 +257,11 @@ const SESSION: [(&str, &str); 10] = [
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),
     ("tcp_user_timeout", "30s"),
-    ("idle_in_transaction_session_timeout", "10s"),
     ("idle_session_timeout", "0"),
     // How long is waited is this program's to say.
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
 ];
-
-/// How long one task of this process waits for the others.
-pub(super) const FREE_WITHIN: Duration = Duration::from_secs(30);
 
 const FIND_TABLE: &str = "SELECT to_regclass('ledger_schema') IS NOT NULL";
 const TAKE_TURNS_TO_MAKE_IT: &str = "SELECT pg_advisory_xact_lock(7210, 0)";

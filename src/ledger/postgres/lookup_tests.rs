@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tests::{PATIENCE, engine};
+use super::tests::{connect, engine};
 use super::*;
 use crate::ledger::samples::{content, question};
 use crate::ledger::sql::places::{How, block_on, outcome, pg, reserved, terms};
@@ -14,7 +14,7 @@ const NO_REUSE: Reuse = Reuse { max_age: None, retry_unknown: None, same_content
 async fn counted(server: &pg::Server, url: &str) -> (SqlLedger, pg::proxy::Proxy) {
     let proxy = pg::proxy::Proxy::delaying(server.port(), Duration::ZERO);
     let url = url.replace(&server.port().to_string(), &proxy.port().to_string());
-    (connect(&url, PATIENCE).await.unwrap(), proxy)
+    (connect(&url).await.unwrap(), proxy)
 }
 
 /// All that can be known of a question, by its number.
@@ -70,7 +70,7 @@ fn lookups_that_wait_together_find_what_each_finds_alone_in_few_requests() {
     let Some(server) = pg::server() else { return };
     block_on(async {
         let url = server.database();
-        let near = connect(&url, PATIENCE).await.unwrap();
+        let near = connect(&url).await.unwrap();
         let mut asked = Vec::new();
         for number in 0..60 {
             asked.push(prepare(&near, number).await);
@@ -106,7 +106,7 @@ fn a_lookup_that_is_given_up_takes_no_other_with_it() {
         let url = server.database();
         let proxy = pg::proxy::Proxy::delaying(server.port(), Duration::from_millis(50));
         let far = url.replace(&server.port().to_string(), &proxy.port().to_string());
-        let ledger = std::sync::Arc::new(connect(&far, PATIENCE).await.unwrap());
+        let ledger = std::sync::Arc::new(connect(&far).await.unwrap());
         for millis in [0, 25, 75, 125] {
             let lookups: Vec<_> = (0..9)
                 .map(|number| {
@@ -136,7 +136,7 @@ fn a_question_that_cannot_be_read_fails_alone() {
     let Some(server) = pg::server() else { return };
     block_on(async {
         let url = server.database();
-        let ledger = connect(&url, PATIENCE).await.unwrap();
+        let ledger = connect(&url).await.unwrap();
         for number in [7, 13] {
             prepare(&ledger, number).await;
         }
@@ -168,7 +168,7 @@ fn a_long_queue_is_known_without_a_turn_at_it() {
     block_on(async {
         let url = server.database();
         let (ledger, proxy) = counted(server, &url).await;
-        let terms = Terms { spacing: Duration::from_secs(30), ..terms() };
+        let terms = Terms { spacing: Duration::from_secs(3_000), ..terms() };
         let too_far = async |number, horizon| {
             let before = proxy.requests();
             let horizon = Some(Duration::from_secs(horizon));
@@ -181,22 +181,28 @@ fn a_long_queue_is_known_without_a_turn_at_it() {
             }
         };
         reserved(&ledger, &question(1), &terms).await;
-        assert!(matches!(too_far(2, 2).await, Some((25..30, 0))), "this process made it long");
+        assert!(
+            matches!(too_far(2, 200).await, Some((2_500..3_000, 0))),
+            "this process made it long"
+        );
         // Another account has a queue of its own.
         let other = Terms { account: "other".to_owned(), ..terms.clone() };
         reserved(&ledger, &question(3), &other).await;
         reserved(&ledger, &question(2), &terms).await;
         // Long when it was last seen, it is looked at before a turn is taken.
-        let holder = connect(&url, PATIENCE).await.unwrap();
+        let holder = connect(&url).await.unwrap();
         let held = engine(&holder).begin_reserving("").await.unwrap();
         server.run(
             url.rsplit('/').next().unwrap(),
-            "UPDATE emo_preflight.pace SET next_us = next_us + 100000000",
+            "UPDATE emo_preflight.pace SET next_us = next_us + 10000000000",
         );
-        assert!(matches!(too_far(4, 70).await, Some((80..90, 1))), "others made it longer");
-        assert!(matches!(too_far(4, 70).await, Some((80..90, 0))), "it was just seen");
+        assert!(
+            matches!(too_far(4, 7_000).await, Some((8_000..9_000, 1))),
+            "others made it longer"
+        );
+        assert!(matches!(too_far(4, 7_000).await, Some((8_000..9_000, 0))), "it was just seen");
         drop(held);
-        assert_eq!(too_far(4, 200).await, None, "there is room");
+        assert_eq!(too_far(4, 20_000).await, None, "there is room");
     });
 }
 
@@ -206,7 +212,7 @@ fn a_long_queue_on_a_clock_that_was_set_back_holds_nobody_up() {
     let Some(server) = pg::server() else { return };
     block_on(async {
         let url = server.database();
-        let ledger = connect(&url, PATIENCE).await.unwrap();
+        let ledger = connect(&url).await.unwrap();
         let terms = Terms { spacing: Duration::from_secs(30), ..terms() };
         for number in [1, 2] {
             reserved(&ledger, &question(number), &terms).await;
@@ -229,7 +235,7 @@ fn a_long_queue_on_a_clock_that_was_set_back_holds_nobody_up() {
 fn a_session_of_another_owner_reserves_nothing() {
     let Some(server) = pg::server() else { return };
     block_on(async {
-        let ledger = connect(&server.database(), PATIENCE).await.unwrap();
+        let ledger = connect(&server.database()).await.unwrap();
         let owner = &engine(&ledger).owner.as_ref().unwrap().pool;
         let exchange = "SELECT set_config('emo_preflight.owner', $1, false)";
         for name in ["0123456789abcdef", ""] {

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::sql::driver::{Connection, Fault, POOLED, Session, Transaction, Value, in_time, values};
 use super::sql::lookup::{Asked, look_up};
 use super::sql::{Backend, Reading, SqlLedger};
-use super::{LedgerAction, LedgerError, Lookup};
+use super::{LedgerAction, LedgerError, LedgerTiming, Lookup};
 
 use connect::Target;
 pub(super) use connect::ddl;
@@ -41,14 +41,19 @@ pub(super) struct Postgres {
     lookups: Gathering,
     clock: Arc<Clock>,
     patience: Duration,
+    timing: LedgerTiming,
 }
 
 /// Connects for writing; makes the schema where it is not there. Whatever may pass is waited for, up
 /// to `patience`, now and later.
-pub(super) async fn connect(url: &str, patience: Duration) -> Result<SqlLedger, LedgerError> {
-    let target = Target::of(url)?;
+pub(super) async fn connect(
+    url: &str,
+    patience: Duration,
+    timing: LedgerTiming,
+) -> Result<SqlLedger, LedgerError> {
+    let target = Target::of(url, timing)?;
     let (owner, other) = target.connect(patience).await?;
-    let ledger = Postgres::ledger(Some(owner), other, patience);
+    let ledger = Postgres::ledger(Some(owner), other, patience, timing);
     ledger.moment().await?;
     // Once more, now that the statement is prepared: what is left is the round trip.
     let begun = Instant::now();
@@ -67,24 +72,32 @@ pub(super) async fn connect_read_only(
     url: &str,
     patience: Duration,
 ) -> Result<Option<SqlLedger>, LedgerError> {
-    let found = Target::of(url)?.connect_read_only(patience).await?;
+    let timing = LedgerTiming::default();
+    let found = Target::of(url, timing)?.connect_read_only(patience).await?;
     let Some(other) = found else { return Ok(None) };
-    let ledger = Postgres::ledger(None, other, patience);
+    let ledger = Postgres::ledger(None, other, patience, timing);
     ledger.moment().await?;
     Ok(Some(ledger))
 }
 
 impl Postgres {
-    fn ledger(owner: Option<OwnerSession>, other: PgPool, patience: Duration) -> SqlLedger {
+    fn ledger(
+        owner: Option<OwnerSession>,
+        other: PgPool,
+        patience: Duration,
+        timing: LedgerTiming,
+    ) -> SqlLedger {
         let clock = Arc::default();
-        SqlLedger::new(Backend::Postgres(Self {
+        let engine = Self {
             owner,
             other,
             reading: Arc::new(Semaphore::new(1)),
             lookups: Gathering::default(),
             clock,
             patience,
-        }))
+            timing,
+        };
+        SqlLedger::new(Backend::Postgres(engine), timing)
     }
 
     pub(super) async fn read(&self) -> Result<Session, Fault> {
@@ -135,7 +148,7 @@ impl Postgres {
     }
 
     pub(super) async fn begin(&self) -> Result<Transaction, Fault> {
-        begin(&self.other).await.map(Transaction::Postgres)
+        begin(&self.other, self.timing.reservation_turn).await.map(Transaction::Postgres)
     }
 
     /// One statement, whose commit is part of its answer: a single round trip.
@@ -154,10 +167,10 @@ impl Postgres {
         identity: &str,
     ) -> Result<(Transaction, String), Fault> {
         let Some(owner) = &self.owner else { return Err(read_only().into()) };
-        let mut transaction = begin(&owner.pool).await?;
+        let mut transaction = begin(&owner.pool, self.timing.reservation_turn).await?;
         let turn = sqlx::query_as(TAKE_TURNS).fetch_one(&mut *transaction);
         let (_, name): (String, Option<String>) =
-            in_time(TURN, turn).await.map_err(Fault::writing)?;
+            in_time(self.timing.reservation_turn, turn).await.map_err(Fault::writing)?;
         let mut transaction = Transaction::Postgres(transaction);
         let mut ledger = transaction.connection();
         let Some(name) = name.filter(|name| owner.is_name_ours(Some(name))) else {
@@ -239,9 +252,12 @@ impl Postgres {
 
 /// In a task of its own: dropped before its answer, the driver would take the connection for one
 /// outside a transaction, and what it writes next would never be committed.
-async fn begin(pool: &PgPool) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Fault> {
+async fn begin(
+    pool: &PgPool,
+    within: Duration,
+) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Fault> {
     let pool = pool.clone();
-    let begun = in_time(TURN, async {
+    let begun = in_time(within, async {
         let begun = tokio::spawn(async move { pool.begin().await }).await;
         begun.unwrap_or_else(|ended| Err(sqlx::Error::Io(std::io::Error::other(ended))))
     });
@@ -287,9 +303,6 @@ fn read_only() -> LedgerError {
 fn pooled() -> LedgerError {
     LedgerError::Failed { action: LedgerAction::Write, why: POOLED.to_owned() }
 }
-
-/// How long the others' reservations, and this process's own writes, are waited for.
-const TURN: Duration = Duration::from_secs(60);
 
 /// Locks of two keys are another space than those of one, which are owners'. The table stands for the
 /// ledger, by whatever search_path it is found.

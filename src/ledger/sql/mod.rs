@@ -50,13 +50,14 @@ use statements as sql;
 
 use super::quota::{Pace, micros};
 use super::{
-    AttemptOutcome, Content, LedgerError, Lookup, Moment, OtherAttempt, Question, Reservation,
-    ReserveResult, Reuse, Terms,
+    AttemptOutcome, Content, LedgerError, LedgerTiming, Lookup, Moment, OtherAttempt, Question,
+    Reservation, ReserveResult, Reuse, Terms,
 };
 
 /// A ledger in a database.
 pub(super) struct SqlLedger {
     pub(super) backend: Backend,
+    timing: LedgerTiming,
     /// How long the last of each of the two writes before a call took to reach the disk.
     pub(super) booking: CommitTime,
     pub(super) marking: CommitTime,
@@ -65,9 +66,10 @@ pub(super) struct SqlLedger {
 }
 
 impl SqlLedger {
-    pub(super) fn new(backend: Backend) -> Self {
+    pub(super) fn new(backend: Backend, timing: LedgerTiming) -> Self {
         Self {
             backend,
+            timing,
             booking: CommitTime::default(),
             marking: CommitTime::default(),
             queues: Queues::default(),
@@ -307,7 +309,7 @@ impl SqlLedger {
     async fn try_abandon_the_dead(&self) -> Result<(), Fault> {
         let in_flight: Vec<(i64, String, String, i64)> =
             self.backend.read().await?.connection().all(sql::READ_IN_FLIGHT, values![]).await?;
-        let long_over = self.backend.now().saturating_sub(micros(LONG_OVER));
+        let long_over = self.backend.now().saturating_sub(micros(self.timing.long_over));
         // Its owner stands still, if it lives: it cannot send any more, and must not hold a place.
         let is_over = |state: &str, slot| state == State::Booked.as_str() && slot < long_over;
         let asked = in_flight.iter().filter(|(_, _, state, slot)| !is_over(state, *slot));
@@ -434,9 +436,6 @@ const CLOCKS_AGREE: Duration = Duration::from_secs(1);
 
 /// Where no account's pace is asked for.
 const NO_ACCOUNT: &str = "";
-
-/// A booked attempt whose slot is over for so long will not be sent.
-const LONG_OVER: Duration = Duration::from_secs(60);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);

@@ -65,6 +65,10 @@ pub(in crate::ledger) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
+/// How long tests wait for a database that is away: as long as a slow machine may need.
+#[cfg(feature = "postgres")]
+pub(in crate::ledger) const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A place for a ledger of either kind.
 pub(in crate::ledger) enum Place {
     Sqlite(tempfile::TempDir),
@@ -101,14 +105,16 @@ impl Place {
     }
 
     pub(super) async fn try_open(&self) -> Result<SqlLedger, LedgerError> {
+        self.open_with(LedgerTiming::default()).await
+    }
+
+    pub(super) async fn open_with(&self, timing: LedgerTiming) -> Result<SqlLedger, LedgerError> {
         match self {
             Self::Sqlite(folder) => {
-                sqlite::open(&folder.path().join("ledger.db"), test_clock).await
+                sqlite::open(&folder.path().join("ledger.db"), test_clock, timing).await
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres(url) => {
-                crate::ledger::postgres::connect(url, Duration::from_secs(5)).await
-            }
+            Self::Postgres(url) => crate::ledger::postgres::connect(url, PATIENCE, timing).await,
         }
     }
 
@@ -212,7 +218,7 @@ impl Place {
 pub(in crate::ledger) async fn until_gone(ledger: &SqlLedger, owner: &str) {
     let begun = Instant::now();
     while !ledger.backend.is_gone(owner).await.unwrap() {
-        assert!(begun.elapsed() < Duration::from_secs(10), "{owner} does not go");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{owner} does not go");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

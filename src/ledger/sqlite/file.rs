@@ -12,7 +12,7 @@ use sqlx::sqlite::{
 use super::owner;
 use crate::ledger::sql::driver::said;
 use crate::ledger::sql::{schema, statements as sql};
-use crate::ledger::{LedgerAction, LedgerError};
+use crate::ledger::{LedgerAction, LedgerError, LedgerTiming};
 
 /// The pools for reading and for writing.
 pub(super) struct Pools {
@@ -23,7 +23,7 @@ pub(super) struct Pools {
 }
 
 /// Opens a ledger for writing; makes the file, its folder and its tables where they are not there.
-pub(super) async fn open(path: &Path) -> Result<Pools, LedgerError> {
+pub(super) async fn open(path: &Path, timing: LedgerTiming) -> Result<Pools, LedgerError> {
     let cannot = |why: String| cannot_open(path, why);
     if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent)
@@ -31,14 +31,17 @@ pub(super) async fn open(path: &Path) -> Result<Pools, LedgerError> {
     }
     make_private_file(path).map_err(|e| cannot(e.to_string()))?;
     refuse_network(path).map_err(cannot)?;
-    let writer = connect_in_turn(path, 1).await?;
+    let writer = connect_in_turn(path, 1, timing).await?;
     migrate(&writer, path).await?;
-    let reader = connect_in_turn(path, READERS).await?;
+    let reader = connect_in_turn(path, READERS, timing).await?;
     Ok(Pools { reader, writer })
 }
 
 /// Opens a ledger for reading; `None` where there is none.
-pub(super) async fn open_read_only(path: &Path) -> Result<Option<SqlitePool>, LedgerError> {
+pub(super) async fn open_read_only(
+    path: &Path,
+    timing: LedgerTiming,
+) -> Result<Option<SqlitePool>, LedgerError> {
     let cannot = |why: String| cannot_open(path, why);
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -46,13 +49,13 @@ pub(super) async fn open_read_only(path: &Path) -> Result<Option<SqlitePool>, Le
         Ok(_) => {}
     }
     refuse_network(path).map_err(cannot)?;
-    let reader = connect(path, true, READERS).await.map_err(|e| cannot(said(&e)))?;
+    let reader = connect(path, true, READERS, timing).await.map_err(|e| cannot(said(&e)))?;
     let mut connection = reader.acquire().await.map_err(|e| cannot(said(&e)))?;
     let found = check_version(&mut connection, path).await?;
     drop(connection);
     if found < schema::VERSION {
         // Only to read, but by its present names.
-        migrate(&connect_in_turn(path, 1).await?, path).await?;
+        migrate(&connect_in_turn(path, 1, timing).await?, path).await?;
     }
     Ok(Some(reader))
 }
@@ -72,11 +75,15 @@ pub(super) fn cannot_open(path: &Path, why: String) -> LedgerError {
 
 /// Connects for writing. Of processes that turn a new file to WAL at once, SQLite tells all but one
 /// that it is locked, and at once: its busy timeout does not hold there.
-async fn connect_in_turn(path: &Path, connections: u32) -> Result<SqlitePool, LedgerError> {
-    let until = Instant::now() + BUSY;
+async fn connect_in_turn(
+    path: &Path,
+    connections: u32,
+    timing: LedgerTiming,
+) -> Result<SqlitePool, LedgerError> {
+    let begun = Instant::now();
     loop {
-        match connect(path, false, connections).await {
-            Err(error) if is_busy(&error) && Instant::now() < until => {
+        match connect(path, false, connections, timing).await {
+            Err(error) if is_busy(&error) && begun.elapsed() < timing.busy => {
                 tokio::time::sleep(CONNECT_AGAIN).await;
             }
             connected => return connected.map_err(|e| cannot_open(path, said(&e))),
@@ -95,11 +102,12 @@ async fn connect(
     path: &Path,
     read_only: bool,
     connections: u32,
+    timing: LedgerTiming,
 ) -> Result<SqlitePool, sqlx::Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .read_only(read_only)
-        .busy_timeout(BUSY)
+        .busy_timeout(timing.busy)
         .thread_name(|n| format!("ledger-{n}"));
     let options = if read_only {
         options
@@ -112,7 +120,7 @@ async fn connect(
     };
     SqlitePoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(TURN)
+        .acquire_timeout(timing.turn)
         // A full disk makes SQLite roll back on its own; the driver's own rollback then fails and
         // the connection counts as within a transaction for ever. Such a one is closed.
         .after_release(|connection, _| {
@@ -272,16 +280,10 @@ fn refuse_network(_: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// How long another process may hold the write lock.
-const BUSY: Duration = Duration::from_secs(10);
-
 /// How soon a connection that was refused for another's lock is tried again.
 const CONNECT_AGAIN: Duration = Duration::from_millis(20);
 
 const SQLITE_BUSY: u32 = 5;
-
-/// How long one of this process waits for the others.
-const TURN: Duration = Duration::from_secs(30);
 
 const READERS: u32 = 3;
 

@@ -16,7 +16,7 @@ use owner::Owner;
 
 use super::sql::driver::{Fault, Session, Transaction};
 use super::sql::{Backend, SqlLedger};
-use super::{LedgerAction, LedgerError, micros_of};
+use super::{LedgerAction, LedgerError, LedgerTiming, micros_of};
 
 /// An open file.
 pub(super) struct Sqlite {
@@ -30,22 +30,27 @@ pub(super) struct Sqlite {
 }
 
 /// Opens a ledger for writing, by the clock given.
-pub(super) async fn open(path: &Path, clock: fn() -> i64) -> Result<SqlLedger, LedgerError> {
-    let Pools { reader, writer } = file::open(path).await?;
+pub(super) async fn open(
+    path: &Path,
+    clock: fn() -> i64,
+    timing: LedgerTiming,
+) -> Result<SqlLedger, LedgerError> {
+    let Pools { reader, writer } = file::open(path, timing).await?;
     let owners = file::owners_of(path)?;
     let owner = Owner::take(&owners)
         .map_err(|e| file::cannot_open(path, format!("{}: {e}", owners.display())))?;
     let engine = Sqlite { owner: Some(owner), ..Sqlite::of(reader, writer, path, clock)? };
-    let ledger = SqlLedger::new(Backend::Sqlite(engine));
+    let ledger = SqlLedger::new(Backend::Sqlite(engine), timing);
     ledger.abandon_the_dead().await?;
     Ok(ledger)
 }
 
 /// Opens a ledger for reading; `None` where there is none.
 pub(super) async fn open_read_only(path: &Path) -> Result<Option<SqlLedger>, LedgerError> {
-    let Some(reader) = file::open_read_only(path).await? else { return Ok(None) };
+    let timing = LedgerTiming::default();
+    let Some(reader) = file::open_read_only(path, timing).await? else { return Ok(None) };
     let engine = Sqlite::of(reader.clone(), reader, path, wall_clock)?;
-    Ok(Some(SqlLedger::new(Backend::Sqlite(engine))))
+    Ok(Some(SqlLedger::new(Backend::Sqlite(engine), timing)))
 }
 
 impl Sqlite {

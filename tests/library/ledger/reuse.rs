@@ -10,6 +10,7 @@ use emo_preflight::{
 use futures_util::stream::StreamExt as _;
 
 use super::scene::{Scene, check, code, open, sources};
+use crate::common::until;
 
 /// Each kind of answer, whether it is given again, and what it adds to the sums.
 #[tokio::test]
@@ -185,11 +186,12 @@ async fn what_makes_a_new_question() {
 async fn attempts_of_a_process_that_ended_without_a_word_are_unknown() {
     let scene = Scene::new().await;
     let portrait = scene.portrait("face.png");
-    scene.emulator.script(&portrait, [Fate::judge().late(Duration::from_secs(20))]);
+    scene.emulator.script(&portrait, [Fate::judge().late(Duration::from_secs(3_600))]);
     // A runtime that is torn down under its call, as when a process dies.
     let (path, database) = (scene.path(), scene.database.clone());
     let (base, url) = (scene.emulator.base_url(), portrait.url().to_owned());
-    std::thread::spawn(move || {
+    let (dies, death) = tokio::sync::oneshot::channel();
+    let process = std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let mut probe = ProbeOptions::default();
@@ -201,14 +203,16 @@ async fn attempts_of_a_process_that_ended_without_a_word_are_unknown() {
                 .build()
                 .await
                 .unwrap();
-            let check = gate.check(Source::url(url));
-            let _ = tokio::time::timeout(Duration::from_secs(1), check).await;
+            tokio::select! {
+                _ = gate.check(Source::url(url)) => panic!("it is not answered"),
+                _ = death => {}
+            }
         });
         runtime.shutdown_background();
-    })
-    .join()
-    .unwrap();
-    assert_eq!(scene.emulator.calls(), 1);
+    });
+    until("the call leaves", || scene.emulator.calls() == 1).await;
+    dies.send(()).unwrap();
+    process.join().unwrap();
     let report = check(&scene.gate().await, &portrait).await;
     assert_eq!((code(&report), report.from_ledger), (Some("billing_unknown"), true));
     assert_eq!(scene.emulator.calls(), 1);

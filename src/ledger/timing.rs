@@ -1,0 +1,73 @@
+//! How long a ledger waits, and for what.
+
+use std::time::Duration;
+
+/// How long a ledger waits for others who use it; given to [`Ledger::open_with`](crate::Ledger::open_with)
+/// and, for PostgreSQL, `Ledger::connect_with`.
+///
+/// The defaults suit production; shorter times are for tests.
+///
+/// ```
+/// use std::time::Duration;
+/// use emo_preflight::LedgerTiming;
+/// let timing = LedgerTiming::default().with_busy(Duration::from_millis(100));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct LedgerTiming {
+    pub(super) busy: Duration,
+    pub(super) turn: Duration,
+    #[cfg(feature = "postgres")]
+    pub(super) reservation_turn: Duration,
+    #[cfg(feature = "postgres")]
+    pub(super) stalled: Duration,
+    pub(super) long_over: Duration,
+}
+
+impl Default for LedgerTiming {
+    fn default() -> Self {
+        Self {
+            busy: Duration::from_secs(10),
+            turn: Duration::from_secs(30),
+            #[cfg(feature = "postgres")]
+            reservation_turn: Duration::from_secs(60),
+            #[cfg(feature = "postgres")]
+            stalled: Duration::from_secs(10),
+            long_over: Duration::from_secs(60),
+        }
+    }
+}
+
+impl LedgerTiming {
+    /// SQLite: how long another process may hold the write lock. Default 10 s, at most a day.
+    pub fn with_busy(self, busy: Duration) -> Self {
+        Self { busy: busy.min(A_DAY), ..self }
+    }
+
+    /// How long one task waits until the others of its process leave it a connection. Default 30 s.
+    pub fn with_turn(self, turn: Duration) -> Self {
+        Self { turn, ..self }
+    }
+
+    /// PostgreSQL: how long the reservations of others, and this process's own writes, are waited for
+    /// before a transaction begins. Default 60 s.
+    #[cfg(feature = "postgres")]
+    pub fn with_reservation_turn(self, reservation_turn: Duration) -> Self {
+        Self { reservation_turn, ..self }
+    }
+
+    /// PostgreSQL: how long a transaction of this process may stand still before the server ends its
+    /// session, from 1 ms to a day. Default 10 s.
+    #[cfg(feature = "postgres")]
+    pub fn with_stalled(self, stalled: Duration) -> Self {
+        Self { stalled: stalled.clamp(Duration::from_millis(1), A_DAY), ..self }
+    }
+
+    /// How long the slot of a booked call may be over before the call counts as not sent. Default 60 s.
+    pub fn with_long_over(self, long_over: Duration) -> Self {
+        Self { long_over, ..self }
+    }
+}
+
+/// The drivers take no span that is much longer.
+const A_DAY: Duration = Duration::from_secs(86_400);
