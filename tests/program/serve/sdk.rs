@@ -91,7 +91,7 @@ async fn the_python_sdk_sees_the_service_behind_the_gate() {
 async fn the_python_sdk_understands_what_is_refused_here() {
     let mut probe = ProbeOptions::default();
     probe.addresses = AddressPolicy::Any;
-    probe.timeout = Duration::from_secs(1);
+    probe.timeout = Duration::from_secs(3);
     let Scene { emu, server } = scene_with(|gate| gate.probe(probe), ServeOptions::default()).await;
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let busy = emu.serve("/busy.jpg", Picture::jpeg(640, 800));
