@@ -13,7 +13,7 @@ use image::{ImageFormat, Rgb, RgbImage};
 use serde_json::Value;
 
 use super::desk::{Desk, INPUT, LEDGER, RESULTS};
-use crate::rig::{KEY, gist, program_with, run};
+use crate::rig::{KEY, gist, portrait, program_with, run};
 
 /// Hills below a sky, as a PNG.
 fn hills() -> Picture {
@@ -28,7 +28,7 @@ fn hills() -> Picture {
 
 /// So many images, each third without a face.
 fn listed(desk: &Desk, count: usize) {
-    let (portrait, hills) = (Picture::jpeg(640, 800), hills());
+    let (portrait, hills) = (portrait(), hills());
     let image = |at: usize| if at % 3 == 2 { hills.clone() } else { portrait.clone() };
     let images: Vec<_> =
         (0..count).map(|at| desk.rig.emu.serve(&format!("/{at}"), image(at))).collect();

@@ -7,12 +7,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use emo_preflight::Report;
-use emo_preflight::emulator::{Emulator, EmulatorBuilder};
+use emo_preflight::emulator::{Emulator, EmulatorBuilder, Picture};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -50,6 +50,12 @@ pub(crate) fn is_slow_tier() -> bool {
 pub(crate) fn given_time<T>(mut attempt: impl FnMut(Duration) -> Option<T>) -> T {
     let shown = [1, 6, 36].into_iter().map(Duration::from_secs).find_map(&mut attempt);
     shown.expect("it shows within half a minute")
+}
+
+/// A portrait that passes. Drawn once: the drawing takes longer than most tests.
+pub(crate) fn portrait() -> Picture {
+    static DRAWN: OnceLock<Picture> = OnceLock::new();
+    DRAWN.get_or_init(|| Picture::jpeg(640, 800)).clone()
 }
 
 /// An origin that answers when it is told to.

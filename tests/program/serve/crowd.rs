@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use emo_preflight::emulator::{Emulator, Fate, Picture, Served};
+use emo_preflight::emulator::{Emulator, Fate, Served};
 use emo_preflight::serve::ServeOptions;
 use emo_preflight::{Ledger, PreflightBuilder};
 
@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 
 use super::scene::{Answer, KEY, PATH, client, gate_on, start, until};
 use crate::pg;
-use crate::rig::{is_slow_tier, program_with};
+use crate::rig::{is_slow_tier, portrait, program_with};
 
 /// The program, serving; killed with this.
 struct Server(Child);
@@ -86,7 +86,7 @@ async fn crowd(clients: usize, rps: u32, kills: usize, kept: bool) {
     let limit = kept.then_some(rps);
     let emu = Emulator::builder().api_key(KEY).rps(limit).start().await.unwrap();
     let images: Vec<Served> =
-        (0..clients).map(|n| emu.serve(&format!("/{n}.jpg"), Picture::jpeg(640, 800))).collect();
+        (0..clients).map(|n| emu.serve(&format!("/{n}.jpg"), portrait())).collect();
     for (n, image) in images.iter().enumerate() {
         match n % 5 {
             0 => emu.script(image, [Fate::judge().reset()]),
@@ -177,7 +177,7 @@ async fn a_crowd_at_the_accounts_own_pace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_that_nobody_reads_take_little_memory_and_nobody_elses_place() {
     let emu = Emulator::builder().api_key(KEY).rps(None).start().await.unwrap();
-    let image = emu.serve("/face.jpg", Picture::jpeg(640, 800));
+    let image = emu.serve("/face.jpg", portrait());
     let address = free_address();
     let server = Server::start(&emu, address, "none", 100);
     let line = format!("{{\"image_url\":\"ftp://x\",\"pad\":\"{}\"}}\n", "x".repeat(60_000));
@@ -219,7 +219,7 @@ async fn streams_that_nobody_reads_take_little_memory_and_nobody_elses_place() {
 async fn two_servers_on_one_database_are_one_gate() {
     let Some(database) = pg::server().map(pg::Server::database) else { return };
     let emu = Emulator::builder().api_key(KEY).rps(None).start().await.unwrap();
-    let image = emu.serve("/face.jpg", Picture::jpeg(640, 800));
+    let image = emu.serve("/face.jpg", portrait());
     emu.script(&image, [Fate::judge().late(Duration::from_millis(500))]);
     let mut servers = Vec::new();
     for _ in 0..2 {

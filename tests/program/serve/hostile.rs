@@ -4,13 +4,12 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use emo_preflight::emulator::Picture;
 use emo_preflight::serve::{ServeOptions, Timing};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::scene::{PATH, Running, Scene, scene, scene_with, until};
-use crate::rig::{PATIENCE, is_slow_tier};
+use crate::rig::{PATIENCE, is_slow_tier, portrait};
 
 /// Sends these parts, each a tenth of a second behind the other, and reads what comes until the end.
 async fn talk(server: &Running, parts: impl IntoIterator<Item = &[u8]>) -> String {
@@ -91,7 +90,7 @@ async fn requests_in_one_write_are_answered_in_their_order() {
 #[tokio::test]
 async fn a_client_that_closes_its_half_has_hung_up() {
     let Scene { emu, server } = scene().await;
-    let image = emu.serve("/face.jpg", Picture::jpeg(640, 800));
+    let image = emu.serve("/face.jpg", portrait());
     emu.script(&image, [emo_preflight::emulator::Fate::judge().late(Duration::from_secs(1))]);
     let body = format!(
         r#"{{"model":"emo-detect-v1","input":{{"image_url":"{}"}},"parameters":{{"ratio":"1:1"}}}}"#,
@@ -134,7 +133,7 @@ async fn clients_that_send_without_end_are_told_so_after_their_time() {
         assert!(begun.elapsed() >= within, "{:?}", begun.elapsed());
     };
     let healthy = async {
-        let image = emu.serve("/face.jpg", Picture::jpeg(640, 800));
+        let image = emu.serve("/face.jpg", portrait());
         assert_eq!(server.detect(image.url()).await.status, 200);
     };
     tokio::join!(
@@ -151,7 +150,7 @@ async fn idle_clients_make_room_and_healthy_ones_are_served_beside_them() {
     // None is let go for its time.
     options.timing = Timing::default().with_head_within(2 * PATIENCE);
     let Scene { emu, server } = scene_with(|gate| gate, options).await;
-    let image = emu.serve("/face.jpg", Picture::jpeg(640, 800));
+    let image = emu.serve("/face.jpg", portrait());
     assert_eq!(server.detect(image.url()).await.status, 200);
     let count = if is_slow_tier() { 5_000 } else { 2_000 };
     let first = TcpStream::connect(server.address).await.unwrap();

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::scene::{JsonBody as _, Running, Scene, answer, client, scene};
-use crate::rig::PATIENCE;
+use crate::rig::{PATIENCE, portrait};
 
 #[tokio::test]
 async fn one_object_is_answered_with_the_programs_json() {
@@ -77,7 +77,7 @@ impl Open {
 #[tokio::test]
 async fn a_stream_is_answered_while_it_is_sent() {
     let Scene { emu, server } = scene().await;
-    let image = emu.serve("/face.jpg", Picture::jpeg(640, 800));
+    let image = emu.serve("/face.jpg", portrait());
     let mut open = Open::post(&server, "/v1/check").await;
     open.send(&format!("{}\n", image.url())).await;
     open.until("accepted").await;
@@ -99,7 +99,7 @@ async fn a_stream_is_answered_while_it_is_sent() {
 #[tokio::test]
 async fn sources_are_taken_as_reports_are() {
     let Scene { emu, server } = scene().await;
-    let image = emu.serve("/face.jpg", Picture::jpeg(640, 800));
+    let image = emu.serve("/face.jpg", portrait());
     // Nobody reads the answers: what was taken meanwhile is bounded, and so is memory.
     let line =
         format!("{{\"image_url\":\"{}\",\"pad\":\"{}\"}}\n", image.url(), "x".repeat(10_000));
@@ -141,8 +141,8 @@ async fn a_stream_that_breaks_off_is_not_ended_as_if_it_were_whole() {
 #[tokio::test]
 async fn health_and_metrics_say_how_it_goes() {
     let Scene { emu, server } = scene().await;
-    let image = emu.serve("/face.jpg", Picture::jpeg(640, 800));
-    let lost = emu.serve("/lost.jpg", Picture::jpeg(640, 800));
+    let image = emu.serve("/face.jpg", portrait());
+    let lost = emu.serve("/lost.jpg", portrait());
     emu.script(&lost, [Fate::judge().reset()]);
     let health = answer(client().get(server.url("/healthz"))).await;
     assert_eq!((health.status, health.json()), (200, json!({"ledger": "reachable"})));
