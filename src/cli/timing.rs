@@ -80,3 +80,22 @@ const SETTERS: [(&str, Set); 22] = [
     ("progress", |all, span| all.progress = span.max(Duration::from_millis(1))),
     ("serve-grace", |all, span| all.serve_grace = span),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_sets_a_field_of_its_own() {
+        let mut seen = vec![format!("{:?}", Timing::parse("").unwrap())];
+        for (name, _) in SETTERS {
+            let timing = format!("{:?}", Timing::parse(&format!("{name}=7.5")).unwrap());
+            assert_eq!(timing.matches("7.5s").count(), 1, "{name}: {timing}");
+            assert!(!seen.contains(&timing), "{name}");
+            seen.push(timing);
+        }
+        let both = Timing::parse("busy=7.5,progress=3").unwrap();
+        assert_eq!(both.progress, Duration::from_secs(3));
+        assert_eq!(both.ledger, Timing::parse("busy=7.5").unwrap().ledger);
+    }
+}
