@@ -9,6 +9,7 @@ use crate::cli::output::{Layout, Printer};
 use crate::cli::progress::{Progress, Shown};
 use crate::cli::status::Status;
 use crate::cli::summary::{self, Calls};
+use crate::cli::timing::Timing;
 use crate::cli::{colour, signals, text};
 use crate::emulator::Emulator;
 use crate::{AddressPolicy, ApiKey, Preflight, ProbeOptions, Report, RunOptions, Source};
@@ -36,7 +37,7 @@ pub(super) async fn run() -> anyhow::Result<Status> {
     let mut reports = gate.run(stream::iter(sources), RunOptions::default());
     let stopper = reports.stopper();
     let signal = signals::stop_on_signal(reports.stopper());
-    let silent = Progress::new(Shown::Nothing, None, None);
+    let silent = Progress::new(Shown::Nothing, None, None, Timing::default().progress);
     let out = Box::new(std::io::stdout());
     let mut printer = Printer::new(out, Layout::Table, true, silent);
     printer.line(

@@ -18,6 +18,7 @@ impl GateArguments {
             .ledger(ledger)
             .retry_unknown(self.retry_unknown)
             .same_content(self.same_content)
+            .timing(self.timing.gate)
             .probe(probe);
         if let Some(url) = &self.base_url {
             gate = gate.base_url(url);

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
@@ -14,6 +15,7 @@ use crate::cli::progress::{Progress, Shown};
 use crate::cli::resume::{Redo, Results};
 use crate::cli::status::Status;
 use crate::cli::summary::{self, Calls};
+use crate::cli::timing::Timing;
 use crate::cli::{next_steps, signals, text};
 use crate::{Preflight, Run, Source};
 
@@ -36,6 +38,8 @@ pub(super) struct Job {
     results: Option<PathBuf>,
     /// Whether the same command with `--resume` would go on with it.
     again: bool,
+    /// How often a line of `--progress json` is written.
+    pub(super) progress_every: Duration,
 }
 
 enum Out {
@@ -67,6 +71,7 @@ impl Job {
             earlier: Earlier::default(),
             results: output.output.clone(),
             again: sources.can_be_read_again(),
+            progress_every: Timing::default().progress,
         };
         if let Some(path) = &output.output {
             if path == Path::new("-") {
@@ -153,7 +158,7 @@ impl Job {
         gate: Option<(Preflight, f64)>,
     ) -> Status {
         let signal = signals::stop_on_signal(run.stopper());
-        let progress = Progress::new(self.shown, gate, self.total);
+        let progress = Progress::new(self.shown, gate, self.total, self.progress_every);
         let out: Box<dyn Write + Send> = match std::mem::replace(&mut self.out, Out::Stdout) {
             Out::Stdout => Box::new(std::io::stdout()),
             Out::Results(results) => Box::new(results.file),

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::cli::args::LedgerArguments;
 use crate::cli::text;
-use crate::{Ledger, LedgerError};
+use crate::{Ledger, LedgerError, LedgerTiming};
 
 /// A place for a ledger.
 pub(super) enum Place {
@@ -68,14 +68,14 @@ impl Place {
     }
 
     /// Opens the ledger for writing and says on stderr where it is.
-    pub(super) async fn open(&self) -> Result<Ledger, LedgerError> {
+    pub(super) async fn open(&self, timing: LedgerTiming) -> Result<Ledger, LedgerError> {
         let ledger = match self {
             Self::Memory => {
                 text::say("ledger: none (in memory: what is paid for is forgotten at the end)");
                 return Ok(Ledger::in_memory());
             }
-            Self::File(path) => Ledger::open(path).await?,
-            Self::Server(url, wait) => Ledger::connect_patiently(url, *wait).await?,
+            Self::File(path) => Ledger::open_with(path, timing).await?,
+            Self::Server(url, wait) => Ledger::connect_with(url, *wait, timing).await?,
         };
         text::say(format_args!("ledger: {self}"));
         Ok(ledger)

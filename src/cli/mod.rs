@@ -35,6 +35,7 @@ mod summary;
 mod table;
 mod table_input;
 mod text;
+mod timing;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -154,7 +155,8 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
         text::tell("not begun: nothing was fetched or paid");
         return Ok(Status::Stopped);
     }
-    let ledger = match place.open().await {
+    let timing = arguments.gate.timing;
+    let ledger = match place.open(timing.ledger).await {
         Ok(ledger) => ledger,
         Err(error) => return Ok(no_ledger(&error)),
     };
@@ -169,6 +171,7 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
         Err(GateError::Ledger(error)) => return Ok(no_ledger(&error)),
         Err(error) => return Err(error.into()),
     };
+    job.progress_every = timing.progress;
     job.begin()?;
     let run = gate.run(job.sources(), arguments.local.run_options());
     let status = job.finish(run, Calls::Made, Some((gate.clone(), arguments.gate.rps))).await;
@@ -200,6 +203,7 @@ async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
         unknown: arguments.gate.retry_unknown,
     };
     let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
+    job.progress_every = arguments.gate.timing.progress;
     job.begin()?;
     let run = dry.run(job.sources(), arguments.local.run_options());
     Ok(job.finish(run, Calls::HeldBack { most: arguments.gate.max_calls }, None).await)

@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::stream::StreamExt as _;
 
 use crate::cli::counts::{Counts, Earlier};
-use crate::cli::progress::{self, Progress};
+use crate::cli::progress::Progress;
 use crate::cli::status::Status;
 use crate::cli::table::Table;
 use crate::cli::{screen, text};
@@ -63,7 +63,7 @@ impl Printer {
     /// order: what has left is still awaited.
     pub(super) async fn print_all(&mut self, run: &mut Run) {
         let stopper = run.stopper();
-        let mut ticks = tokio::time::interval(progress::EVERY);
+        let mut ticks = tokio::time::interval(self.progress.every);
         ticks.reset();
         loop {
             // Lines are written out as soon as the run makes us wait, and in bulk while it does

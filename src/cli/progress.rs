@@ -54,18 +54,25 @@ pub(super) struct Progress {
     pace: f64,
     total: Option<u64>,
     begun: Instant,
+    /// How often a line is written.
+    pub(super) every: Duration,
 }
 
 impl Progress {
     /// `total` is what is left to do, where that is known; `gate` and the calls that may leave
     /// in a second, where calls are made.
-    pub(super) fn new(shown: Shown, gate: Option<(Preflight, f64)>, total: Option<u64>) -> Self {
+    pub(super) fn new(
+        shown: Shown,
+        gate: Option<(Preflight, f64)>,
+        total: Option<u64>,
+        every: Duration,
+    ) -> Self {
         let bar = (shown == Shown::Bar).then(|| bar(total));
         if bar.is_some() {
             screen::share_with(bar.clone());
         }
         let (gate, pace) = gate.map_or((None, f64::INFINITY), |(gate, pace)| (Some(gate), pace));
-        Self { shown, bar, gate, pace, total, begun: Instant::now() }
+        Self { shown, bar, gate, pace, total, begun: Instant::now(), every }
     }
 
     /// One more report was printed.
@@ -87,7 +94,7 @@ impl Progress {
         }
     }
 
-    /// Ten seconds have passed, or the run is over.
+    /// It is time for a line, or the run is over.
     pub(super) fn tick(&self, counts: &Counts) {
         if self.shown == Shown::Json {
             text::tell(self.line(counts));
@@ -168,5 +175,24 @@ fn float(count: u64) -> f64 {
 /// How wide the bar itself is.
 const BAR: usize = 12;
 
-/// How often a line is written.
-pub(super) const EVERY: Duration = Duration::from_secs(10);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_expected_at_the_rate_so_far() {
+        for (done, total, elapsed, expected) in [
+            (4, Some(5), 10.0, Some(3)),
+            (1, Some(5), 10.0, Some(40)),
+            (5, Some(5), 10.0, Some(0)),
+            (9, Some(5), 10.0, Some(0)),
+            (0, Some(5), 10.0, None),
+            (4, None, 10.0, None),
+        ] {
+            let counts = Counts { sources: done, ..Counts::default() };
+            let progress = Progress::new(Shown::Nothing, None, total, Duration::MAX);
+            let left = progress.seconds_left(&counts, elapsed);
+            assert_eq!(left, expected.map(Duration::from_secs), "{done} of {total:?}");
+        }
+    }
+}

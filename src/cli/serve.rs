@@ -3,7 +3,6 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use futures_util::FutureExt as _;
@@ -19,11 +18,13 @@ use crate::serve::{ServeOptions, ServerToken, serve};
 pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
     let key = hints::key_from_env()?;
     let place = arguments.gate.ledger.place()?;
+    let timing = arguments.gate.timing;
     let options = ServeOptions {
         token: token_from_env()?,
         pass_through: arguments.pass_through,
         run: arguments.local.run_options(),
-        grace: arguments.gate.call_timeout + place.patience().max(GRACE),
+        grace: arguments.gate.call_timeout + place.patience().max(timing.serve_grace),
+        timing: timing.serve,
     };
     if !arguments.listen.ip().is_loopback() && options.token.is_none() {
         bail!(
@@ -36,7 +37,7 @@ pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
     let listener = bind(listen).with_context(|| {
         format!("cannot listen on {listen}; choose another with --listen ADDRESS:PORT")
     })?;
-    let ledger = match place.open().await {
+    let ledger = match place.open(timing.ledger).await {
         Ok(ledger) => ledger,
         Err(error) => return Ok(no_ledger(&error)),
     };
@@ -123,6 +124,3 @@ async fn stopped(signals: Option<signals::Signals>) {
 const BACKLOG: u32 = 1_024;
 
 const TOKEN: &str = "EMO_PREFLIGHT_TOKEN";
-
-/// For an answer that came when the disk was in the way, and some to spare.
-const GRACE: Duration = Duration::from_secs(40);

@@ -22,6 +22,7 @@ pub struct LedgerTiming {
     #[cfg(feature = "postgres")]
     pub(super) stalled: Duration,
     pub(super) long_over: Duration,
+    pub(super) commit_within: Duration,
 }
 
 impl Default for LedgerTiming {
@@ -34,6 +35,7 @@ impl Default for LedgerTiming {
             #[cfg(feature = "postgres")]
             stalled: Duration::from_secs(10),
             long_over: Duration::from_secs(60),
+            commit_within: AHEAD,
         }
     }
 }
@@ -67,7 +69,16 @@ impl LedgerTiming {
     pub fn with_long_over(self, long_over: Duration) -> Self {
         Self { long_over, ..self }
     }
+
+    /// What each of the two writes before a call is given to reach the disk, at least: a slow disk is
+    /// given more. Default 50 ms, at most 10 s.
+    pub fn with_commit_within(self, commit_within: Duration) -> Self {
+        Self { commit_within: commit_within.min(Duration::from_secs(10)), ..self }
+    }
 }
+
+/// What a write before a call is given to reach the disk.
+pub(super) const AHEAD: Duration = Duration::from_millis(50);
 
 /// The drivers take no span that is much longer.
 const A_DAY: Duration = Duration::from_secs(86_400);

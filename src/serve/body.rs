@@ -16,12 +16,14 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::answer::Refusal;
+use super::timing::Timing;
 use crate::rules::AspectRatio;
 use crate::run::{Source, Stop, line};
 
 /// A whole body.
-pub(super) async fn whole(mut body: Body) -> Result<Bytes, Refusal> {
-    let until = Instant::now() + WITHIN;
+pub(super) async fn whole(mut body: Body, timing: Timing) -> Result<Bytes, Refusal> {
+    let within = timing.body_within;
+    let until = Instant::now() + within;
     let mut taken = BytesMut::new();
     loop {
         match timeout_at(until, body.frame()).await {
@@ -29,7 +31,7 @@ pub(super) async fn whole(mut body: Body) -> Result<Bytes, Refusal> {
             Ok(Some(Ok(frame))) => {
                 let Ok(data) = frame.into_data() else { continue };
                 if taken.len() + data.len() > MOST {
-                    drain(body).await;
+                    drain(body, timing.drain_within).await;
                     let message = format!("the body must be at most {MOST} bytes, found more");
                     return Err(Refusal::new(
                         StatusCode::PAYLOAD_TOO_LARGE,
@@ -44,7 +46,7 @@ pub(super) async fn whole(mut body: Body) -> Result<Bytes, Refusal> {
                 return Err(Refusal::new(StatusCode::BAD_REQUEST, "InvalidParameter", message));
             }
             Err(_) => {
-                let message = format!("the body must arrive within {WITHIN:?}, found less of it");
+                let message = format!("the body must arrive within {within:?}, found less of it");
                 return Err(Refusal::new(
                     StatusCode::REQUEST_TIMEOUT,
                     "Preflight.Timeout",
@@ -57,7 +59,7 @@ pub(super) async fn whole(mut body: Body) -> Result<Bytes, Refusal> {
 
 /// Takes a little more of what is too long, so that the answer is not lost in a connection that is
 /// closed over bytes nobody read.
-async fn drain(mut body: Body) {
+async fn drain(mut body: Body, within: Duration) {
     let drained = async {
         let mut left = MOST_DRAINED;
         while let Some(Ok(frame)) = body.frame().await {
@@ -67,7 +69,7 @@ async fn drain(mut body: Body) {
             }
         }
     };
-    let _ = timeout(DRAIN_WITHIN, drained).await;
+    let _ = timeout(within, drained).await;
 }
 
 /// Why a stream of sources ended before its end, where it did.
@@ -87,9 +89,10 @@ pub(super) fn sources(
     broken_off: BrokenOff,
     stop: Stop,
     places: Arc<Places>,
+    pause: Duration,
 ) -> impl Stream<Item = Source> + Send {
-    let lines =
-        Lines { body, broken_off, stop, buffer: BytesMut::new(), number: 0, is_over: false };
+    let buffer = BytesMut::new();
+    let lines = Lines { body, broken_off, stop, pause, buffer, number: 0, is_over: false };
     stream::unfold((lines, places), |(mut lines, places)| async move {
         loop {
             let cut = lines.next().await?;
@@ -140,6 +143,8 @@ struct Lines {
     body: Body,
     broken_off: BrokenOff,
     stop: Stop,
+    /// The longest between two parts.
+    pause: Duration,
     buffer: BytesMut,
     /// Of the line before, from 1.
     number: u64,
@@ -173,7 +178,7 @@ impl Lines {
     }
 
     async fn read(&mut self) {
-        let broken = match timeout(PAUSE, self.body.frame()).await {
+        let broken = match timeout(self.pause, self.body.frame()).await {
             Ok(Some(Ok(frame))) => {
                 if let Ok(data) = frame.into_data() {
                     self.buffer.extend_from_slice(&data);
@@ -182,7 +187,7 @@ impl Lines {
             }
             Ok(None) => None,
             Ok(Some(Err(error))) => Some(error.to_string()),
-            Err(_) => Some(format!("nothing came for {PAUSE:?}")),
+            Err(_) => Some(format!("nothing came for {:?}", self.pause)),
         };
         self.is_over = true;
         if let Some(why) = broken {
@@ -226,10 +231,4 @@ impl<T: Unpin> HttpBody for Holding<T> {
 
 /// In bytes, of a body or a line.
 const MOST: usize = 64 * 1_024;
-/// To send a whole body.
-const WITHIN: Duration = Duration::from_secs(30);
-/// Between two parts of a stream.
-const PAUSE: Duration = Duration::from_secs(300);
-
 const MOST_DRAINED: usize = 1_024 * 1_024;
-const DRAIN_WITHIN: Duration = Duration::from_secs(1);

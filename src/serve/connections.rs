@@ -25,6 +25,7 @@ use super::answer::{error_json, own_request_id};
 use super::body::holding;
 use super::router::{Server, router};
 use super::socket::Socket;
+use super::timing::Timing;
 
 /// Accepts until `shutdown` is done, then lets what is under way end.
 pub(super) async fn accept(
@@ -34,6 +35,7 @@ pub(super) async fn accept(
     shutdown: impl Future<Output = ()> + Send,
 ) {
     let app = router(Arc::clone(&server));
+    let timing = server.timing;
     let connections = Arc::new(Connections::default());
     let farewells = Arc::new(Semaphore::new(MOST_FAREWELLS));
     let ending = CancellationToken::new();
@@ -57,12 +59,13 @@ pub(super) async fn accept(
         let stream = Socket::new(stream);
         match connections.admit() {
             Some(place) => {
-                tasks.spawn(connection(stream, app.clone(), place, ending.clone()));
+                tasks.spawn(connection(stream, app.clone(), place, ending.clone(), timing));
             }
             None => {
                 let Ok(permit) = Arc::clone(&farewells).try_acquire_owned() else { continue };
                 tasks.spawn(async move {
-                    refuse(stream, StatusCode::SERVICE_UNAVAILABLE, TOO_MANY).await;
+                    let status = StatusCode::SERVICE_UNAVAILABLE;
+                    refuse(stream, status, TOO_MANY, timing.farewell).await;
                     drop(permit);
                 });
             }
@@ -76,7 +79,13 @@ pub(super) async fn accept(
 }
 
 /// One connection until its end.
-async fn connection(socket: Socket, app: Router, place: Place, ending: CancellationToken) {
+async fn connection(
+    socket: Socket,
+    app: Router,
+    place: Place,
+    ending: CancellationToken,
+    timing: Timing,
+) {
     let closed = place.close.clone();
     let place = Arc::new(place);
     let at_work = Arc::clone(&place);
@@ -91,12 +100,12 @@ async fn connection(socket: Socket, app: Router, place: Place, ending: Cancellat
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
+        .header_read_timeout(timing.head_within)
         .max_buf_size(LONGEST_HEAD)
         .serve_connection(TokioIo::new(socket.clone()), service);
     let mut is_ending = false;
     let mut is_watched = false;
-    let mut look = interval(LOOK_EVERY);
+    let mut look = interval(timing.look_every);
     look.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let ended = loop {
         tokio::select! {
@@ -115,7 +124,7 @@ async fn connection(socket: Socket, app: Router, place: Place, ending: Cancellat
             _ = look.tick(), if is_watched => {
                 is_watched = !place.is_idle();
                 // Dropping it ends what is done for a client that hung up, or that takes nothing.
-                if is_watched && socket.is_hung_up() || socket.blocked_for() > MOST_BLOCKED {
+                if is_watched && socket.is_hung_up() || socket.blocked_for() > timing.most_blocked {
                     return;
                 }
             }
@@ -127,17 +136,28 @@ async fn connection(socket: Socket, app: Router, place: Place, ending: Cancellat
         Err(error) if error.is_user() => socket.reset_on_close(),
         // An idle connection that is closed needs no words.
         Err(error) if error.is_timeout() && !parts.read_buf.is_empty() => {
-            refuse(socket, StatusCode::REQUEST_TIMEOUT, TOO_SLOW).await;
+            let what = format!(
+                "the head of a request must arrive within {:?}, found a part of it",
+                timing.head_within
+            );
+            let why = ("Preflight.Timeout", what.as_str());
+            refuse(socket, StatusCode::REQUEST_TIMEOUT, why, timing.farewell).await;
         }
         Err(_) if parts.read_buf.starts_with(HTTP_2) => {
-            refuse(socket, StatusCode::HTTP_VERSION_NOT_SUPPORTED, NOT_HTTP_1).await;
+            let status = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
+            refuse(socket, status, NOT_HTTP_1, timing.farewell).await;
         }
-        _ => finish(socket).await,
+        _ => finish(socket, timing.farewell).await,
     }
 }
 
 /// Says why there is no answer, where the HTTP library says nothing.
-async fn refuse(mut socket: Socket, status: StatusCode, (code, message): (&str, &str)) {
+async fn refuse(
+    mut socket: Socket,
+    status: StatusCode,
+    (code, message): (&str, &str),
+    within: Duration,
+) {
     let id = own_request_id();
     tracing::info!(id, status = status.as_u16(), "request_done");
     let body = error_json(code, message, &id);
@@ -146,13 +166,13 @@ async fn refuse(mut socket: Socket, status: StatusCode, (code, message): (&str, 
          connection: close\r\n\r\n{body}",
         body.len()
     );
-    let _ = timeout(FAREWELL, socket.write_all(answer.as_bytes())).await;
-    finish(socket).await;
+    let _ = timeout(within, socket.write_all(answer.as_bytes())).await;
+    finish(socket, within).await;
 }
 
 /// Closes a connection so that its last answer arrives: over bytes that nobody read, the system would
 /// reset it.
-async fn finish(mut socket: Socket) {
+async fn finish(mut socket: Socket, within: Duration) {
     let farewell = async {
         socket.shutdown().await?;
         let mut rest = [0; 4_096];
@@ -165,7 +185,7 @@ async fn finish(mut socket: Socket) {
         }
         std::io::Result::Ok(())
     };
-    let _ = timeout(FAREWELL, farewell).await;
+    let _ = timeout(within, farewell).await;
 }
 
 /// All connections that are open.
@@ -264,18 +284,11 @@ impl Drop for Busy {
 
 const MOST_CONNECTIONS: usize = 1_024;
 const LONGEST_HEAD: usize = 16 * 1_024;
-const HEAD_WITHIN: Duration = Duration::from_secs(30);
-
-/// How often a client that waits for its answer is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long a client may take nothing of its answer.
-const MOST_BLOCKED: Duration = Duration::from_secs(60);
 
 const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
 
 /// Connections that are told why they are closed, at a time.
 const MOST_FAREWELLS: usize = 64;
-const FAREWELL: Duration = Duration::from_secs(1);
 const MOST_DRAINED: usize = 2 * 1_024 * 1_024;
 
 /// How a client begins that takes HTTP/2 for granted (RFC 9113, section 3.4).
@@ -283,7 +296,5 @@ const HTTP_2: &[u8] = b"PRI * HTTP/2.0";
 
 const TOO_MANY: (&str, &str) =
     ("Preflight.Busy", "at most 1024 connections must be open, found more; ask again");
-const TOO_SLOW: (&str, &str) =
-    ("Preflight.Timeout", "the head of a request must arrive within 30 s, found a part of it");
 const NOT_HTTP_1: (&str, &str) =
     ("Preflight.NotServed", "the protocol must be HTTP/1.1, found HTTP/2 without TLS");

@@ -94,7 +94,11 @@ async fn detect(server: &Server, request: Request) -> Result<Response, Refusal> 
         return Err(Refusal::new(status, "Preflight.NotServed", message));
     }
     let (head, body) = request.into_parts();
-    let body = server.stop.unless_interrupted(whole(body)).await.ok_or_else(Refusal::stopped)??;
+    let body = server
+        .stop
+        .unless_interrupted(whole(body, server.timing))
+        .await
+        .ok_or_else(Refusal::stopped)??;
     let gated = &server.gate.service().model;
     match model_of(&body)?.as_deref() {
         // As the least careful reader would take it.

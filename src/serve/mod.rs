@@ -83,6 +83,7 @@ mod reports;
 mod request_log;
 mod router;
 mod socket;
+mod timing;
 mod token;
 
 use std::io;
@@ -94,6 +95,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use url::{Host, Url};
 
+pub use timing::Timing;
 pub use token::{ServerToken, TokenError};
 
 use crate::gate::Preflight;
@@ -119,6 +121,8 @@ pub struct ServeOptions {
     /// The longest that requests under way are waited for at the end. Calls that have left are
     /// recorded all the same. Default 100 s: the call's time-out and 40 s.
     pub grace: Duration,
+    /// How long the server waits for its clients, its ledger and the service.
+    pub timing: Timing,
 }
 
 impl Default for ServeOptions {
@@ -128,6 +132,7 @@ impl Default for ServeOptions {
             token: None,
             run: RunOptions::default(),
             grace: Duration::from_secs(100),
+            timing: Timing::default(),
         }
     }
 }
@@ -179,7 +184,7 @@ pub async fn serve(
         )));
     }
     let upstream = match options.pass_through {
-        true => Some(Upstream::new(gate.service())?),
+        true => Some(Upstream::new(gate.service(), options.timing)?),
         false => None,
     };
     let server = Arc::new(Server {
@@ -191,6 +196,7 @@ pub async fn serve(
         on_loopback: address.ip().is_loopback(),
         places: Arc::new(Semaphore::new(options.run.concurrency.clamp(1, Semaphore::MAX_PERMITS))),
         run: options.run,
+        timing: options.timing,
     });
     connections::accept(listener, server, options.grace, shutdown).await;
     Ok(())

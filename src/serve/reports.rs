@@ -50,7 +50,11 @@ async fn answer(server: Arc<Server>, request: Request, stage: Stage) -> Response
 }
 
 async fn one(server: &Server, body: Body, stage: Stage) -> Result<Report, Refusal> {
-    let body = server.stop.unless_interrupted(whole(body)).await.ok_or_else(Refusal::stopped)??;
+    let body = server
+        .stop
+        .unless_interrupted(whole(body, server.timing))
+        .await
+        .ok_or_else(Refusal::stopped)??;
     let fields: Fields = serde_json::from_slice(&body).map_err(|error| {
         let message = format!(
             "the body must be a JSON object with image_url, or JSON Lines with the Content-Type \
@@ -76,7 +80,8 @@ fn many(server: Arc<Server>, body: Body, stage: Stage, media_type: &'static str)
     let broken_off = BrokenOff::default();
     let (stop, options) = (server.stop.child(), server.run.clone());
     let places = Places::of(Arc::clone(&server.places));
-    let sources = sources(body, broken_off.clone(), stop.clone(), Arc::clone(&places));
+    let pause = server.timing.stream_pause;
+    let sources = sources(body, broken_off.clone(), stop.clone(), Arc::clone(&places), pause);
     let run = match stage {
         Stage::Check => server.gate.run_under(stop, sources, options),
         Stage::Probe => server.gate.probe().run_under(stop, sources, options),

@@ -1,7 +1,6 @@
 //! Who may ask, and which handler answers.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -18,6 +17,7 @@ use super::metrics::Metrics;
 use super::pass_through::Upstream;
 use super::reports;
 use super::request_log::LogLine;
+use super::timing::Timing;
 use super::token::ServerToken;
 use crate::gate::Preflight;
 use crate::report::Report;
@@ -32,6 +32,7 @@ pub(super) struct Server {
     pub(super) token: Option<ServerToken>,
     pub(super) on_loopback: bool,
     pub(super) run: RunOptions,
+    pub(super) timing: Timing,
     /// One for each source of a stream that is under way, or whose report nobody has taken yet.
     pub(super) places: Arc<Semaphore>,
     pub(super) metrics: Metrics,
@@ -95,14 +96,14 @@ async fn health(State(server): State<Arc<Server>>) -> Response {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         Refusal::new(status, "Preflight.LedgerError", why).into_response()
     };
-    match tokio::time::timeout(HEALTH_WITHIN, server.gate.try_ledger()).await {
+    let within = server.timing.health_within;
+    match tokio::time::timeout(within, server.gate.try_ledger()).await {
         Ok(Ok(())) => {
             ([(CONTENT_TYPE, "application/json")], r#"{"ledger":"reachable"}"#).into_response()
         }
         Ok(Err(error)) => refuse(error.to_string()),
         Err(_) => refuse(format!(
-            "the ledger must answer within {HEALTH_WITHIN:?}, found no answer; no call leaves \
-             meanwhile"
+            "the ledger must answer within {within:?}, found no answer; no call leaves meanwhile"
         )),
     }
 }
@@ -151,6 +152,3 @@ const HEALTH: &str = "/healthz";
 const METRICS: &str = "/metrics";
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// Who asks waits for a second, mostly.
-const HEALTH_WITHIN: Duration = Duration::from_millis(900);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values::{age, rate, seconds};
+use crate::cli::timing::Timing;
 use crate::detect::EMO_DETECT;
 
 #[derive(Debug, Args)]
@@ -59,6 +60,9 @@ pub(in crate::cli) struct GateArguments {
     /// all their bytes are.
     #[arg(long, help_heading = LEDGER)]
     pub(in crate::cli) same_content: bool,
+    /// Waiting times for tests: NAME=SECONDS[,NAME=SECONDS…]
+    #[arg(long, env = "EMO_PREFLIGHT_TIMING", hide = true, default_value = "", value_parser = Timing::parse)]
+    pub(in crate::cli) timing: Timing,
 }
 
 #[derive(Debug, Args)]

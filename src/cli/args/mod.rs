@@ -21,6 +21,8 @@ pub(super) use gate::{GateArguments, LedgerArguments};
 pub(super) use pictures::{AnnotateArguments, ReportArguments};
 pub(super) use screen::ScreenArguments;
 
+pub(super) use values::seconds;
+
 use self::values::{day, listen};
 use crate::StyleLevel;
 use crate::cli::colour::When;

@@ -26,7 +26,7 @@ pub(super) fn ratio(text: &str) -> Result<AspectRatio, String> {
     text.parse().map_err(|error: crate::rules::UnknownRatio| error.to_string())
 }
 
-pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+pub(in crate::cli) fn seconds(text: &str) -> Result<Duration, String> {
     let required = || format!("seconds must be above 0 and at most {MOST_SECONDS}, found {text:?}");
     let number: f64 = text.parse().map_err(|_| required())?;
     if number > 0.0 && number <= MOST_SECONDS {

@@ -49,6 +49,8 @@ use rows::{State, name_of};
 use statements as sql;
 
 use super::quota::{Pace, micros};
+#[cfg(test)]
+use super::timing::AHEAD;
 use super::{
     AttemptOutcome, Content, LedgerError, LedgerTiming, Lookup, Moment, OtherAttempt, Question,
     Reservation, ReserveResult, Reuse, Terms,
@@ -143,7 +145,7 @@ impl SqlLedger {
             let values = values![&terms.account, pace.next.unwrap_or(now)];
             ledger.execute(sql::RESET_PACE, values).await?;
         }
-        let (marking, ahead) = (self.marking.allow(), self.ahead());
+        let (marking, ahead) = (self.marking.allow(&self.timing), self.ahead());
         // What the clock's reading leaves open must not bring two calls closer together.
         let slot = pace.book(now, ahead, terms.spacing.saturating_add(uncertainty));
         let wait = Duration::from_micros(u64::try_from(slot.saturating_sub(now)).unwrap_or(0));
@@ -200,7 +202,7 @@ impl SqlLedger {
 
     /// How far ahead a slot must lie: two commits come before it, the reservation's and the mark's.
     fn ahead(&self) -> Duration {
-        self.booking.allow().saturating_add(self.marking.allow())
+        self.booking.allow(&self.timing).saturating_add(self.marking.allow(&self.timing))
     }
 
     /// Whether a reservation whose commit failed is in the ledger all the same: the answer may have
@@ -419,16 +421,14 @@ impl CommitTime {
 
     /// How long the next one is given. On a disk on which 50 ms are not enough, every call would
     /// come too late for its slot, and none would ever leave.
-    fn allow(&self) -> Duration {
+    fn allow(&self, timing: &LedgerTiming) -> Duration {
         let took = Duration::from_micros(self.0.load(std::sync::atomic::Ordering::Relaxed));
-        took.saturating_mul(2).clamp(AHEAD, MOST_AHEAD)
+        took.saturating_mul(2).clamp(timing.commit_within, MOST_AHEAD)
     }
 }
 
-/// What a write before a call is given to reach the disk, at least.
-pub(super) const AHEAD: Duration = Duration::from_millis(50);
-
-/// However long a write took: the process may have been stopped meanwhile.
+/// However long a write took: the process may have been stopped meanwhile. At least what a
+/// [`LedgerTiming`] may give.
 const MOST_AHEAD: Duration = Duration::from_secs(10);
 
 /// All read one clock; what was booked later than this from now was booked on another time.

@@ -1,9 +1,27 @@
 //! Inputs that end before their end, or are no files.
 
-use std::process::Stdio;
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
 
 use super::desk::{Desk, INPUT, RESULTS};
-use crate::rig::{Running, by_index, fixture, gists, program_with, run};
+use crate::rig::{Held, Running, by_index, fixture, gists, program_with, run};
+
+/// Starts a run whose first source waits for its origin, so that the input is read ahead and no further.
+fn begin(desk: &Desk, command: &mut Command) -> (Running, TcpStream) {
+    let origin = Held::new();
+    let others = (1..COUNT).map(|at| format!("no/such-{at}.jpg\n"));
+    desk.put(INPUT, std::iter::once(origin.url() + "\n").chain(others).collect::<String>());
+    let running = Running::start(command.args(["--concurrency", "1", "--timeout", "100"]));
+    let held = origin.asked();
+    (running, held)
+}
+
+fn shrink(desk: &Desk) {
+    std::fs::File::options().write(true).open(desk.path(INPUT)).unwrap().set_len(0).unwrap();
+}
+
+/// Of lines: far more than is read ahead.
+const COUNT: usize = 10_000;
 
 /// What could be read must not pass for all there is.
 #[cfg(unix)]
@@ -39,48 +57,33 @@ fn an_input_that_breaks_off_is_a_run_that_stopped() {
 #[test]
 fn an_input_that_is_deleted_is_read_to_its_end() {
     let desk = Desk::new();
-    // More than is read ahead.
-    let images = desk.listed(1_500);
-    for image in &images[..1] {
-        let late = std::time::Duration::from_secs(1);
-        desk.rig.emu.script(image, [emo_preflight::emulator::Fate::judge().late(late)]);
-    }
-    let running = Running::start(&mut desk.batch(["--concurrency", "1", "--ledger", "none"]));
-    crate::rig::until("a call is under way", || desk.rig.emu.calls() > 0);
+    let (running, held) = begin(&desk, &mut desk.batch(["--ledger", "none"]));
     std::fs::remove_file(desk.path(INPUT)).unwrap();
-    let done = running.finish();
-    done.assert_status(0);
-    assert_eq!(desk.results().len(), 1_500);
+    Held::answer(held);
+    running.finish().assert_status(1);
+    assert_eq!(desk.results().len(), COUNT);
 }
 
 #[test]
 fn an_input_that_shrinks_under_way_is_a_run_that_stopped() {
     let desk = Desk::new();
-    let lines: String = (0..100_000).map(|at| format!("no/such-{at}.jpg\n")).collect();
-    desk.put(INPUT, lines);
-    let running = Running::start(&mut desk.probe(["--resume"]));
-    crate::rig::until("it has begun", || {
-        std::fs::metadata(desk.path(RESULTS)).is_ok_and(|file| file.len() > 0)
-    });
-    std::fs::File::options().write(true).open(desk.path(INPUT)).unwrap().set_len(0).unwrap();
+    let (running, held) = begin(&desk, &mut desk.probe(["--resume"]));
+    shrink(&desk);
+    Held::answer(held);
     let done = running.finish();
-    done.assert_status(4).says("the input had 100000 sources and ended after ");
+    done.assert_status(4).says(&format!("the input had {COUNT} sources and ended after "));
 }
 
 #[test]
 fn how_a_run_ends_is_not_a_matter_of_what_is_shown_of_it() {
     let desk = Desk::new();
-    let lines: String = (0..100_000).map(|at| format!("no/such-{at}.jpg\n")).collect();
     for how in ["none", "json"] {
-        desk.put(INPUT, &lines);
         std::fs::remove_file(desk.path(RESULTS)).unwrap_or_default();
-        let running = Running::start(&mut desk.probe(["--progress", how]));
-        crate::rig::until("it has begun", || {
-            std::fs::metadata(desk.path(RESULTS)).is_ok_and(|file| file.len() > 0)
-        });
-        std::fs::File::options().write(true).open(desk.path(INPUT)).unwrap().set_len(0).unwrap();
+        let (running, held) = begin(&desk, &mut desk.probe(["--progress", how]));
+        shrink(&desk);
+        Held::answer(held);
         running.finish().assert_status(1);
-        assert!(desk.results().len() < 100_000, "{how}: it did shrink under way");
+        assert!(desk.results().len() < COUNT, "{how}: it did shrink under way");
     }
 }
 

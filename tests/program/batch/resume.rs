@@ -4,7 +4,7 @@ use emo_preflight::emulator::{Fate, Picture};
 use serde_json::{Value, json};
 
 use super::desk::{Desk, INPUT, RESULTS, line, lines};
-use crate::rig::{Running, gist, gists, kill, rows, run, until};
+use crate::rig::{Held, Running, gist, gists, kill, rows, run, until};
 
 /// Every kind of line, and who does it over.
 const KINDS: [(&str, &str, Over); 11] = [
@@ -285,19 +285,20 @@ fn a_link_stays_a_link_and_who_may_read_stays_who_may_read() {
 #[test]
 fn a_second_process_is_refused_at_once() {
     let desk = Desk::new();
-    let images = desk.listed(2);
-    desk.rig.emu.script(&images[0], [Fate::judge().late(std::time::Duration::from_secs(2))]);
-    desk.put(RESULTS, lines(&[line(1, images[1].url(), "skipped", "none")]));
-    let first = Running::start(&mut desk.resume([]));
-    until("a call is under way", || desk.rig.emu.calls() > 0);
+    let images = desk.images(1);
+    let origin = Held::new();
+    desk.put(INPUT, format!("{}\n{}\n", origin.url(), images[0].url()));
+    desk.put(RESULTS, lines(&[line(1, images[0].url(), "skipped", "none")]));
+    let first = Running::start(&mut desk.resume(["--timeout", "100"]));
+    let held = origin.asked();
     for command in [&mut desk.resume([]), &mut desk.batch([]), &mut desk.probe(["--resume"])] {
         let second = run(command);
         second.assert_status(2).says("another process is writing to").says(RESULTS);
         assert_eq!(second.stdout, "");
     }
-    assert_eq!(desk.rig.emu.billed_for(&images[0]), 1, "the first was still at it");
-    first.finish().assert_status(0);
-    assert_eq!(gists(&desk.results()), ["accepted"; 2]);
+    Held::answer(held);
+    first.finish().assert_status(1);
+    assert_eq!(gists(&desk.results()), ["rejected_local not_found", "accepted"]);
     desk.rig.emu.finish();
 }
 

@@ -15,3 +15,4 @@ mod secrets;
 mod signals;
 mod status;
 mod terminal;
+mod timing;

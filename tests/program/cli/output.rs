@@ -1,12 +1,12 @@
 //! Stdout is data, stderr is talk; a terminal gets a table.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use emo_preflight::emulator::{Fate, Picture};
 use serde_json::{Value, json};
 
 use crate::rig::{
-    KEY, by_index, file, fixture, gist, on_a_terminal, program_with, rig, run, run_fed,
+    KEY, by_index, file, fixture, gist, given_time, on_a_terminal, program_with, rig, run, run_fed,
 };
 
 #[test]
@@ -127,18 +127,23 @@ fn a_terminal_gets_a_table() {
 #[test]
 fn rows_come_as_they_are_done() {
     // A reader of a pipe sees a result while the next one is still under way.
-    let rig = rig();
-    let good = rig.emu.serve("/good.png", Picture::png(400, 400));
-    let slow = rig.emu.serve("/slow.png", Picture::png(400, 400));
-    rig.emu.script(&slow, [Fate::judge().late(Duration::from_secs(1))]);
-    let list = file("as-done.txt", format!("{}\n{}\n", slow.url(), good.url()));
-    let mut command = rig.check(["--input", list.to_str().unwrap()]);
-    let mut running = crate::rig::Running::start(&mut command);
-    let first: Value = serde_json::from_str(&running.line()).unwrap();
-    assert_eq!((&first["index"], &first["source"]), (&1.into(), &good.url().into()));
-    let seen = Instant::now();
-    assert_eq!(running.finish().assert_status(0).rows().len(), 2);
-    assert!(seen.elapsed() > Duration::from_millis(500), "{:?}", seen.elapsed());
+    given_time(|late| {
+        let rig = rig();
+        let good = rig.emu.serve("/good.png", Picture::png(400, 400));
+        let slow = rig.emu.serve("/slow.png", Picture::png(400, 400));
+        rig.emu.script(&slow, [Fate::judge().late(late)]);
+        let list = file("as-done.txt", format!("{}\n{}\n", slow.url(), good.url()));
+        let mut command = rig.check(["--input", list.to_str().unwrap()]);
+        let begun = Instant::now();
+        let mut running = crate::rig::Running::start(&mut command);
+        let first: Value = serde_json::from_str(&running.line()).unwrap();
+        // The other cannot have its answer yet.
+        let in_time = begun.elapsed() < late;
+        assert_eq!(running.finish().assert_status(0).rows().len(), 2);
+        in_time.then(|| {
+            assert_eq!((&first["index"], &first["source"]), (&1.into(), &good.url().into()));
+        })
+    });
 }
 
 /// Too few file descriptors are this process's trouble: fetches wait for each other.

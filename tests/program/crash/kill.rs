@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use emo_preflight::emulator::{Fate, Served};
 use serde_json::Value;
 
-use super::scene::{Luck, Scene, share_the_machine, until};
-use crate::rig::gist;
+use super::scene::{Luck, Scene, until};
+use crate::rig::{gist, is_slow_tier};
 
 #[test]
 fn a_batch_killed_again_and_again_pays_for_each_image_once() {
-    let _machine = share_the_machine();
     let kills = std::env::var("EMO_PREFLIGHT_KILLS").ok().and_then(|text| text.parse().ok());
     match kills {
         Some(kills) => Batch::new(kills, kills * 3).run(),
-        None => Batch::new(20, 120).run(),
+        None if is_slow_tier() => Batch::new(20, 120).run(),
+        None => Batch::new(8, 60).run(),
     }
 }
 

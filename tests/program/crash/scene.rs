@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use emo_preflight::emulator::{Emulator, Picture, Served};
@@ -29,8 +28,12 @@ impl Scene {
     }
 
     pub(crate) fn at_rate(rps: Option<u32>) -> Self {
+        Self::on(super::database(), rps)
+    }
+
+    /// With the ledger in this database, or in a file.
+    pub(crate) fn on(database: Option<String>, rps: Option<u32>) -> Self {
         let rig = rig::rig_with(|builder| builder.api_key(KEY).rps(rps));
-        let database = super::database();
         Self { rig, folder: tempfile::tempdir().unwrap(), database }
     }
 
@@ -259,17 +262,6 @@ impl Luck {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (mixed ^ (mixed >> 31)) % end.max(1)
     }
-}
-
-/// The test of the pace has the machine to itself: it measures times, the others do not.
-static MACHINE: RwLock<()> = RwLock::new(());
-
-pub(crate) fn share_the_machine() -> RwLockReadGuard<'static, ()> {
-    MACHINE.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-pub(crate) fn have_the_machine() -> RwLockWriteGuard<'static, ()> {
-    MACHINE.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Far more than anything here takes on a busy machine.

@@ -1,20 +1,61 @@
 //! Several processes on one ledger share its pace and its cap.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use emo_preflight::emulator::{Fate, Received, Served};
 
-use super::scene::{Process, Scene, have_the_machine, share_the_machine, until};
-use crate::rig::gist;
+use super::scene::{Process, Scene, until};
+use crate::rig::{gist, is_slow_tier};
 
-/// Three processes and all the work they want, for 20 s, before a service that refuses the sixth
-/// call of any strict second.
+/// Three processes share a pace: slots are apart, and no call leaves before its slot.
+#[test]
+fn three_processes_share_one_pace() {
+    let scene = Scene::new();
+    let images = scene.portraits(18);
+    // Both clocks at once: a slot is on the ledger's, an arrival on this test's own.
+    let (begun, since) = (Instant::now(), SystemTime::now());
+    let mut processes = start_three(&scene, &images, 10.0);
+    for process in &mut processes {
+        assert_eq!(process.end(), 0, "{}", process.said());
+    }
+    let slots: Vec<(String, i64)> = scene
+        .read("SELECT source, slot_us FROM attempt WHERE state <> 'not_sent' ORDER BY slot_us");
+    assert_eq!(slots.len(), 18);
+    for pair in slots.windows(2) {
+        let [(_, slot), (_, next)] = pair else { unreachable!() };
+        // (1 s + 35 ms) / 10
+        assert!(next - slot >= 103_500, "{slots:?}");
+    }
+    let slots: HashMap<String, i64> = slots.into_iter().collect();
+    for call in scene.emu().received() {
+        let arrived = (since + (call.arrived - begun)).duration_since(UNIX_EPOCH).unwrap();
+        let slot = slots[&call.image_url.unwrap()];
+        let early = slot - i64::try_from(arrived.as_micros()).unwrap();
+        assert!(early < 10_000, "it left {early} µs before its slot");
+    }
+    assert_eq!(scene.emu().billed(), 18);
+    scene.assert_ledger_holds_the_bill();
+}
+
+fn start_three(scene: &Scene, images: &[Served], rps: f64) -> Vec<Process> {
+    let start = |(n, part): (usize, &[Served])| {
+        let input = scene.input(&format!("{n}.txt"), part);
+        scene.start(&mut scene.check(&input, &format!("{n}.jsonl"), rps))
+    };
+    images.chunks(images.len() / 3).enumerate().map(start).collect()
+}
+
+/// All the work they want, for 20 s, before a service that refuses the sixth call of any strict second.
 #[test]
 fn three_processes_use_the_quota_and_never_exceed_it() {
-    let _machine = have_the_machine();
+    if !is_slow_tier() {
+        println!("NOT RUN: the quota of three processes for 20 s (EMO_PREFLIGHT_SLOW)");
+        return;
+    }
     let mut tries = 3;
     loop {
         tries -= 1;
@@ -48,14 +89,7 @@ impl Seen {
         let scene = Scene::at_rate(Some(5));
         let images = scene.portraits(3 * 120);
         let stalls = Stalls::watch();
-        let mut processes: Vec<Process> = images
-            .chunks(120)
-            .enumerate()
-            .map(|(n, part)| {
-                let input = scene.input(&format!("{n}.txt"), part);
-                scene.start(&mut scene.check(&input, &format!("{n}.jsonl"), 5.0))
-            })
-            .collect();
+        let mut processes = start_three(&scene, &images, 5.0);
         until("the first call", || scene.emu().calls() > 0);
         std::thread::sleep(SPAN + Duration::from_millis(300));
         for process in &processes {
@@ -139,7 +173,6 @@ fn run_with_cap(scene: &Scene, images: &[Served], cap: &str) {
 
 #[test]
 fn the_cap_of_three_processes_is_exact() {
-    let _machine = share_the_machine();
     let scene = Scene::new();
     let images = scene.portraits(160);
     for (n, image) in images.iter().enumerate() {
@@ -163,7 +196,6 @@ fn the_cap_of_three_processes_is_exact() {
 /// What may have been billed counts as if it was.
 #[test]
 fn calls_of_unknown_bill_take_their_places_under_the_cap() {
-    let _machine = share_the_machine();
     for fate in [Fate::judge().reset(), Fate::without_usage()] {
         let scene = Scene::new();
         let images = scene.portraits(40);
@@ -179,7 +211,6 @@ fn calls_of_unknown_bill_take_their_places_under_the_cap() {
 /// The last place under the cap is held by a process that dies: the others learn of it.
 #[test]
 fn a_place_under_the_cap_that_died_holds_nobody_up() {
-    let _machine = share_the_machine();
     let scene = Scene::new();
     let images = scene.portraits(2);
     scene.emu().script(&images[0], [Fate::judge().late(Duration::from_secs(60))]);
@@ -207,7 +238,6 @@ fn a_slow_disk_slows_calls_and_stops_none() {
     if super::database().is_some() {
         return;
     }
-    let _machine = share_the_machine();
     let scene = Scene::new();
     let images = scene.portraits(4);
     let first = scene.input("first.txt", &images[..1]);
@@ -216,7 +246,7 @@ fn a_slow_disk_slows_calls_and_stops_none() {
         "CREATE TABLE slow (n INTEGER);
          CREATE TABLE hold (n INTEGER);
          INSERT INTO hold WITH RECURSIVE up (n) AS
-             (SELECT 1 UNION ALL SELECT n + 1 FROM up WHERE n < 5000) SELECT n FROM up;
+             (SELECT 1 UNION ALL SELECT n + 1 FROM up WHERE n < 3000) SELECT n FROM up;
          CREATE TRIGGER slow_disk AFTER INSERT ON attempt BEGIN
              INSERT INTO slow SELECT SUM(a.n + b.n) FROM hold a, hold b;
          END;",
@@ -226,7 +256,8 @@ fn a_slow_disk_slows_calls_and_stops_none() {
     assert_eq!(scene.run(&mut scene.check(&all, "all.jsonl", 5.0)), 0);
     println!("three calls on a slow disk: {:?}, {:?}", begun.elapsed(), scene.attempts());
     let late = scene.attempts().iter().filter(|state| *state == "not_sent").count();
-    assert!((1..=4).contains(&late), "{:?}", scene.attempts());
+    // How many more is a matter of the machine.
+    assert!(late >= 1, "the disk is slow: {:?}", scene.attempts());
     for image in &images {
         assert_eq!(scene.emu().billed_for(image), 1, "{image}");
     }

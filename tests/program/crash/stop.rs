@@ -1,12 +1,12 @@
 //! Processes that are stopped for longer than anything they were promised, and go on.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use emo_preflight::emulator::{Fate, Served};
 use serde_json::Value;
 
-use super::scene::{Process, Scene, share_the_machine, until};
+use super::scene::{Process, Scene, until};
 use crate::rig::gist;
 
 /// Two images, one paid, and a process stopped after the intent for the other was committed and
@@ -19,26 +19,39 @@ struct Stopped {
 
 impl Stopped {
     fn between_intent_and_send(fates: impl IntoIterator<Item = Fate>) -> Self {
-        let scene = Scene::new();
-        let images = scene.portraits(2);
-        let input = scene.input("images.txt", &images);
-        // Calls are 2.6 s apart: the second one's slot lies that far ahead when it is booked.
-        let mut command = scene.check(&input, "sleeper.jsonl", 0.4);
-        let sleeper = scene.start(command.args(["--concurrency", "1"]));
-        until("the first call", || scene.emu().calls() == 1);
-        until("the second intent", || scene.attempts() == ["settled", "sending"]);
-        sleeper.signal("STOP");
-        scene.emu().script(&images[1], fates);
-        // Longer than its slot is away.
-        std::thread::sleep(Duration::from_secs(4));
-        assert_eq!(scene.emu().calls(), 1, "it was to be stopped before it sent");
-        Self { scene, images, sleeper }
+        // On a busy machine it may be through before it is stopped: then with more time between the two.
+        let stopped = ["0.5", "2", "8"].into_iter().find_map(Self::in_time);
+        let stopped = stopped.expect("it is stopped before it sends");
+        stopped.scene.emu().script(&stopped.images[1], fates);
+        stopped
     }
 
-    /// A second process that asks both, and waits for another's answer for 11 s at the most.
+    /// None where it sent before it was stopped. The mark precedes its call by `between`, in seconds.
+    fn in_time(between: &str) -> Option<Self> {
+        let scene = Scene::new();
+        let images = scene.portraits(2);
+        let first = scene.input("first.txt", &images[..1]);
+        assert_eq!(scene.run(&mut scene.check(&first, "first.jsonl", 100.0)), 0);
+        let input = scene.input("images.txt", &images);
+        let mut command = scene.check(&input, "sleeper.jsonl", 100.0);
+        command.args(["--timing", &format!("commit-within={between}")]);
+        let sleeper = scene.start(&mut command);
+        until("the second intent", || scene.attempts() == ["settled", "sending"]);
+        sleeper.signal("STOP");
+        let slot: Vec<(i64,)> = scene.read("SELECT MAX(slot_us) FROM attempt");
+        let slot = UNIX_EPOCH + Duration::from_micros(slot[0].0.try_into().unwrap());
+        until("its slot is over", || SystemTime::now() > slot + Duration::from_millis(100));
+        (scene.attempts() == ["settled", "sending"] && scene.emu().calls() == 1).then_some(Self {
+            scene,
+            images,
+            sleeper,
+        })
+    }
+
+    /// A second process that asks both, and waits for another's answer for a second at the most.
     fn other(&self, output: &str) -> Command {
-        let mut command = self.scene.check(&self.scene.path("images.txt"), output, 0.4);
-        command.args(["--call-timeout", "1"]);
+        let mut command = self.scene.check(&self.scene.path("images.txt"), output, 100.0);
+        command.args(["--call-timeout", "0.5", "--timing", "answer-grace=0.5"]);
         command
     }
 
@@ -62,8 +75,7 @@ impl Stopped {
 }
 
 #[test]
-fn a_process_stopped_before_its_call_ledger_again() {
-    let _machine = share_the_machine();
+fn a_process_stopped_before_its_call_books_again() {
     let mut stopped = Stopped::between_intent_and_send([]);
     assert_eq!(stopped.scene.run(&mut stopped.other("other.jsonl")), 3);
     assert_eq!(stopped.gists("other.jsonl"), ["accepted", "failed billing_unknown"]);
@@ -79,8 +91,7 @@ fn a_process_stopped_before_its_call_ledger_again() {
 /// With its lock gone a process counts as gone, so its question becomes unknown. It wakes with
 /// nobody else asking: nothing was sent, and it is the one to know that.
 #[test]
-fn a_process_stopped_before_its_call_and_given_up_still_ledger_again() {
-    let _machine = share_the_machine();
+fn a_process_stopped_before_its_call_and_given_up_still_books_again() {
     let mut stopped = Stopped::between_intent_and_send([]);
     std::fs::remove_file(stopped.scene.lock_of_the_sender()).unwrap();
     assert_eq!(stopped.scene.run(&mut stopped.other("other.jsonl")), 3);
@@ -96,15 +107,14 @@ fn a_process_stopped_before_its_call_and_given_up_still_ledger_again() {
 /// It wakes while another process, which was told to ask what is unknown, waits for the answer.
 #[test]
 fn a_process_given_up_wakes_while_another_asks_in_its_place() {
-    let _machine = share_the_machine();
-    let slow = Fate::judge().late(Duration::from_secs(3));
+    let slow = Fate::judge().late(Duration::from_secs(1));
     let mut stopped = Stopped::between_intent_and_send([slow]);
     std::fs::remove_file(stopped.scene.lock_of_the_sender()).unwrap();
     assert_eq!(stopped.scene.run(&mut stopped.other("other.jsonl")), 3);
     assert_eq!(stopped.gists("other.jsonl"), ["accepted", "failed billing_unknown"]);
 
     let input = stopped.scene.path("images.txt");
-    let mut retry = stopped.scene.check(&input, "retry.jsonl", 0.4);
+    let mut retry = stopped.scene.check(&input, "retry.jsonl", 100.0);
     let mut retry = stopped.scene.start(retry.arg("--retry-unknown"));
     until("the retry", || stopped.scene.emu().calls() == 2);
     stopped.wake();
@@ -119,12 +129,11 @@ fn a_process_given_up_wakes_while_another_asks_in_its_place() {
 /// The same, but it wakes when the other has its answer.
 #[test]
 fn a_process_given_up_wakes_after_another_asked_in_its_place() {
-    let _machine = share_the_machine();
     let mut stopped = Stopped::between_intent_and_send([]);
     std::fs::remove_file(stopped.scene.lock_of_the_sender()).unwrap();
     // It finds the question given up itself: that was before it began to ask.
     let input = stopped.scene.path("images.txt");
-    let mut retry = stopped.scene.check(&input, "retry.jsonl", 0.4);
+    let mut retry = stopped.scene.check(&input, "retry.jsonl", 100.0);
     assert_eq!(stopped.scene.run(retry.arg("--retry-unknown")), 0);
 
     stopped.wake();
@@ -135,7 +144,6 @@ fn a_process_given_up_wakes_after_another_asked_in_its_place() {
 
 #[test]
 fn a_process_stopped_after_its_call_settles_the_question_late() {
-    let _machine = share_the_machine();
     let scene = Scene::new();
     let images = scene.portraits(1);
     scene.emu().script(&images[0], [Fate::judge().late(Duration::from_secs(2))]);
@@ -145,7 +153,8 @@ fn a_process_stopped_after_its_call_settles_the_question_late() {
     sleeper.signal("STOP");
     let ask = |output: &str| -> (i32, Value) {
         let mut command = scene.check(&input, output, 5.0);
-        let status = scene.run(command.args(["--call-timeout", "1"]));
+        command.args(["--call-timeout", "0.5", "--timing", "answer-grace=0.5"]);
+        let status = scene.run(&mut command);
         (status, scene.results(output).remove(0))
     };
 
@@ -172,10 +181,9 @@ fn a_process_stopped_after_its_call_settles_the_question_late() {
 /// One ledger by two names: who holds an attempt under the one is not gone under the other.
 #[test]
 fn a_ledger_by_another_name_is_the_same_ledger() {
-    let _machine = share_the_machine();
     let scene = Scene::new();
     let images = scene.portraits(1);
-    scene.emu().script(&images[0], [Fate::judge().late(Duration::from_secs(4))]);
+    scene.emu().script(&images[0], [Fate::judge().late(Duration::from_secs(2))]);
     let input = scene.input("images.txt", &images);
     let mut first = scene.start(&mut scene.check(&input, "first.jsonl", 5.0));
     until("the call", || scene.emu().calls() == 1);

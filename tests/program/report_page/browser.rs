@@ -3,21 +3,48 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use emo_preflight::html;
 use fantoccini::{Client, ClientBuilder};
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use crate::rig::PATIENCE;
 
 /// A browser; ended with this.
 pub(crate) struct Browser {
     pub(crate) client: Client,
     folder: tempfile::TempDir,
     driver: Child,
+    /// What the client's connection lives on.
+    runtime: Runtime,
+}
+
+/// Lets a test use the browser that all tests share, one at a time; it ends with the last that waits for it.
+/// Where there is none the test does not run.
+pub(crate) fn with_browser(test: impl AsyncFnOnce(&Browser)) {
+    static SHARED: Mutex<Weak<Mutex<Browser>>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let browser = match shared.upgrade() {
+        Some(browser) => browser,
+        None => {
+            let Some(opened) = Browser::open(1200, 900) else { return };
+            let opened = Arc::new(Mutex::new(opened));
+            *shared = Arc::downgrade(&opened);
+            opened
+        }
+    };
+    drop(shared);
+    let browser = browser.lock().unwrap_or_else(PoisonError::into_inner);
+    browser.runtime.block_on(test(&browser));
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
+        // Else the browser outlives its driver.
+        let _ = self.runtime.block_on(self.client.clone().close());
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
@@ -25,7 +52,7 @@ impl Drop for Browser {
 
 impl Browser {
     /// A browser of this size; none where there is no driver.
-    pub(crate) async fn open(width: u32, height: u32) -> Option<Self> {
+    fn open(width: u32, height: u32) -> Option<Self> {
         let port =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let driver = Command::new("chromedriver")
@@ -47,15 +74,20 @@ impl Browser {
             "--hide-scrollbars", "--no-proxy-server", "--force-device-scale-factor=1", size, profile]});
         let capabilities = json!({"goog:chromeOptions": options}).as_object().unwrap().clone();
         let url = format!("http://127.0.0.1:{port}");
-        for _ in 0..100 {
-            let mut builder =
-                ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
-            match builder.capabilities(capabilities.clone()).connect(&url).await {
-                Ok(client) => return Some(Self { client, folder, driver }),
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        let runtime = Runtime::new().unwrap();
+        let client = runtime.block_on(async {
+            let begun = Instant::now();
+            loop {
+                let mut builder =
+                    ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
+                match builder.capabilities(capabilities.clone()).connect(&url).await {
+                    Ok(client) => return client,
+                    Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
-        }
-        panic!("the browser's driver answers");
+        });
+        Some(Self { client, folder, driver, runtime })
     }
 
     /// Opens the page of these results, from disk.
@@ -78,6 +110,19 @@ impl Browser {
         // Away first: with another fragment alone the page would stay.
         self.client.goto("about:blank").await.unwrap();
         self.client.goto(&format!("file://{}{fragment}", path.display())).await.unwrap();
+    }
+
+    /// Waits until a script returns this.
+    pub(crate) async fn until(&self, script: &str, expected: impl Into<Value>) {
+        let (begun, expected) = (Instant::now(), expected.into());
+        loop {
+            let found = self.run(script).await;
+            if found == expected {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{script}: found {found}, expected {expected}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// What a script returns.

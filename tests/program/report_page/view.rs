@@ -1,10 +1,13 @@
 //! Choosing, sorting, links to a view; what markup in results does; how fast, how accessible.
 
-use emo_preflight::emulator::{Emulator, Picture};
+use std::time::{Duration, Instant};
+
+use emo_preflight::emulator::Emulator;
 use fantoccini::Locator;
 use serde_json::{Value, json};
 
-use super::browser::{Browser, image, result};
+use super::browser::{Browser, image, result, with_browser};
+use crate::rig::{PATIENCE, portrait};
 
 fn some() -> Vec<Value> {
     let reason = |code: &str| json!([{"code": code, "message": format!("because of {code}")}]);
@@ -34,6 +37,19 @@ fn some() -> Vec<Value> {
     ]
 }
 
+/// Waits until these images are shown.
+async fn shows(browser: &Browser, expected: &str) {
+    let begun = Instant::now();
+    loop {
+        let found = numbers(&browser.sources().await);
+        if found == expected {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "shows {expected:?}, found {found:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 fn numbers(sources: &[String]) -> String {
     sources
         .iter()
@@ -41,172 +57,179 @@ fn numbers(sources: &[String]) -> String {
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_view_is_chosen_by_hand_and_by_its_link() {
-    let Some(browser) = Browser::open(1200, 900).await else { return };
-    for (fragment, expected) in [
-        ("", "01234"),
-        ("#verdict=rejected_remote", "3"),
-        ("#reason=not_found", "1"),
-        ("#verdict=accepted&reason=not_found", ""),
-        ("#reason=no_such_code", ""),
-        ("#q=portrait-47", "2"),
-        ("#q=INVALID%2F4", "4"),
-        ("#sort=-index", "43210"),
-        ("#sort=size", "12340"),
-        ("#sort=-size", "04321"),
-        ("#sort=-money", "03412"),
-        ("#page=9", "01234"),
-    ] {
-        browser.show(&some(), fragment).await;
-        assert_eq!(numbers(&browser.sources().await), expected, "{fragment}");
-    }
-    browser.show(&some(), "").await;
-    let choose = async |name: &str, value: &str| {
-        let control = browser.client.find(Locator::Css(&format!("[name={name}]"))).await.unwrap();
-        control.select_by_value(value).await.unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        numbers(&browser.sources().await)
-    };
-    assert_eq!(choose("verdict", "rejected_local").await, "12");
-    assert_eq!(choose("sort", "-index").await, "21");
-    assert_eq!(choose("reason", "not_found").await, "1");
-    let search = browser.client.find(Locator::Css("[name=q]")).await.unwrap();
-    search.send_keys("nothing").await.unwrap();
-    assert_eq!(numbers(&browser.sources().await), "");
-    let url = browser.client.current_url().await.unwrap();
-    assert_eq!(
-        url.fragment(),
-        Some("verdict=rejected_local&reason=not_found&q=nothing&sort=-index")
-    );
-    assert_eq!(
-        browser.run("return document.getElementById('found').textContent").await,
-        "0 of 5 images"
-    );
-    // A bar is a link to what it counts.
-    browser.show(&some(), "").await;
-    browser.run("document.querySelector('.bars a[href=\"#verdict=accepted\"]').click()").await;
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    assert_eq!(numbers(&browser.sources().await), "0");
+#[test]
+fn a_view_is_chosen_by_hand_and_by_its_link() {
+    with_browser(async |browser| {
+        for (fragment, expected) in [
+            ("", "01234"),
+            ("#verdict=rejected_remote", "3"),
+            ("#reason=not_found", "1"),
+            ("#verdict=accepted&reason=not_found", ""),
+            ("#reason=no_such_code", ""),
+            ("#q=portrait-47", "2"),
+            ("#q=INVALID%2F4", "4"),
+            ("#sort=-index", "43210"),
+            ("#sort=size", "12340"),
+            ("#sort=-size", "04321"),
+            ("#sort=-money", "03412"),
+            ("#page=9", "01234"),
+        ] {
+            browser.show(&some(), fragment).await;
+            assert_eq!(numbers(&browser.sources().await), expected, "{fragment}");
+        }
+        browser.show(&some(), "").await;
+        let choose = async |name: &str, value: &str, expected: &str| {
+            let control =
+                browser.client.find(Locator::Css(&format!("[name={name}]"))).await.unwrap();
+            control.select_by_value(value).await.unwrap();
+            shows(browser, expected).await;
+        };
+        choose("verdict", "rejected_local", "12").await;
+        choose("sort", "-index", "21").await;
+        choose("reason", "not_found", "1").await;
+        let search = browser.client.find(Locator::Css("[name=q]")).await.unwrap();
+        search.send_keys("nothing").await.unwrap();
+        shows(browser, "").await;
+        let url = browser.client.current_url().await.unwrap();
+        assert_eq!(
+            url.fragment(),
+            Some("verdict=rejected_local&reason=not_found&q=nothing&sort=-index")
+        );
+        assert_eq!(
+            browser.run("return document.getElementById('found').textContent").await,
+            "0 of 5 images"
+        );
+        // A bar is a link to what it counts.
+        browser.show(&some(), "").await;
+        browser.run("document.querySelector('.bars a[href=\"#verdict=accepted\"]').click()").await;
+        shows(browser, "0").await;
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn markup_in_results_is_text() {
-    let Some(browser) = Browser::open(1200, 900).await else { return };
-    let evil =
-        "\"><img src=x onerror=\"window.evil=1\"></script><script>window.evil=1</script><!--";
-    let results = [
-        result(
-            0,
-            json!({"source": evil, "image_id": evil, "request_id": evil,
+#[test]
+fn markup_in_results_is_text() {
+    with_browser(async |browser| {
+        let evil =
+            "\"><img src=x onerror=\"window.evil=1\"></script><script>window.evil=1</script><!--";
+        let results = [
+            result(
+                0,
+                json!({"source": evil, "image_id": evil, "request_id": evil,
             "reasons": [{"code": evil, "message": evil}]}),
-        ),
-        result(1, json!({"source": format!("javascript:window.evil=1//{evil}")})),
-        result(2, json!({"source": format!("https://x.invalid/{evil}")})),
-    ];
-    browser.show(&results, "").await;
-    browser.run("document.querySelectorAll('a').forEach((a) => a.protocol.startsWith('http') || a.click())").await;
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    assert_eq!(browser.run("return window.evil === undefined").await, true);
-    let sources = browser.sources().await;
-    assert_eq!(sources[0], evil);
-    assert_eq!(browser.run("return document.scripts.length").await, 2);
-    // Even where markup got in, nothing of it would run.
-    let blocked = browser
+            ),
+            result(1, json!({"source": format!("javascript:window.evil=1//{evil}")})),
+            result(2, json!({"source": format!("https://x.invalid/{evil}")})),
+        ];
+        browser.show(&results, "").await;
+        browser.run("document.querySelectorAll('a').forEach((a) => a.protocol.startsWith('http') || a.click())").await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(browser.run("return window.evil === undefined").await, true);
+        let sources = browser.sources().await;
+        assert_eq!(sources[0], evil);
+        assert_eq!(browser.run("return document.scripts.length").await, 2);
+        // Even where markup got in, nothing of it would run.
+        let blocked = browser
         .run(
             "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.evil=1\">'); \
              const s = document.createElement('script'); s.textContent = 'window.evil=1'; \
              document.body.append(s); return window.evil === undefined",
         )
         .await;
-    assert_eq!(blocked, true);
+        assert_eq!(blocked, true);
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_loaded_but_the_images() {
-    let Some(browser) = Browser::open(1200, 900).await else { return };
-    let emu = Emulator::builder().start().await.unwrap();
-    let shown = emu.serve("/shown.jpg", Picture::jpeg(640, 800));
-    let far = emu.serve("/far.jpg", Picture::jpeg(640, 800));
-    let mut results = some();
-    results.truncate(2);
-    results[0]["source"] = json!(shown.url());
-    // On the next page: not fetched until it is looked at.
-    results.extend((2..40).map(|n| result(n, json!({"source": "no url"}))));
-    results.push(result(40, json!({"source": far.url()})));
-    browser.show(&results, "").await;
-    for _ in 0..50 {
-        if emu.fetches_of(&shown) > 0 {
-            break;
+#[test]
+fn nothing_is_loaded_but_the_images() {
+    with_browser(async |browser| {
+        let emu = Emulator::builder().start().await.unwrap();
+        let shown = emu.serve("/shown.jpg", portrait());
+        let far = emu.serve("/far.jpg", portrait());
+        let mut results = some();
+        results.truncate(2);
+        results[0]["source"] = json!(shown.url());
+        // On the next page: not fetched until it is looked at.
+        results.extend((2..40).map(|n| result(n, json!({"source": "no url"}))));
+        results.push(result(40, json!({"source": far.url()})));
+        browser.show(&results, "").await;
+        let begun = Instant::now();
+        while emu.fetches_of(&shown) == 0 && begun.elapsed() < PATIENCE {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    assert_eq!((emu.fetches_of(&shown), emu.fetches_of(&far)), (1, 0));
-    let loaded =
-        browser.run("return performance.getEntriesByType('resource').map((one) => one.name)").await;
-    let loaded: Vec<String> = serde_json::from_value(loaded).unwrap();
-    assert!(
-        loaded.iter().all(|name| name == shown.url() || name == "https://x.invalid/1.jpg"),
-        "{loaded:?}"
-    );
+        assert_eq!((emu.fetches_of(&shown), emu.fetches_of(&far)), (1, 0));
+        let loaded = browser
+            .run("return performance.getEntriesByType('resource').map((one) => one.name)")
+            .await;
+        let loaded: Vec<String> = serde_json::from_value(loaded).unwrap();
+        assert!(
+            loaded.iter().all(|name| name == shown.url() || name == "https://x.invalid/1.jpg"),
+            "{loaded:?}"
+        );
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn fifty_thousand_results_open_and_filter() {
-    let Some(browser) = Browser::open(1200, 900).await else { return };
-    let some = some();
-    let results: Vec<Value> = (0..50_000)
-        .map(|n| {
-            let mut one = some[n % 5].clone();
-            one["index"] = json!(n);
-            one["source"] = json!(format!("https://images.invalid/2026/portraits/{n}.jpg?n={n}"));
-            one["request_id"] = json!(format!("c56f62df-724e-9c19-96bd-{n:012}"));
-            one
-        })
-        .collect();
-    let path = browser.page(&results);
-    let bytes = std::fs::metadata(&path).unwrap().len();
-    browser.go(&path, "").await;
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-    let paint = browser
-        .run("return performance.getEntriesByName('first-contentful-paint')[0].startTime")
-        .await;
-    let ready = browser.run("return performance.timing.domContentLoadedEventEnd - performance.timing.navigationStart").await;
-    let filter = "
+#[test]
+fn fifty_thousand_results_open_and_filter() {
+    with_browser(async |browser| {
+        let some = some();
+        let results: Vec<Value> = (0..50_000)
+            .map(|n| {
+                let mut one = some[n % 5].clone();
+                one["index"] = json!(n);
+                one["source"] =
+                    json!(format!("https://images.invalid/2026/portraits/{n}.jpg?n={n}"));
+                one["request_id"] = json!(format!("c56f62df-724e-9c19-96bd-{n:012}"));
+                one
+            })
+            .collect();
+        let path = browser.page(&results);
+        let bytes = std::fs::metadata(&path).unwrap().len();
+        browser.go(&path, "").await;
+        let painted = "return performance.getEntriesByName('first-contentful-paint').length";
+        browser.until(painted, 1).await;
+        let paint = browser
+            .run("return performance.getEntriesByName('first-contentful-paint')[0].startTime")
+            .await;
+        let ready = browser.run("return performance.timing.domContentLoadedEventEnd - performance.timing.navigationStart").await;
+        let filter = "
         const begun = performance.now();
         const control = document.querySelector('[name=NAME]');
         control.value = 'VALUE';
         control.dispatchEvent(new Event(control.tagName === 'SELECT' ? 'change' : 'input', { bubbles: true }));
         return [performance.now() - begun, document.getElementById('found').textContent]";
-    let mut told = Vec::new();
-    for (name, value, found) in [
-        ("verdict", "accepted", "10,000"),
-        ("verdict", "", "50,000"),
-        ("reason", "not_found", "10,000"),
-        ("q", "/4999", "2"),
-        ("sort", "-size", "2"),
-    ] {
-        let script = filter.replace("NAME", name).replace("VALUE", value);
-        let took = browser.run(&script).await;
-        assert_eq!(took[1], format!("{found} of 50,000 images"), "{name}={value}");
-        told.push(format!("{name}={value} {:.0} ms", took[0].as_f64().unwrap()));
-    }
-    // Figures, not limits: a test must not fail for a machine that is busy.
-    println!("{bytes} bytes: first paint {paint} ms, all there {ready} ms; {}", told.join(", "));
+        let mut told = Vec::new();
+        for (name, value, found) in [
+            ("verdict", "accepted", "10,000"),
+            ("verdict", "", "50,000"),
+            ("reason", "not_found", "10,000"),
+            ("q", "/4999", "2"),
+            ("sort", "-size", "2"),
+        ] {
+            let script = filter.replace("NAME", name).replace("VALUE", value);
+            let took = browser.run(&script).await;
+            assert_eq!(took[1], format!("{found} of 50,000 images"), "{name}={value}");
+            told.push(format!("{name}={value} {:.0} ms", took[0].as_f64().unwrap()));
+        }
+        // Figures, not limits: a test must not fail for a machine that is busy.
+        println!(
+            "{bytes} bytes: first paint {paint} ms, all there {ready} ms; {}",
+            told.join(", ")
+        );
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn axe_finds_nothing() {
+#[test]
+fn axe_finds_nothing() {
     let Some(axe) = std::env::var_os("EMO_PREFLIGHT_AXE") else {
         println!("NOT RUN: axe-core was not given (EMO_PREFLIGHT_AXE, the path of its axe.min.js)");
         return;
     };
     let axe = std::fs::read_to_string(axe).unwrap();
-    let Some(browser) = Browser::open(1200, 900).await else { return };
-    for results in [some(), Vec::new()] {
-        browser.show(&results, "").await;
-        browser.run(&axe).await;
-        let found = browser
+    with_browser(async |browser| {
+        for results in [some(), Vec::new()] {
+            browser.show(&results, "").await;
+            browser.run(&axe).await;
+            let found = browser
             .client
             .execute_async(
                 "const done = arguments[arguments.length - 1]; axe.run().then((found) => \
@@ -215,6 +238,7 @@ async fn axe_finds_nothing() {
             )
             .await
             .unwrap();
-        assert_eq!(found, json!([]), "{} results", results.len());
-    }
+            assert_eq!(found, json!([]), "{} results", results.len());
+        }
+    });
 }

@@ -4,14 +4,15 @@
 pub(crate) mod turned;
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use emo_preflight::Report;
-use emo_preflight::emulator::{Emulator, EmulatorBuilder};
+use emo_preflight::emulator::{Emulator, EmulatorBuilder, Picture};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -37,6 +38,57 @@ pub(crate) fn program_with<'a>(arguments: impl IntoIterator<Item = &'a str>) -> 
     let mut command = program();
     command.args(arguments);
     command
+}
+
+/// Whether what needs scale or a quiet machine is to run in full.
+pub(crate) fn is_slow_tier() -> bool {
+    std::env::var_os("EMO_PREFLIGHT_SLOW").is_some()
+}
+
+/// What only shows while something lasts: tried with longer and longer spans until it shows, so that it
+/// does on a slow machine too.
+pub(crate) fn given_time<T>(mut attempt: impl FnMut(Duration) -> Option<T>) -> T {
+    let shown = [1, 6, 36].into_iter().map(Duration::from_secs).find_map(&mut attempt);
+    shown.expect("it shows within half a minute")
+}
+
+/// A portrait that passes. Drawn once: the drawing takes longer than most tests.
+pub(crate) fn portrait() -> Picture {
+    static DRAWN: OnceLock<Picture> = OnceLock::new();
+    DRAWN.get_or_init(|| Picture::jpeg(640, 800)).clone()
+}
+
+/// An origin that answers when it is told to.
+pub(crate) struct Held(TcpListener);
+
+impl Held {
+    pub(crate) fn new() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/held.jpg", self.0.local_addr().unwrap())
+    }
+
+    /// Waits until it is asked. Whoever asks waits until `answer` is called.
+    pub(crate) fn asked(&self) -> TcpStream {
+        self.0.set_nonblocking(true).unwrap();
+        let mut client = None;
+        until("the origin is asked", || {
+            client = self.0.accept().ok();
+            client.is_some()
+        });
+        let (client, _) = client.unwrap();
+        client.set_nonblocking(false).unwrap();
+        client
+    }
+
+    /// There is no such image.
+    pub(crate) fn answer(mut client: TcpStream) {
+        let _ = client.read(&mut [0; 4_096]);
+        let answer = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        client.write_all(answer.as_bytes()).unwrap();
+    }
 }
 
 /// The stand-in, on a runtime of its own.
@@ -239,8 +291,9 @@ impl Running {
     }
 
     /// Waits for a line on stderr that contains `what`.
-    pub(crate) fn wait_for(&self, what: &str) {
-        while !self.lines.recv_timeout(PATIENCE).expect(what).contains(what) {}
+    pub(crate) fn wait_for(&self, what: &str) -> String {
+        let next = || self.lines.recv_timeout(PATIENCE).expect(what);
+        std::iter::repeat_with(next).find(|line| line.contains(what)).unwrap()
     }
 
     /// The lines on stderr before one that contains `what`.
@@ -291,7 +344,7 @@ pub(crate) fn kill(id: u32, signal: &str) {
 }
 
 /// Waits until something holds.
-pub(crate) fn until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < PATIENCE, "{what}");
@@ -313,5 +366,5 @@ pub(crate) fn fixture(name: &str) -> String {
 
 pub(crate) const KEY: &str = "sk-program-test-0123456789";
 
-/// Far more than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Far more than anything here takes on a busy machine: it ends what hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);

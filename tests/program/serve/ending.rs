@@ -2,21 +2,22 @@
 
 use std::time::Duration;
 
-use emo_preflight::emulator::{Fate, Picture};
+use emo_preflight::emulator::Fate;
 use emo_preflight::serve::{ServeOptions, serve};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::scene::{PATH, Scene, gate_on, scene, scene_with, until};
+use crate::rig::portrait;
 
 #[tokio::test]
 async fn a_client_that_hangs_up_before_its_call_left_makes_none() {
     // The first call takes the slot of the next five seconds.
     let Scene { emu, server } =
         scene_with(|gate| gate.calls_per_second(0.1), ServeOptions::default()).await;
-    let first = emu.serve("/first.jpg", Picture::jpeg(640, 800));
-    let image = emu.serve("/face.jpg", Picture::jpeg(640, 800));
+    let first = emu.serve("/first.jpg", portrait());
+    let image = emu.serve("/face.jpg", portrait());
     assert_eq!(server.detect(first.url()).await.status, 200);
     let hung_up = tokio::time::timeout(Duration::from_millis(500), server.detect(image.url()));
     assert!(hung_up.await.is_err());
@@ -28,7 +29,7 @@ async fn a_client_that_hangs_up_before_its_call_left_makes_none() {
 #[tokio::test]
 async fn a_client_that_hangs_up_behind_its_call_gets_the_answer_when_it_asks_again() {
     let Scene { emu, server } = scene().await;
-    let image = emu.serve("/face.jpg", Picture::jpeg(640, 800));
+    let image = emu.serve("/face.jpg", portrait());
     emu.script(&image, [Fate::judge().late(Duration::from_secs(1))]);
     let hung_up = tokio::time::timeout(Duration::from_millis(500), server.detect(image.url()));
     assert!(hung_up.await.is_err());
@@ -42,8 +43,8 @@ async fn a_client_that_hangs_up_behind_its_call_gets_the_answer_when_it_asks_aga
 async fn at_its_end_a_server_answers_whose_call_has_left_and_refuses_the_others() {
     let Scene { emu, mut server } =
         scene_with(|gate| gate.calls_per_second(0.1), ServeOptions::default()).await;
-    let under_way = emu.serve("/under-way.jpg", Picture::jpeg(640, 800));
-    let waiting = emu.serve("/waiting.jpg", Picture::jpeg(640, 800));
+    let under_way = emu.serve("/under-way.jpg", portrait());
+    let waiting = emu.serve("/waiting.jpg", portrait());
     emu.script(&under_way, [Fate::judge().late(Duration::from_secs(2))]);
     let (emu, address) = (&emu, server.address);
     let paths = [under_way.url().to_owned(), waiting.url().to_owned()];
@@ -73,7 +74,7 @@ async fn at_its_end_a_server_answers_whose_call_has_left_and_refuses_the_others(
 #[tokio::test]
 async fn the_gate_of_a_server_that_has_ended_is_still_open() {
     let Scene { emu, mut server } = scene().await;
-    let image = emu.serve("/face.jpg", Picture::jpeg(640, 800));
+    let image = emu.serve("/face.jpg", portrait());
     let gate = server.gate.clone();
     server.stop();
     server.ended().await;
@@ -107,11 +108,11 @@ fn request(image: &str) -> String {
 async fn bytes_behind_a_request_do_not_hide_that_the_client_hung_up() {
     let Scene { emu, server } =
         scene_with(|gate| gate.calls_per_second(0.1), ServeOptions::default()).await;
-    let first = emu.serve("/first.jpg", Picture::jpeg(640, 800));
+    let first = emu.serve("/first.jpg", portrait());
     assert_eq!(server.detect(first.url()).await.status, 200);
     for (n, behind) in ["\r\n", "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"].iter().enumerate() {
         for reset in [false, true] {
-            let image = emu.serve(&format!("/{n}-{reset}.jpg"), Picture::jpeg(640, 800));
+            let image = emu.serve(&format!("/{n}-{reset}.jpg"), portrait());
             let mut stream = TcpStream::connect(server.address).await.unwrap();
             stream.write_all((request(image.url()) + behind).as_bytes()).await.unwrap();
             until("its call waits", || server.gate.activity().waiting == 1).await;
@@ -135,8 +136,7 @@ async fn a_stream_whose_client_hung_up_makes_no_more_calls() {
 async fn hang_up_on_a_stream(count: usize) {
     let Scene { emu, server } =
         scene_with(|gate| gate.calls_per_second(0.1), ServeOptions::default()).await;
-    let images: Vec<_> =
-        (0..=count).map(|n| emu.serve(&format!("/{n}.jpg"), Picture::jpeg(640, 800))).collect();
+    let images: Vec<_> = (0..=count).map(|n| emu.serve(&format!("/{n}.jpg"), portrait())).collect();
     // It takes the slot of the next ten seconds.
     assert_eq!(server.detect(images[count].url()).await.status, 200);
     let mut stream = TcpStream::connect(server.address).await.unwrap();
@@ -159,8 +159,8 @@ async fn hang_up_on_a_stream(count: usize) {
 async fn at_its_end_a_server_waits_for_no_half_request_and_ends_no_stream_as_if_it_were_whole() {
     let Scene { emu, mut server } =
         scene_with(|gate| gate.calls_per_second(0.1), ServeOptions::default()).await;
-    let first = emu.serve("/first.jpg", Picture::jpeg(640, 800));
-    let waiting = emu.serve("/waiting.jpg", Picture::jpeg(640, 800));
+    let first = emu.serve("/first.jpg", portrait());
+    let waiting = emu.serve("/waiting.jpg", portrait());
     let mut half = TcpStream::connect(server.address).await.unwrap();
     let whole = request(first.url());
     half.write_all(&whole.as_bytes()[..whole.len() - 9]).await.unwrap();

@@ -12,6 +12,7 @@ use super::scene::{
     Answer, JsonBody as _, KEY, PATH, Scene, answer, client, detect_at, gate_on, scene, scene_with,
     start,
 };
+use crate::rig::portrait;
 
 /// What the emulator's answers to the same fate have in common: all but the id it counts up.
 fn without_id(answer: &Answer) -> String {
@@ -59,8 +60,8 @@ async fn where_the_service_was_asked_its_own_bytes_come_and_come_again() {
         ("extra", Fate::judge().with_extra_fields(), "accepted", "images=1, certainty=certain"),
         ("unreadable", Fate::malformed_box(), "failed", "images=1, certainty=certain"),
     ] {
-        let direct = emu.serve(&format!("/direct-{name}.jpg"), Picture::jpeg(640, 800));
-        let through = emu.serve(&format!("/through-{name}.jpg"), Picture::jpeg(640, 800));
+        let direct = emu.serve(&format!("/direct-{name}.jpg"), portrait());
+        let through = emu.serve(&format!("/through-{name}.jpg"), portrait());
         emu.script(&direct, [fate.clone()]);
         emu.script(&through, [fate]);
         let expected =
@@ -90,7 +91,7 @@ async fn a_ledger_on_disk_gives_the_same_bytes_to_the_next_server() {
         ("b", Fate::error(400, "InvalidFile.NoHuman")),
         ("c", Fate::refused_by_model()),
     ] {
-        let image = emu.serve(&format!("/{name}.jpg"), Picture::jpeg(640, 800));
+        let image = emu.serve(&format!("/{name}.jpg"), portrait());
         emu.script(&image, [fate]);
         answers.push((image, Vec::new()));
     }
@@ -121,7 +122,7 @@ async fn what_the_service_refuses_and_cannot_be_repeated_passes_through_too() {
         (400, "InvalidParameter"),
         (400, "SomethingNew"),
     ] {
-        let image = emu.serve(&format!("/{code}.jpg"), Picture::jpeg(640, 800));
+        let image = emu.serve(&format!("/{code}.jpg"), portrait());
         emu.script(&image, [Fate::error(status, code)]);
         let answer = server.detect(image.url()).await;
         assert_eq!((answer.status, answer.code().as_str()), (status, code));
@@ -136,7 +137,7 @@ async fn what_the_service_refuses_and_cannot_be_repeated_passes_through_too() {
 #[tokio::test]
 async fn a_throttled_call_is_repeated_here_and_not_by_the_client() {
     let Scene { emu, server } = scene().await;
-    let image = emu.serve("/busy.jpg", Picture::jpeg(640, 800));
+    let image = emu.serve("/busy.jpg", portrait());
     emu.script(&image, [Fate::throttled_retry_after(1)]);
     let answer = server.detect(image.url()).await;
     assert_eq!((answer.status, emu.calls_for(&image)), (200, 2));
@@ -153,7 +154,7 @@ async fn a_lost_answer_is_said_to_be_lost_however_often_it_is_asked_for() {
         ("redirect", Fate::redirect(302, "http://127.0.0.1:9/")),
         ("no bill", Fate::raw(200, "application/json", r#"{"output":{}}"#)),
     ] {
-        let image = emu.serve(&format!("/{name}.jpg"), Picture::jpeg(640, 800));
+        let image = emu.serve(&format!("/{name}.jpg"), portrait());
         emu.script(&image, [fate]);
         for _ in 0..3 {
             let answer = server.detect(image.url()).await;
@@ -173,12 +174,10 @@ async fn a_lost_answer_is_said_to_be_lost_however_often_it_is_asked_for() {
 #[tokio::test]
 async fn every_rejection_of_the_local_stage_has_its_row() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let unused = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let refused = format!("http://{}/a.jpg", unused.local_addr().unwrap());
-    drop(unused);
+    let refused = "http://127.0.0.1:1/a.jpg".to_owned();
     let mut probe = ProbeOptions::default();
     probe.addresses = AddressPolicy::Any;
-    probe.timeout = Duration::from_secs(1);
+    probe.timeout = Duration::from_secs(3);
     probe.max_header_bytes = 1_024;
     let Scene { emu, server } = scene_with(|gate| gate.probe(probe), ServeOptions::default()).await;
     let jpeg_behind = |bytes: usize| {
@@ -251,8 +250,7 @@ async fn private_addresses_stay_refused_for_what_callers_ask_to_fetch() {
 #[tokio::test]
 async fn the_cap_and_a_service_that_is_not_there_have_their_rows() {
     let Scene { emu, server } = scene_with(|gate| gate.max_calls(1), ServeOptions::default()).await;
-    let images: Vec<_> =
-        (0..3).map(|n| emu.serve(&format!("/{n}.jpg"), Picture::jpeg(640, 800))).collect();
+    let images: Vec<_> = (0..3).map(|n| emu.serve(&format!("/{n}.jpg"), portrait())).collect();
     assert_eq!(server.detect(images[0].url()).await.status, 200);
     for image in &images[1..] {
         let answer = server.detect(image.url()).await;
@@ -273,7 +271,7 @@ async fn the_cap_and_a_service_that_is_not_there_have_their_rows() {
 #[tokio::test]
 async fn a_request_that_the_service_would_refuse_is_refused_without_it() {
     let Scene { emu, server } = scene().await;
-    let image = emu.serve("/face.jpg", Picture::jpeg(640, 800));
+    let image = emu.serve("/face.jpg", portrait());
     let whole = json!({"model": "emo-detect-v1", "input": {"image_url": image.url()},
         "parameters": {"ratio": "1:1"}});
     let without = |key: &str| {
@@ -318,7 +316,7 @@ async fn a_request_that_the_service_would_refuse_is_refused_without_it() {
 #[tokio::test]
 async fn one_image_asked_for_by_many_at_once_is_one_call() {
     let Scene { emu, server } = scene().await;
-    let image = emu.serve("/face.jpg", Picture::jpeg(640, 800));
+    let image = emu.serve("/face.jpg", portrait());
     emu.script(&image, [Fate::judge().late(Duration::from_millis(300))]);
     let all = (0..50).map(|_| server.detect(image.url()));
     let answers = futures_util::future::join_all(all).await;

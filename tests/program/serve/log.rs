@@ -3,18 +3,18 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 
-use emo_preflight::emulator::{Emulator, Picture};
+use emo_preflight::emulator::Emulator;
 use serde_json::{Value, json};
 
 use super::scene::{JsonBody as _, KEY, PATH, answer, client};
-use crate::rig::program_with;
+use crate::rig::{portrait, program_with};
 
 const TOKEN: &str = "token-that-nobody-may-see";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_a_request_and_nothing_secret_in_any() {
     let emu = Emulator::builder().api_key(KEY).rps(None).start().await.unwrap();
-    let image = emu.serve("/face.jpg", Picture::jpeg(640, 800));
+    let image = emu.serve("/face.jpg", portrait());
     let secret =
         format!("{}?Signature=secret-of-a-url", image.url().replace("//", "//user:pass-word@"));
     let mut command = program_with(["serve", "--listen", "127.0.0.1:0", "--log", "json", "-vv"]);

@@ -221,29 +221,30 @@ async fn raw(server: &Running, path: &str, body: &str) -> String {
 
 #[tokio::test]
 async fn an_event_stream_comes_as_it_is_sent() {
-    let upstream = upstream(
-        &[
-            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\
-             \r\n",
-            "9\r\ndata: 1\n\n\r\n",
-            "9\r\ndata: 2\n\n\r\n",
-            "0\r\n\r\n",
-        ],
-        Duration::from_millis(300),
-        false,
-    )
-    .await;
-    let server = server(&upstream).await;
-    let path = "/compatible-mode/v1/chat/completions";
-    let mut response = client().post(server.url(path)).body("{}").send().await.unwrap();
-    let mut came = Vec::new();
-    while let Some(chunk) = response.chunk().await.unwrap() {
-        came.push((chunk, std::time::Instant::now()));
+    let parts = &[
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
+        "9\r\ndata: 1\n\n\r\n",
+        "9\r\ndata: 2\n\n\r\n",
+        "0\r\n\r\n",
+    ];
+    // On a busy machine the first may be read late: then with longer pauses.
+    for pause in [300, 3_000, 30_000].map(Duration::from_millis) {
+        let upstream = upstream(parts, pause, false).await;
+        let server = server(&upstream).await;
+        let path = "/compatible-mode/v1/chat/completions";
+        let mut response = client().post(server.url(path)).body("{}").send().await.unwrap();
+        let mut came = Vec::new();
+        while let Some(chunk) = response.chunk().await.unwrap() {
+            came.push((chunk, std::time::Instant::now()));
+        }
+        let texts: Vec<u8> = came.iter().flat_map(|(chunk, _)| chunk.to_vec()).collect();
+        assert_eq!(texts, b"data: 1\n\ndata: 2\n\n");
+        // The first was not held back for the second.
+        if came.len() == 2 && came[1].1 - came[0].1 > pause / 2 {
+            return;
+        }
     }
-    let texts: Vec<&[u8]> = came.iter().map(|(chunk, _)| chunk.as_ref()).collect();
-    assert_eq!(texts, [b"data: 1\n\n", b"data: 2\n\n"]);
-    // The first was not held back for the second.
-    assert!(came[1].1 - came[0].1 > Duration::from_millis(150));
+    panic!("the first is held back for the second");
 }
 
 #[tokio::test]

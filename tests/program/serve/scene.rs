@@ -1,7 +1,7 @@
 //! A server in front of an emulator, and a client that asks it.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use emo_preflight::emulator::Emulator;
 use emo_preflight::serve::{ServeError, ServeOptions, serve};
@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::rig::PATIENCE;
 
 pub(crate) const KEY: &str = "sk-of-the-server-0123456789";
 pub(crate) const PATH: &str = "/api/v1/services/aigc/image2video/face-detect";
@@ -97,7 +99,7 @@ impl Running {
 
     /// Waits for its end.
     pub(crate) async fn ended(self) {
-        tokio::time::timeout(Duration::from_secs(20), self.task).await.unwrap().unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap().unwrap();
     }
 }
 
@@ -149,11 +151,9 @@ impl JsonBody for reqwest::RequestBuilder {
 
 /// Waits until it holds, and fails when it never does.
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..3_000 {
-        if holds() {
-            return;
-        }
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "never: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("never: {what}");
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::pass_through::{server as passing_on, upstream};
 use super::scene::{PATH, Scene, scene_with};
+use crate::rig::portrait;
 
 /// What the SDK returned for each wish, in their order.
 async fn sdk(base_url: String, wishes: Vec<Value>) -> Option<Vec<Value>> {
@@ -66,7 +67,7 @@ async fn the_python_sdk_sees_the_service_behind_the_gate() {
     let mut through = Vec::new();
     for (n, fate) in fates.into_iter().enumerate() {
         for (to, wishes) in [("direct", &mut direct), ("through", &mut through)] {
-            let image = emu.serve(&format!("/{to}-{n}.jpg"), Picture::jpeg(640, 800));
+            let image = emu.serve(&format!("/{to}-{n}.jpg"), portrait());
             emu.script(&image, [fate.clone()]);
             wishes.push(wish(image.url()));
         }
@@ -91,12 +92,12 @@ async fn the_python_sdk_sees_the_service_behind_the_gate() {
 async fn the_python_sdk_understands_what_is_refused_here() {
     let mut probe = ProbeOptions::default();
     probe.addresses = AddressPolicy::Any;
-    probe.timeout = Duration::from_secs(1);
+    probe.timeout = Duration::from_secs(3);
     let Scene { emu, server } = scene_with(|gate| gate.probe(probe), ServeOptions::default()).await;
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let busy = emu.serve("/busy.jpg", Picture::jpeg(640, 800));
+    let busy = emu.serve("/busy.jpg", portrait());
     emu.script(&busy, [Fate::throttled_retry_after(1)]);
-    let lost = emu.serve("/lost.jpg", Picture::jpeg(640, 800));
+    let lost = emu.serve("/lost.jpg", portrait());
     emu.script(&lost, [Fate::judge().reset()]);
     let url = |name: &str, image| emu.serve(name, image).url().to_owned();
     let rows = [
@@ -152,7 +153,7 @@ async fn the_python_sdk_streams_a_chat_through_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_vendor_pages_curl_command_works_but_for_its_host() {
     let Scene { emu, server } = scene_with(|gate| gate, ServeOptions::default()).await;
-    let image = emu.serve("/face.jpg", Picture::jpeg(640, 800));
+    let image = emu.serve("/face.jpg", portrait());
     let body = format!(
         "{{\n    \"model\": \"emo-detect-v1\",\n    \"input\": {{\n        \"image_url\": \"{}\"\n    \
          }},\n    \"parameters\": {{\n        \"ratio\": \"1:1\"\n    }}\n}}",

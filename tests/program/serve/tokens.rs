@@ -1,10 +1,10 @@
 //! Who may ask.
 
-use emo_preflight::emulator::Picture;
 use emo_preflight::serve::{ServeOptions, ServerToken, serve};
 use serde_json::json;
 
 use super::scene::{JsonBody as _, PATH, Scene, answer, client, gate_on, scene, scene_with};
+use crate::rig::portrait;
 
 const TOKEN: &str = "a-token-of-some-length";
 
@@ -18,7 +18,7 @@ fn with_token() -> ServeOptions {
 #[tokio::test]
 async fn with_a_token_every_caller_must_show_it() {
     let Scene { emu, server } = scene_with(|gate| gate, with_token()).await;
-    let image = emu.serve("/face.jpg", Picture::jpeg(640, 800));
+    let image = emu.serve("/face.jpg", portrait());
     let call = json!({"model": "emo-detect-v1", "input": {"image_url": image.url()},
         "parameters": {"ratio": "1:1"}});
     let wrong = [
@@ -74,7 +74,7 @@ async fn on_another_address_than_loopback_there_must_be_a_token() {
 #[tokio::test]
 async fn a_web_page_may_not_spend_its_visitors_money() {
     let Scene { emu, server } = scene().await;
-    let image = emu.serve("/face.jpg", Picture::jpeg(640, 800));
+    let image = emu.serve("/face.jpg", portrait());
     let request = client().post(server.url("/v1/check")).header("origin", "https://evil.example");
     let answer = answer(request.json_body(&json!({"image_url": image.url()}))).await;
     assert_eq!((answer.status, answer.code().as_str()), (403, "Preflight.Unauthorized"));

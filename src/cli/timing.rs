@@ -1,0 +1,101 @@
+//! Waiting times that tests shorten: the hidden `--timing` option.
+
+use std::time::Duration;
+
+use crate::cli::args::seconds;
+use crate::{GateTiming, LedgerTiming, serve};
+
+/// How long the program and its rooms wait, and for what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timing {
+    pub(super) gate: GateTiming,
+    pub(super) ledger: LedgerTiming,
+    pub(super) serve: serve::Timing,
+    /// How often `--progress json` writes a line.
+    pub(super) progress: Duration,
+    /// How long `serve` waits at its end beyond a call's time-out, at least: for an answer that came
+    /// when the disk was in the way, and some to spare.
+    pub(super) serve_grace: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            gate: GateTiming::default(),
+            ledger: LedgerTiming::default(),
+            serve: serve::Timing::default(),
+            progress: Duration::from_secs(10),
+            serve_grace: Duration::from_secs(40),
+        }
+    }
+}
+
+impl Timing {
+    /// `NAME=SECONDS[,NAME=SECONDS…]`; an empty text changes nothing.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let mut timing = Self::default();
+        for part in text.split(',').filter(|part| !part.is_empty()) {
+            let set = || {
+                let (name, value) = part.split_once('=')?;
+                let (_, set) = SETTERS.iter().find(|(known, _)| *known == name)?;
+                Some((set, seconds(value).ok()?))
+            };
+            let (set, span) = set().ok_or_else(|| {
+                let names: Vec<&str> = SETTERS.iter().map(|(name, _)| *name).collect();
+                format!(
+                    "a waiting time must be NAME=SECONDS, above 0, with one of the names {}; found {part:?}",
+                    names.join(", ")
+                )
+            })?;
+            set(&mut timing, span);
+        }
+        Ok(timing)
+    }
+}
+
+type Set = fn(&mut Timing, Duration);
+
+const SETTERS: [(&str, Set); 22] = [
+    ("write-within", |all, span| all.gate = all.gate.with_write_within(span)),
+    ("write-again", |all, span| all.gate = all.gate.with_write_again(span)),
+    ("answer-grace", |all, span| all.gate = all.gate.with_answer_grace(span)),
+    ("look-again", |all, span| all.gate = all.gate.with_look_again(span)),
+    ("look-again-from-afar", |all, span| all.gate = all.gate.with_look_again_from_afar(span)),
+    ("busy", |all, span| all.ledger = all.ledger.with_busy(span)),
+    ("turn", |all, span| all.ledger = all.ledger.with_turn(span)),
+    ("reservation-turn", |all, span| all.ledger = all.ledger.with_reservation_turn(span)),
+    ("stalled", |all, span| all.ledger = all.ledger.with_stalled(span)),
+    ("long-over", |all, span| all.ledger = all.ledger.with_long_over(span)),
+    ("commit-within", |all, span| all.ledger = all.ledger.with_commit_within(span)),
+    ("head-within", |all, span| all.serve = all.serve.with_head_within(span)),
+    ("body-within", |all, span| all.serve = all.serve.with_body_within(span)),
+    ("stream-pause", |all, span| all.serve = all.serve.with_stream_pause(span)),
+    ("drain-within", |all, span| all.serve = all.serve.with_drain_within(span)),
+    ("most-blocked", |all, span| all.serve = all.serve.with_most_blocked(span)),
+    ("farewell", |all, span| all.serve = all.serve.with_farewell(span)),
+    ("look-every", |all, span| all.serve = all.serve.with_look_every(span)),
+    ("health-within", |all, span| all.serve = all.serve.with_health_within(span)),
+    ("connect-within", |all, span| all.serve = all.serve.with_connect_within(span)),
+    // A timer takes no span of zero.
+    ("progress", |all, span| all.progress = span.max(Duration::from_millis(1))),
+    ("serve-grace", |all, span| all.serve_grace = span),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_sets_a_field_of_its_own() {
+        let mut seen = vec![format!("{:?}", Timing::parse("").unwrap())];
+        for (name, _) in SETTERS {
+            let timing = format!("{:?}", Timing::parse(&format!("{name}=7.5")).unwrap());
+            assert_eq!(timing.matches("7.5s").count(), 1, "{name}: {timing}");
+            assert!(!seen.contains(&timing), "{name}");
+            seen.push(timing);
+        }
+        let both = Timing::parse("busy=7.5,progress=3").unwrap();
+        assert_eq!(both.progress, Duration::from_secs(3));
+        assert_eq!(both.ledger, Timing::parse("busy=7.5").unwrap().ledger);
+    }
+}
