@@ -104,10 +104,10 @@ fn a_lookup_that_is_given_up_takes_no_other_with_it() {
     let Some(server) = pg::server() else { return };
     block_on(async {
         let url = server.database();
-        let proxy = pg::proxy::Proxy::delaying(server.port(), Duration::from_millis(50));
+        let proxy = pg::proxy::Proxy::delaying(server.port(), Duration::from_millis(20));
         let far = url.replace(&server.port().to_string(), &proxy.port().to_string());
         let ledger = std::sync::Arc::new(connect(&far).await.unwrap());
-        for millis in [0, 25, 75, 125] {
+        for millis in [0, 10, 30, 50] {
             let lookups: Vec<_> = (0..9)
                 .map(|number| {
                     let ledger = std::sync::Arc::clone(&ledger);

@@ -146,11 +146,11 @@ fn a_beginning_that_is_given_up_swallows_nothing() {
     block_on(async {
         let url = server.database();
         connect(&url).await.unwrap();
-        let proxy = pg::proxy::Proxy::delaying(server.port(), Duration::from_millis(100));
+        let proxy = pg::proxy::Proxy::delaying(server.port(), Duration::from_millis(20));
         let far = url.replace(&server.port().to_string(), &proxy.port().to_string());
         let ledger = connect(&far).await.unwrap();
         let near = connect(&url).await.unwrap();
-        for millis in [20_u64, 120, 180, 220] {
+        for millis in [4_u64, 24, 36, 44] {
             let number = usize::try_from(millis).unwrap();
             let attempt = reserve(&ledger, number).await;
             let begun = engine(&ledger).begin();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use emo_preflight::emulator::{Emulator, Fate, Picture, Served};
 use emo_preflight::{GateError, Report, RunOptions, Source, Verdict};
+use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::scene::{first_code, gate_on, one_portrait};
@@ -32,14 +33,13 @@ impl<F: Future> Future for Polls<F> {
 async fn a_check_dropped_at_any_point_loses_no_call() {
     let mut points = Vec::new();
     for polls in 1..200 {
-        let mut completed = false;
         // At a point the call may not have left yet, or be under way.
-        for held in [0, 2, 30] {
+        let found = join_all([0, 2, 30].map(async |held| {
             let (emulator, portrait) = one_portrait().await;
             emulator.script(&portrait, [Fate::judge().late(Duration::from_millis(60))]);
             let gate = gate_on(&emulator).build().await.unwrap();
             let mut check = Polls(Box::pin(gate.check(Source::url(portrait.url()))), polls);
-            completed = (&mut check).await.is_some();
+            let completed = (&mut check).await.is_some();
             tokio::time::sleep(Duration::from_millis(held)).await;
             drop(check);
             let spent = gate.close().await;
@@ -50,9 +50,11 @@ async fn a_check_dropped_at_any_point_loses_no_call() {
                 (emulator.calls(), emulator.billed()),
                 "{point}"
             );
-            points.push(spent.calls);
-        }
-        if completed {
+            (completed, spent.calls)
+        }))
+        .await;
+        points.extend(found.iter().map(|(_, calls)| *calls));
+        if found.iter().all(|(completed, _)| *completed) {
             break;
         }
     }

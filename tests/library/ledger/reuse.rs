@@ -7,6 +7,7 @@ use emo_preflight::{
     AddressPolicy, ApiKey, AspectRatio, Preflight, PreflightBuilder, ProbeOptions, Report,
     RunOptions, Source,
 };
+use futures_util::future::join_all;
 use futures_util::stream::StreamExt as _;
 
 use super::scene::{Scene, check, code, open, sources};
@@ -16,7 +17,7 @@ use crate::common::until;
 #[tokio::test]
 async fn what_was_answered_is_given_again_by_the_next_process() {
     let wrong = Fate::boxes([150.0, 150.0, 250.0, 250.0], [100.0, 100.0, 300.0, 350.0]);
-    for (fate, verdict, kept) in [
+    let rows = [
         (Fate::judge(), "accepted", true),
         (Fate::without_usage(), "accepted", true),
         (Fate::refused_by_model(), "rejected_remote", true),
@@ -32,7 +33,8 @@ async fn what_was_answered_is_given_again_by_the_next_process() {
         (Fate::judge().cut_off(), "failed", true),
         (Fate::error(400, "InvalidParameter"), "failed", false),
         (Fate::error(418, "Something.New"), "failed", false),
-    ] {
+    ];
+    join_all(rows.map(async |(fate, verdict, kept)| {
         let scene = Scene::new().await;
         let portrait = scene.portrait("face.png");
         scene.emulator.script(&portrait, [fate.clone()]);
@@ -50,7 +52,8 @@ async fn what_was_answered_is_given_again_by_the_next_process() {
             assert_eq!(code(&second), code(&first), "{fate:?}");
             assert_eq!((second.billing, second.request_id), (first.billing, first.request_id));
         }
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
