@@ -63,7 +63,7 @@ fn memory_does_not_grow_with_the_number_of_local_files() {
     let [few, many, margin] = match Scale::asked_for() {
         Scale::Full => [40_000, 1_000_000, 8 * MIB],
         Scale::Slow => [40_000, 400_000, 8 * MIB],
-        Scale::Short => [5_000, 40_000, 5 * MIB],
+        Scale::Short => [5_000, 40_000, 10 * MIB],
     };
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let [small, large] = [few, many].map(|count| {
