@@ -152,6 +152,12 @@ impl Scene {
             .collect()
     }
 
+    /// The same without those that were late for their slot and booked again, as on a busy machine.
+    #[allow(dead_code, reason = "PostgreSQL's tests need it not")]
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.attempts().into_iter().filter(|state| state != "not_sent").collect()
+    }
+
     /// The lock of the only process that holds an attempt.
     #[allow(dead_code, reason = "PostgreSQL has no such files")]
     pub(crate) fn lock_of_the_sender(&self) -> PathBuf {

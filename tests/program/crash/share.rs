@@ -246,7 +246,7 @@ fn a_slow_disk_slows_calls_and_stops_none() {
         "CREATE TABLE slow (n INTEGER);
          CREATE TABLE hold (n INTEGER);
          INSERT INTO hold WITH RECURSIVE up (n) AS
-             (SELECT 1 UNION ALL SELECT n + 1 FROM up WHERE n < 3000) SELECT n FROM up;
+             (SELECT 1 UNION ALL SELECT n + 1 FROM up WHERE n < 2000) SELECT n FROM up;
          CREATE TRIGGER slow_disk AFTER INSERT ON attempt BEGIN
              INSERT INTO slow SELECT SUM(a.n + b.n) FROM hold a, hold b;
          END;",

@@ -13,9 +13,9 @@ use crate::rig::portrait;
 
 #[tokio::test]
 async fn a_client_that_hangs_up_before_its_call_left_makes_none() {
-    // The first call takes the slot of the next five seconds.
+    // The first call takes the slot of the next seconds.
     let Scene { emu, server } =
-        scene_with(|gate| gate.calls_per_second(0.1), ServeOptions::default()).await;
+        scene_with(|gate| gate.calls_per_second(PACE), ServeOptions::default()).await;
     let first = emu.serve("/first.jpg", portrait());
     let image = emu.serve("/face.jpg", portrait());
     assert_eq!(server.detect(first.url()).await.status, 200);
@@ -42,7 +42,7 @@ async fn a_client_that_hangs_up_behind_its_call_gets_the_answer_when_it_asks_aga
 #[tokio::test]
 async fn at_its_end_a_server_answers_whose_call_has_left_and_refuses_the_others() {
     let Scene { emu, mut server } =
-        scene_with(|gate| gate.calls_per_second(0.1), ServeOptions::default()).await;
+        scene_with(|gate| gate.calls_per_second(PACE), ServeOptions::default()).await;
     let under_way = emu.serve("/under-way.jpg", portrait());
     let waiting = emu.serve("/waiting.jpg", portrait());
     emu.script(&under_way, [Fate::judge().late(Duration::from_secs(2))]);
@@ -106,23 +106,29 @@ fn request(image: &str) -> String {
 
 #[tokio::test]
 async fn bytes_behind_a_request_do_not_hide_that_the_client_hung_up() {
+    let again = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
+    tokio::join!(
+        hang_up_behind("\r\n", false),
+        hang_up_behind("\r\n", true),
+        hang_up_behind(again, false),
+        hang_up_behind(again, true),
+    );
+}
+
+async fn hang_up_behind(behind: &str, reset: bool) {
     let Scene { emu, server } =
-        scene_with(|gate| gate.calls_per_second(0.1), ServeOptions::default()).await;
+        scene_with(|gate| gate.calls_per_second(PACE), ServeOptions::default()).await;
     let first = emu.serve("/first.jpg", portrait());
+    let image = emu.serve("/face.jpg", portrait());
     assert_eq!(server.detect(first.url()).await.status, 200);
-    for (n, behind) in ["\r\n", "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"].iter().enumerate() {
-        for reset in [false, true] {
-            let image = emu.serve(&format!("/{n}-{reset}.jpg"), portrait());
-            let mut stream = TcpStream::connect(server.address).await.unwrap();
-            stream.write_all((request(image.url()) + behind).as_bytes()).await.unwrap();
-            until("its call waits", || server.gate.activity().waiting == 1).await;
-            if reset {
-                stream.set_zero_linger().unwrap();
-            }
-            drop(stream);
-            until("nobody waits", || server.gate.activity().waiting == 0).await;
-        }
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all((request(image.url()) + behind).as_bytes()).await.unwrap();
+    until("its call waits", || server.gate.activity().waiting == 1).await;
+    if reset {
+        stream.set_zero_linger().unwrap();
     }
+    drop(stream);
+    until("nobody waits", || server.gate.activity().waiting == 0).await;
     assert_eq!(emu.calls(), 1);
     emu.finish();
 }
@@ -134,10 +140,21 @@ async fn a_stream_whose_client_hung_up_makes_no_more_calls() {
 }
 
 async fn hang_up_on_a_stream(count: usize) {
+    // On a busy machine they may wait only after the next slot: then with slots further apart.
+    for pace in [PACE, PACE / 10.0] {
+        if hang_up_in_time(count, pace).await {
+            return;
+        }
+    }
+    panic!("the client hangs up before a second call");
+}
+
+/// Whether all waited before the next slot came.
+async fn hang_up_in_time(count: usize, pace: f64) -> bool {
     let Scene { emu, server } =
-        scene_with(|gate| gate.calls_per_second(0.1), ServeOptions::default()).await;
+        scene_with(|gate| gate.calls_per_second(pace), ServeOptions::default()).await;
     let images: Vec<_> = (0..=count).map(|n| emu.serve(&format!("/{n}.jpg"), portrait())).collect();
-    // It takes the slot of the next ten seconds.
+    // It takes the slot of the next seconds.
     assert_eq!(server.detect(images[count].url()).await.status, 200);
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let lines: String = images[..count].iter().map(|image| format!("{}\n", image.url())).collect();
@@ -148,17 +165,22 @@ async fn hang_up_on_a_stream(count: usize) {
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let waiting = count.min(64) as u64;
-    until("its calls wait", || server.gate.activity().waiting == waiting).await;
+    let all_wait = || server.gate.activity().waiting == waiting || emu.calls() > 1;
+    until("its calls wait", all_wait).await;
+    if emu.calls() > 1 {
+        return false;
+    }
     drop(stream);
     until("nobody waits", || server.gate.activity().waiting == 0).await;
     assert_eq!(emu.calls(), 1);
     emu.finish();
+    true
 }
 
 #[tokio::test]
 async fn at_its_end_a_server_waits_for_no_half_request_and_ends_no_stream_as_if_it_were_whole() {
     let Scene { emu, mut server } =
-        scene_with(|gate| gate.calls_per_second(0.1), ServeOptions::default()).await;
+        scene_with(|gate| gate.calls_per_second(PACE), ServeOptions::default()).await;
     let first = emu.serve("/first.jpg", portrait());
     let waiting = emu.serve("/waiting.jpg", portrait());
     let mut half = TcpStream::connect(server.address).await.unwrap();
@@ -190,3 +212,6 @@ async fn at_its_end_a_server_waits_for_no_half_request_and_ends_no_stream_as_if_
     assert_eq!(emu.calls(), 1);
     emu.finish();
 }
+
+/// A slot is 3.5 s behind the other: so long is waited for, and a test has time for what it does before.
+const PACE: f64 = 0.3;

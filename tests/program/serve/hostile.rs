@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use emo_preflight::serve::{ServeOptions, Timing};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 use super::scene::{PATH, Running, Scene, scene, scene_with, until};
@@ -33,6 +33,19 @@ async fn talk(server: &Running, parts: impl IntoIterator<Item = &[u8]>) -> Strin
         () = sending => unreachable!(),
         came = tokio::time::timeout(PATIENCE, reading) => came.expect("the connection ends"),
     }
+}
+
+/// Sends this and reads the first line of the answer; some connections stay open behind it.
+async fn status_of(server: &Running, sent: &str) -> String {
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let (reader, mut writer) = stream.into_split();
+    let mut line = String::new();
+    let mut reader = BufReader::new(reader);
+    let reading = tokio::time::timeout(PATIENCE, reader.read_line(&mut line));
+    // The server may close before it has all of it.
+    let (read, _) = tokio::join!(reading, writer.write_all(sent.as_bytes()));
+    read.expect("an answer comes").unwrap();
+    line.trim_end().to_owned()
 }
 
 /// The first line of an answer.
@@ -67,9 +80,8 @@ async fn what_is_too_long_or_not_http_gets_a_status() {
         ("POST / HTTP/1.1\r\ncontent-length: -1\r\n\r\n", "HTTP/1.1 400 Bad Request"),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/1.1 505 HTTP Version Not Supported"),
     ] {
-        let answer = talk(&server, [sent.as_bytes()]).await;
         let start: String = sent.chars().take(40).collect();
-        assert_eq!(status(&answer), expected, "{start:?}");
+        assert_eq!(status_of(&server, sent).await, expected, "{start:?}");
     }
     assert_eq!(emu.calls(), 0);
     emu.finish();
