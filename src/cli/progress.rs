@@ -189,7 +189,8 @@ mod tests {
             (0, Some(5), 10.0, None),
             (4, None, 10.0, None),
         ] {
-            let counts = Counts { sources: done, ..Counts::default() };
+            let mut counts = Counts::default();
+            counts.sources = done;
             let progress = Progress::new(Shown::Nothing, None, total, Duration::MAX);
             let left = progress.seconds_left(&counts, elapsed);
             assert_eq!(left, expected.map(Duration::from_secs), "{done} of {total:?}");
