@@ -22,6 +22,13 @@ pub(crate) fn options() -> ProbeOptions {
     options
 }
 
+/// As [`options`], and any address may be reached.
+pub(crate) fn any_address() -> ProbeOptions {
+    let mut options = options();
+    options.addresses = AddressPolicy::Any;
+    options
+}
+
 pub(crate) fn probe(options: &ProbeOptions) -> Probe {
     Probe::new(options.clone()).unwrap()
 }

@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use emo_preflight::emulator::{Emulator, Fate, Picture};
-use emo_preflight::{
-    AddressPolicy, ApiKey, AspectRatio, Preflight, PreflightBuilder, ProbeOptions, Report,
-    RunOptions, Source,
-};
+use emo_preflight::{ApiKey, AspectRatio, Preflight, PreflightBuilder, Report, RunOptions, Source};
 use futures_util::future::join_all;
 use futures_util::stream::StreamExt as _;
 
 use super::scene::{Scene, check, code, open, sources};
+use crate::common::table::any_address;
 use crate::common::until;
 
 /// Each kind of answer, whether it is given again, and what it adds to the sums.
@@ -148,11 +146,7 @@ async fn what_makes_a_new_question() {
     let rotated = Preflight::builder(ApiKey::new("sk-rotated").unwrap())
         .base_url(scene.emulator.base_url())
         .ledger(scene.open().await)
-        .probe({
-            let mut probe = ProbeOptions::default();
-            probe.addresses = AddressPolicy::Any;
-            probe
-        })
+        .probe(any_address())
         .build()
         .await
         .unwrap();
@@ -199,12 +193,10 @@ async fn attempts_of_a_process_that_ended_without_a_word_are_unknown() {
     let process = std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
-            let mut probe = ProbeOptions::default();
-            probe.addresses = AddressPolicy::Any;
             let gate = Preflight::builder(ApiKey::new("sk-test").unwrap())
                 .base_url(base)
                 .ledger(open(&path, database.as_deref()).await)
-                .probe(probe)
+                .probe(any_address())
                 .build()
                 .await
                 .unwrap();
