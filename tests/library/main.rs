@@ -2,6 +2,8 @@
 //! features that it needs.
 
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// The same tests run on each kind of ledger.
+#![allow(clippy::duplicate_mod)]
 
 mod common;
 #[cfg(feature = "postgres")]

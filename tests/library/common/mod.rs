@@ -235,12 +235,12 @@ pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
 pub(crate) async fn in_a_span<T>(mut attempt: impl AsyncFnMut(Duration) -> Result<T, String>) -> T {
     for millis in [300, 1_000, 4_000, 15_000] {
         let span = Duration::from_millis(millis);
-        let mut held_up = Duration::ZERO;
+        let (mut held_up, mut last) = (Duration::ZERO, Instant::now());
         let watch = async {
             loop {
-                let begun = Instant::now();
                 tokio::time::sleep(Duration::from_millis(2)).await;
-                held_up = held_up.max(begun.elapsed());
+                held_up = held_up.max(last.elapsed());
+                last = Instant::now();
             }
         };
         let found = tokio::select! {

@@ -2,20 +2,17 @@
 
 use std::time::Duration;
 
-use emo_preflight::{
-    AddressPolicy, FaceScreen, Probe, ProbeOptions, Report, ScreenAction, Source, Verdict,
-};
+use emo_preflight::{FaceScreen, Probe, ProbeOptions, Report, ScreenAction, Source, Verdict};
 
 use super::draw::{jpeg, landscape, png, portrait};
+use crate::common::table::any_address;
 use crate::common::{
     Origin, Request, Step, answer, gzip, head, in_a_span, ranged, ranged_with, redirect, status,
     whole,
 };
 
 fn options() -> ProbeOptions {
-    let mut options = ProbeOptions::default();
-    options.addresses = AddressPolicy::Any;
-    options.face_screen(FaceScreen::new().action(ScreenAction::Reject))
+    any_address().face_screen(FaceScreen::new().action(ScreenAction::Reject))
 }
 
 async fn check<F>(options: ProbeOptions, script: F) -> (Report, Vec<Request>)

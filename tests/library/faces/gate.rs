@@ -2,19 +2,19 @@
 
 use emo_preflight::emulator::{Emulator, Fate, Picture, Served};
 use emo_preflight::{
-    AddressPolicy, Advice, ApiKey, Certainty, FaceScreen, Ledger, Preflight, PreflightBuilder,
-    Probe, ProbeOptions, Report, RunOptions, ScreenAction, Source, Verdict,
+    Advice, ApiKey, Certainty, FaceScreen, Ledger, Preflight, PreflightBuilder, Probe,
+    ProbeOptions, Report, RunOptions, ScreenAction, Source, Verdict,
 };
 use futures_util::stream::{self, StreamExt as _};
 use image::imageops;
 
 use super::draw::{jpeg, landscape, png, portrait, several};
+use crate::common::table::any_address;
 
 const KEY: &str = "sk-test-0123456789";
 
 fn options(action: Option<ScreenAction>) -> ProbeOptions {
-    let mut probe = ProbeOptions::default();
-    probe.addresses = AddressPolicy::Any;
+    let probe = any_address();
     match action {
         Some(action) => probe.face_screen(FaceScreen::new().action(action)),
         None => probe,

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use emo_preflight::emulator::Fate;
+use emo_preflight::emulator::{Emulator, Fate};
 use emo_preflight::{AspectRatio, Certainty, GateTiming, Source};
 use futures_util::future::join_all;
 
-use super::scene::{Expected, first_code, gate_on, one_portrait};
+use super::scene::{Expected, emulator, first_code, gate_on, portrait};
 use crate::common::{gzip, until, zlib};
 
 /// A name, what is asked, what the service does, and what is to come of it.
@@ -307,33 +307,40 @@ async fn each_fate_has_its_verdict_reason_bill_and_number_of_calls() {
         ),
     ];
     // All at once: several wait before they repeat a call.
-    join_all(rows.into_iter().map(|row| hold(row, Duration::from_secs(60)))).await;
+    let emulator = emulator().await;
+    join_all(rows.into_iter().map(|row| hold(&emulator, row, Duration::from_secs(60)))).await;
+    emulator.finish();
 }
 
 #[tokio::test]
 async fn a_call_that_is_answered_too_late_may_have_been_billed() {
     let fates = vec![Fate::judge().late(Duration::from_secs(3_600))];
     let expected = ("failed", Some("billing_unknown"), 0, Certainty::Unknown, 1);
-    hold(("too late", AspectRatio::Square, fates, expected), Duration::from_millis(500)).await;
+    let row = ("too late", AspectRatio::Square, fates, expected);
+    let emulator = emulator().await;
+    hold(&emulator, row, Duration::from_millis(500)).await;
+    emulator.finish();
 }
 
 /// Holds what comes of a question against what is expected, and of the same question once more.
-async fn hold((name, ratio, fates, expected): Row, call_timeout: Duration) {
-    let (emulator, portrait) = one_portrait().await;
+async fn hold(emulator: &Emulator, row: Row, call_timeout: Duration) {
+    let (name, ratio, fates, expected) = row;
+    let path = format!("/{}.jpg", name.replace([' ', ','], "-"));
+    let portrait = emulator.serve(&path, portrait());
     emulator.script(&portrait, fates);
     let timing = GateTiming::default().with_longest_pause(Duration::from_millis(50));
-    let gate = gate_on(&emulator).call_timeout(call_timeout).timing(timing);
+    let gate = gate_on(emulator).call_timeout(call_timeout).timing(timing);
     let gate = gate.build().await.unwrap();
     let source = || Source::url(portrait.url()).ratio(ratio);
     let report = gate.check(source()).await.unwrap();
     // It may have given up on a call that the service is about to read.
-    until(name, || emulator.calls() >= expected.4).await;
+    until(name, || emulator.calls_for(&portrait) >= expected.4).await;
     let came = (
         report.verdict.as_str(),
         first_code(&report),
         report.billing.images,
         report.billing.certainty,
-        emulator.calls(),
+        emulator.calls_for(&portrait),
     );
     assert_eq!(came, expected, "{name}: {report:?}");
     assert!(!report.from_ledger, "{name}");
@@ -342,14 +349,13 @@ async fn hold((name, ratio, fates, expected): Row, call_timeout: Duration) {
     let again = gate.check(source()).await.unwrap();
     let free = expected.0 == "failed" && expected.3 == Certainty::None;
     assert_eq!(again.from_ledger, !free, "{name}: {again:?}");
-    assert_eq!(emulator.calls() == expected.4, !free, "{name}");
+    assert_eq!(emulator.calls_for(&portrait) == expected.4, !free, "{name}");
     if !free {
         assert_eq!((again.verdict, again.billing), (report.verdict, report.billing), "{name}");
         assert_eq!(again.request_id, report.request_id, "{name}");
     }
     let spent = gate.close().await;
-    assert_eq!(spent.calls, emulator.calls(), "{name}");
-    assert!(spent.images <= emulator.billed(), "{name}");
-    assert!(emulator.billed() <= spent.images + spent.unknown, "{name}");
-    emulator.finish();
+    assert_eq!(spent.calls, emulator.calls_for(&portrait), "{name}");
+    assert!(spent.images <= emulator.billed_for(&portrait), "{name}");
+    assert!(emulator.billed_for(&portrait) <= spent.images + spent.unknown, "{name}");
 }

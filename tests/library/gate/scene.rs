@@ -1,19 +1,19 @@
 //! A gate on an emulator.
 
+use std::sync::LazyLock;
+
 use emo_preflight::emulator::{Emulator, Picture, Served};
-use emo_preflight::{
-    AddressPolicy, ApiKey, Certainty, Preflight, PreflightBuilder, ProbeOptions, Report,
-};
+use emo_preflight::{ApiKey, Certainty, Preflight, PreflightBuilder, Report};
+
+use crate::common::table::any_address;
 
 pub(super) const KEY: &str = "sk-test-0123456789";
 
 /// A gate on an emulator, as fast as both allow.
 pub(super) fn gate_on(emulator: &Emulator) -> PreflightBuilder {
-    let mut probe = ProbeOptions::default();
-    probe.addresses = AddressPolicy::Any;
     Preflight::builder(ApiKey::new(KEY).unwrap())
         .base_url(emulator.base_url())
-        .probe(probe)
+        .probe(any_address())
         .calls_per_second(1_000.0)
 }
 
@@ -21,10 +21,16 @@ pub(super) async fn emulator() -> Emulator {
     Emulator::builder().api_key(KEY).rps(None).start().await.unwrap()
 }
 
+/// A good portrait, drawn once for all tests.
+pub(super) fn portrait() -> Picture {
+    static PORTRAIT: LazyLock<Picture> = LazyLock::new(|| Picture::jpeg(480, 600));
+    PORTRAIT.clone()
+}
+
 /// An emulator with one good portrait.
 pub(super) async fn one_portrait() -> (Emulator, Served) {
     let emulator = emulator().await;
-    let portrait = emulator.serve("/face.jpg", Picture::jpeg(480, 600));
+    let portrait = emulator.serve("/face.jpg", portrait());
     (emulator, portrait)
 }
 

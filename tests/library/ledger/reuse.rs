@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use emo_preflight::emulator::{Emulator, Fate, Picture};
-use emo_preflight::{
-    AddressPolicy, ApiKey, AspectRatio, Preflight, PreflightBuilder, ProbeOptions, Report,
-    RunOptions, Source,
-};
+use emo_preflight::{ApiKey, AspectRatio, Preflight, PreflightBuilder, Report, RunOptions, Source};
 use futures_util::future::join_all;
 use futures_util::stream::StreamExt as _;
 
 use super::scene::{Scene, check, code, open, sources};
+use crate::common::table::any_address;
 use crate::common::until;
 
 /// Each kind of answer, whether it is given again, and what it adds to the sums.
@@ -34,26 +32,28 @@ async fn what_was_answered_is_given_again_by_the_next_process() {
         (Fate::error(400, "InvalidParameter"), "failed", false),
         (Fate::error(418, "Something.New"), "failed", false),
     ];
-    join_all(rows.map(async |(fate, verdict, kept)| {
-        let scene = Scene::new().await;
-        let portrait = scene.portrait("face.png");
-        scene.emulator.script(&portrait, [fate.clone()]);
-        let gate = scene.gate().await;
-        let first = check(&gate, &portrait).await;
-        assert_eq!((first.verdict.as_str(), first.from_ledger), (verdict, false), "{fate:?}");
-        gate.close().await;
-        drop(gate);
+    // Each on the heap: together they are too much for a test's stack.
+    join_all(rows.into_iter().map(|row| Box::pin(is_given_again(row)))).await;
+}
 
-        let second = check(&scene.gate().await, &portrait).await;
-        assert_eq!(second.from_ledger, kept, "{fate:?}: {second:?}");
-        assert_eq!(scene.emulator.calls(), if kept { 1 } else { 2 }, "{fate:?}");
-        if kept {
-            assert_eq!(second.verdict, first.verdict, "{fate:?}");
-            assert_eq!(code(&second), code(&first), "{fate:?}");
-            assert_eq!((second.billing, second.request_id), (first.billing, first.request_id));
-        }
-    }))
-    .await;
+async fn is_given_again((fate, verdict, kept): (Fate, &str, bool)) {
+    let scene = Scene::new().await;
+    let portrait = scene.portrait("face.png");
+    scene.emulator.script(&portrait, [fate.clone()]);
+    let gate = scene.gate().await;
+    let first = check(&gate, &portrait).await;
+    assert_eq!((first.verdict.as_str(), first.from_ledger), (verdict, false), "{fate:?}");
+    gate.close().await;
+    drop(gate);
+
+    let second = check(&scene.gate().await, &portrait).await;
+    assert_eq!(second.from_ledger, kept, "{fate:?}: {second:?}");
+    assert_eq!(scene.emulator.calls(), if kept { 1 } else { 2 }, "{fate:?}");
+    if kept {
+        assert_eq!(second.verdict, first.verdict, "{fate:?}");
+        assert_eq!(code(&second), code(&first), "{fate:?}");
+        assert_eq!((second.billing, second.request_id), (first.billing, first.request_id));
+    }
 }
 
 #[tokio::test]
@@ -146,11 +146,7 @@ async fn what_makes_a_new_question() {
     let rotated = Preflight::builder(ApiKey::new("sk-rotated").unwrap())
         .base_url(scene.emulator.base_url())
         .ledger(scene.open().await)
-        .probe({
-            let mut probe = ProbeOptions::default();
-            probe.addresses = AddressPolicy::Any;
-            probe
-        })
+        .probe(any_address())
         .build()
         .await
         .unwrap();
@@ -197,12 +193,10 @@ async fn attempts_of_a_process_that_ended_without_a_word_are_unknown() {
     let process = std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
-            let mut probe = ProbeOptions::default();
-            probe.addresses = AddressPolicy::Any;
             let gate = Preflight::builder(ApiKey::new("sk-test").unwrap())
                 .base_url(base)
                 .ledger(open(&path, database.as_deref()).await)
-                .probe(probe)
+                .probe(any_address())
                 .build()
                 .await
                 .unwrap();

@@ -2,14 +2,15 @@
 //! ledger: `super::ENGINE` says which.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use emo_preflight::emulator::{Emulator, Picture, Served};
-use emo_preflight::{
-    AddressPolicy, ApiKey, Ledger, Preflight, PreflightBuilder, ProbeOptions, Report, Source,
-};
+use emo_preflight::{ApiKey, Ledger, Preflight, PreflightBuilder, Report, Source};
 use futures_util::stream;
 use sqlx::Connection as _;
+
+use crate::common::table::any_address;
 
 /// Which kind of ledger a test program is about; each is about one.
 #[allow(dead_code)]
@@ -89,6 +90,9 @@ impl Fault {
     }
 }
 
+/// Drawn once for all tests.
+static PORTRAIT: LazyLock<Picture> = LazyLock::new(|| Picture::png(400, 400));
+
 impl Scene {
     pub(super) async fn new() -> Self {
         Self::at_rate(None).await
@@ -110,7 +114,7 @@ impl Scene {
     }
 
     pub(super) fn portrait(&self, name: &str) -> Served {
-        self.emulator.serve(&format!("/{name}"), Picture::png(400, 400))
+        self.emulator.serve(&format!("/{name}"), PORTRAIT.clone())
     }
 
     pub(super) fn portraits(&self, count: usize) -> Vec<Served> {
@@ -122,13 +126,11 @@ impl Scene {
         &self,
         change: impl FnOnce(PreflightBuilder) -> PreflightBuilder,
     ) -> Preflight {
-        let mut probe = ProbeOptions::default();
-        probe.addresses = AddressPolicy::Any;
         let builder = Preflight::builder(ApiKey::new("sk-test").unwrap())
             .base_url(self.emulator.base_url())
             .ledger(self.open().await)
             .calls_per_second(200.0)
-            .probe(probe);
+            .probe(any_address());
         change(builder).build().await.unwrap()
     }
 
