@@ -46,6 +46,8 @@ pub(crate) struct RetryState {
     pub(crate) repeats: Repeats,
     /// Seeds the jitter of a pause.
     pub(crate) seed: u64,
+    /// No pause is longer.
+    pub(crate) longest_pause: Duration,
 }
 
 /// How often a question was repeated, for each kind of trouble: a service that has trouble of its
@@ -243,7 +245,7 @@ fn repeat(
         Some(pause) => {
             *so_far = so_far.saturating_add(1);
             End::Repeat {
-                after: pause.max(wait.unwrap_or_default()).min(LONGEST_PAUSE),
+                after: pause.max(wait.unwrap_or_default()).min(attempt.longest_pause),
                 throttled: patience == Patience::Throttled,
                 repeats,
                 reason,
@@ -373,8 +375,6 @@ const CODES: &[(Code, Class)] = &[
 ];
 
 const FREE_QUOTA_GONE: &str = "Free allocated quota exceeded";
-
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 #[path = "decide_tests.rs"]

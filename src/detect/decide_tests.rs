@@ -14,12 +14,15 @@ enum Then {
     Unknown,
 }
 
+/// A minute, as by default.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
 const NONE: (u64, Certainty) = (0, Certainty::None);
 const ONE: (u64, Certainty) = (1, Certainty::Certain);
 const UNKNOWN: (u64, Certainty) = (0, Certainty::Unknown);
 
 fn first() -> RetryState {
-    RetryState { repeats: Repeats::default(), seed: 7 }
+    RetryState { repeats: Repeats::default(), seed: 7, longest_pause: LONGEST_PAUSE }
 }
 
 fn then(decision: &Decision) -> Then {
@@ -293,7 +296,8 @@ fn every_repeat_has_an_end_and_its_pauses_grow_within_bounds() {
             let mut repeats = Repeats::default();
             let mut pauses: Vec<Duration> = Vec::new();
             while let End::Repeat { after, repeats: so_far, .. } =
-                decide(&outcome, RetryState { repeats, seed }, SystemTime::UNIX_EPOCH).end
+                decide(&outcome, RetryState { repeats, seed, ..first() }, SystemTime::UNIX_EPOCH)
+                    .end
             {
                 repeats = so_far;
                 pauses.push(after);
@@ -316,7 +320,7 @@ fn each_kind_of_trouble_has_repeats_of_its_own() {
     ];
     let (mut repeats, mut made) = (Repeats::default(), 0);
     for trouble in troubles.iter().cycle() {
-        let attempt = RetryState { repeats, seed: 7 };
+        let attempt = RetryState { repeats, ..first() };
         match decide(trouble, attempt, SystemTime::UNIX_EPOCH).end {
             End::Repeat { repeats: so_far, .. } => repeats = so_far,
             _ => break,

@@ -50,7 +50,7 @@ pub(crate) enum Finding {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     use serde::Deserialize;
 
@@ -104,7 +104,11 @@ mod tests {
             let body = format!(r#"{{"output":{output},{bill}}}"#);
             let answer = Answer::parse(body.as_bytes(), &EMOJI_DETECT).expect("the service's JSON");
             let outcome = Outcome::Answered { status: 200, retry_after: None, answer };
-            let attempt = RetryState { repeats: Repeats::default(), seed: 7 };
+            let attempt = RetryState {
+                repeats: Repeats::default(),
+                seed: 7,
+                longest_pause: Duration::from_secs(60),
+            };
             let decision = decide(&outcome, attempt, SystemTime::UNIX_EPOCH);
             let found = match decision.end {
                 End::Settled(Judgement::Passed { .. }) => "passed",

@@ -43,6 +43,8 @@ pub(super) struct Caller {
     counters: Counters,
     /// How often another process's answer, or a place under the cap, is looked for.
     look_again: Duration,
+    /// Before a call is repeated.
+    longest_pause: Duration,
 }
 
 /// One question, ready to be asked.
@@ -142,6 +144,7 @@ impl Caller {
             booked: Booked::default(),
             counters: Counters::default(),
             look_again,
+            longest_pause: timing.longest_pause,
         }
     }
 
@@ -366,7 +369,11 @@ impl Caller {
         request: &CallRequest,
         stop: &Stop,
     ) -> (AttemptOutcome, Option<Duration>) {
-        let attempt = RetryState { repeats: *repeats, seed: fastrand::u64(..) };
+        let attempt = RetryState {
+            repeats: *repeats,
+            seed: fastrand::u64(..),
+            longest_pause: self.longest_pause,
+        };
         let decision = decide(&sent.outcome, attempt, SystemTime::now());
         let was_sent = !matches!(sent.outcome, Outcome::NotSent { .. });
         let (status, request_id, answer) = match sent.outcome {

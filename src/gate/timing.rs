@@ -20,6 +20,7 @@ pub struct GateTiming {
     pub(super) answer_grace: Duration,
     pub(super) look_again: Duration,
     pub(super) look_again_from_afar: Duration,
+    pub(super) longest_pause: Duration,
 }
 
 impl Default for GateTiming {
@@ -31,6 +32,7 @@ impl Default for GateTiming {
             look_again: Duration::from_millis(150),
             // Many machines look, and each look is a few statements of one database.
             look_again_from_afar: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(60),
         }
     }
 }
@@ -61,6 +63,12 @@ impl GateTiming {
     /// The same in a ledger on another machine. Default every second.
     pub fn with_look_again_from_afar(self, look_again_from_afar: Duration) -> Self {
         Self { look_again_from_afar, ..self }
+    }
+
+    /// The longest pause before a call is repeated, also where the service asks for a longer one.
+    /// Default 60 s.
+    pub fn with_longest_pause(self, longest_pause: Duration) -> Self {
+        Self { longest_pause, ..self }
     }
 }
 

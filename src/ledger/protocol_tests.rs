@@ -413,13 +413,14 @@ fn explore(rules: &Rules, most_attempts: usize) -> Result<usize, String> {
     let mut from = HashMap::from([(digest(&begin), None)]);
     let mut queue = VecDeque::from([begin]);
     while let Some(world) = queue.pop_front() {
+        let here = digest(&world);
         for step in &steps {
             let Some(next) = world.after(*step, rules) else { continue };
-            let Entry::Vacant(new) = from.entry(digest(&next)) else { continue };
             if next.attempts.len() > most_attempts {
                 continue;
             }
-            new.insert(Some((digest(&world), *step)));
+            let Entry::Vacant(new) = from.entry(digest(&next)) else { continue };
+            new.insert(Some((here, *step)));
             if let Some(broken) = next.broken(rules) {
                 let mut trace = vec![format!("{broken}: {next:?}")];
                 let mut at = digest(&next);

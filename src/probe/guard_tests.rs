@@ -278,9 +278,7 @@ async fn a_name_with_a_thousand_addresses_costs_a_few_connections() {
         outside.store(0, Ordering::SeqCst);
         let allowed = [deaf(999), vec![OUTSIDE]].concat();
         let prober = probe(&Names::new(move |_| addresses.clone()), allowed);
-        let begun = std::time::Instant::now();
         assert_eq!(verdict(&prober, format!("http://many.example:{port}/")).await, says, "{name}");
-        assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{name}");
         assert_eq!(outside.load(Ordering::SeqCst), connections, "{name}");
     }
     assert_eq!(inside.load(Ordering::SeqCst), 0);

@@ -4,20 +4,20 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::common::table::{self, check, probe, row, said};
+use crate::common::table::{self, Row, check, probe, row, said, try_check};
 use crate::common::{
-    Origin, Request, SLACK, Step, hanging_port, head, icc_jpeg, image, jpeg, png, ranged, status,
+    self, Origin, Request, Step, hanging_port, head, icc_jpeg, image, in_a_span, jpeg, png, ranged,
+    status,
 };
 use emo_preflight::{AddressPolicy, ProbeOptions, Report, RunOptions, Source};
+use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
-
-const SHORT: Duration = Duration::from_millis(300);
 
 #[tokio::test]
 async fn an_origin_that_dawdles_costs_the_time_out_and_no_more() {
-    let slowly = Duration::from_millis(10);
-    let outcomes = check(
-        [
+    let outcomes = in_a_span(async |span| {
+        let slowly = span / 30;
+        let rows = [
             row("nothing is ever answered", |_| vec![Step::Hang]).bytes(0..=0),
             row("a head without end", move |_| {
                 vec![
@@ -47,18 +47,18 @@ async fn an_origin_that_dawdles_costs_the_time_out_and_no_more() {
                 vec![Step::Bytes(head("200 OK", &[])), Step::Bytes(vec![0xff, 0xd8]), Step::Hang]
             })
             .bytes(2..=2),
-        ]
-        .map(|row| {
-            row.options(|o| o.timeout = SHORT)
+        ];
+        let row = |row: Row| {
+            row.options(|o| o.timeout = span)
                 .says("undetermined/timeout")
-                .mentions("300ms")
+                .mentions(format!("{span:?}"))
                 .requests(1)
-                .within(SHORT + SLACK)
-        }),
-    )
+                .takes(span)
+        };
+        try_check(rows.map(row)).await
+    })
     .await;
     for outcome in outcomes {
-        assert!(outcome.report.fetch.unwrap().elapsed_ms >= 300, "{:?}", outcome.report);
         outcome.origin.until(|seen| seen.hung_up == 1).await;
     }
 }
@@ -68,35 +68,53 @@ async fn the_time_out_covers_redirects_and_retries_together() {
     let slow = |wait: Duration, then: fn(&Request) -> Vec<Step>| {
         move |r: &Request| [vec![Step::Wait(wait)], then(r)].concat()
     };
-    // Far enough from the second, and from the third, that a busy machine makes no difference.
-    let (limit, wait) = (Duration::from_secs(1), Duration::from_millis(400));
-    check([
-        row("redirects", slow(wait, |_| common::redirect("/again")))
-            .redirects(2)
-            .requests(3)
-            .options(|o| o.timeout = limit)
-            .says("undetermined/timeout")
-            .within(limit + SLACK),
-        row("ranges", slow(wait, |r| ranged(r, &jpeg(640, 800, 60_000 * 9, 900_000))))
-            .requests(3)
-            .options(|o| o.timeout = limit)
-            .says("undetermined/timeout")
-            .within(limit + SLACK),
-        row("retries", slow(SHORT * 2 / 3, |_| status("500 Internal Server Error")))
-            .options(|o| o.timeout = SHORT)
-            // The time ran out on a pause, and what led to it says more.
-            .says("undetermined/http_status")
-            .within(SHORT + SLACK),
-    ])
+    in_a_span(async |span| {
+        // The third answer comes too late, and the third request far from it.
+        let wait = span * 7 / 20;
+        let rows = [
+            row("redirects", slow(wait, |_| common::redirect("/again")))
+                .redirects(2)
+                .requests(3)
+                .says("undetermined/timeout"),
+            row("ranges", slow(wait, |r| ranged(r, &jpeg(640, 800, 60_000 * 9, 900_000))))
+                .requests(3)
+                .says("undetermined/timeout"),
+            // The time runs out on a pause, of 0.2 s at least, and what led to it says more.
+            row(
+                "retries",
+                slow(span - Duration::from_millis(180), |_| status("500 Internal Server Error")),
+            )
+            .says("undetermined/http_status"),
+        ];
+        try_check(rows.map(|row| row.options(|o| o.timeout = span))).await
+    })
     .await;
 }
 
 #[tokio::test]
 async fn waiting_for_ones_turn_is_not_on_the_clock() {
-    let slowly = |steps| [vec![Step::Wait(Duration::from_millis(150))], steps].concat();
+    in_a_span(async |span| {
+        // Of 20, two at a time, each waits longer for its turn than it may take.
+        let (limit, wait) = (span * 3, span / 3);
+        let kinds = ["first-refused", "two-ranges", "moved"];
+        let all = join_all(kinds.map(|kind| reports_of_twenty(kind, wait, limit))).await;
+        for report in all.iter().flatten() {
+            let fetch = report.fetch.unwrap_or_default();
+            let is_in_time = u128::from(fetch.elapsed_ms) < limit.as_millis();
+            if said(report) != "eligible" || fetch.requests != 2 || !is_in_time {
+                return Err(format!("{report:?}"));
+            }
+        }
+        Ok(())
+    })
+    .await;
+}
+
+async fn reports_of_twenty(kind: &str, wait: Duration, limit: Duration) -> Vec<Report> {
     let file = jpeg(640, 800, 60_000, 100_000);
     let met = Mutex::new(HashSet::new());
     let origin = Origin::start(move |r| {
+        let slowly = |steps| [vec![Step::Wait(wait)], steps].concat();
         let is_first = met.lock().unwrap().insert(r.path.clone());
         let kind = r.path.trim_end_matches(|c: char| c.is_ascii_digit());
         match (kind, r.header("host").unwrap().split_once(':').unwrap()) {
@@ -112,18 +130,10 @@ async fn waiting_for_ones_turn_is_not_on_the_clock() {
     let mut options = table::options();
     options.addresses = AddressPolicy::Any;
     options.per_host = 2;
-    options.timeout = Duration::from_secs(1);
-    for kind in ["first-refused", "two-ranges", "moved"] {
-        let sources: Vec<_> =
-            (0..20).map(|i| Source::url(origin.url(&format!("{kind}{i}")))).collect();
-        let run = probe(&options).run(stream::iter(sources), RunOptions::default());
-        let reports: Vec<Report> = common::in_time("the run", run.collect()).await;
-        for report in &reports {
-            assert_eq!(said(report), "eligible", "{report:?}");
-            assert_eq!(report.fetch.unwrap().requests, 2, "{report:?}");
-            assert!(report.fetch.unwrap().elapsed_ms < 1_000, "{report:?}");
-        }
-    }
+    options.timeout = limit;
+    let sources: Vec<_> = (0..20).map(|i| Source::url(origin.url(&format!("{kind}{i}")))).collect();
+    let run = probe(&options).run(stream::iter(sources), RunOptions::default());
+    common::in_time("the run", run.collect()).await
 }
 
 #[tokio::test]
@@ -133,13 +143,13 @@ async fn an_answer_that_is_known_is_given_though_the_rest_stalls() {
         bytes.truncate(3_000);
         vec![Step::Bytes(bytes), Step::Hang]
     };
-    check(
-        [
-            row("until the time is up", stalls).options(|o| o.timeout = SHORT),
-            row("for too long", stalls).options(|o| o.progress_timeout = SHORT),
-        ]
-        .map(|row| row.requests(1).size(640, 800).within(SHORT + SLACK)),
-    )
+    in_a_span(async |span| {
+        let rows = [
+            row("until the time is up", stalls).options(|o| o.timeout = span),
+            row("for too long", stalls).options(|o| o.progress_timeout = span),
+        ];
+        try_check(rows.map(|row| row.requests(1).size(640, 800).takes(span))).await
+    })
     .await;
 }
 
@@ -147,7 +157,6 @@ async fn an_answer_that_is_known_is_given_though_the_rest_stalls() {
 
 #[tokio::test]
 async fn a_body_that_gets_no_further_is_given_up_on() {
-    let dribble = |bytes: &'static [u8]| Step::Forever(bytes.to_vec(), Duration::from_millis(10));
     let stream = |start: Vec<u8>, then: Step| {
         move |_: &Request| {
             let head = head("200 OK", &["Content-Length: 9000000000000"]);
@@ -161,93 +170,102 @@ async fn a_body_that_gets_no_further_is_given_up_on() {
             vec![Step::Bytes(head), Step::Bytes(start.clone()), then.clone()]
         }
     };
-    let much = || jpeg(640, 800, 60_000, 0)[..50_000].to_vec();
-    let outcomes = check(
-        [
+    let much = jpeg(640, 800, 60_000, 0)[..50_000].to_vec();
+    let much = || much.clone();
+    let given_up = |row: Row, span: Duration| {
+        row.options(|o| o.progress_timeout = span)
+            .says("undetermined/timeout")
+            .mentions(format!("at least 1024 bytes or the rest must arrive within {span:?}"))
+            .requests(1)
+            .takes(span)
+    };
+    let outcomes = in_a_span(async |span| {
+        let dribble = |bytes: &'static [u8]| Step::Forever(bytes.to_vec(), span / 30);
+        let rows = [
             row("a stream that never starts", stream(vec![], Step::Hang)).bytes(0..=0),
             row("a range that never starts", range(vec![], Step::Hang)).bytes(0..=0),
             row("a stream that stops", stream(much(), Step::Hang)).bytes(50_000..=50_000),
             row("a range that stops", range(vec![0xff, 0xd8], Step::Hang)).bytes(2..=2),
             row("a stream that dribbles", stream(much(), dribble(&[0]))).bytes(50_001..=51_023),
             row("a range that dribbles", range(vec![0xff, 0xd8], dribble(&[0]))).bytes(3..=1_023),
-            row("a chunk whose size never ends", move |_| {
-                let head = head("200 OK", &["Transfer-Encoding: chunked"]);
-                vec![Step::Bytes(head), dribble(b"0")]
+            row("a chunk whose size never ends", {
+                let digits = dribble(b"0");
+                move |_: &Request| {
+                    let head = head("200 OK", &["Transfer-Encoding: chunked"]);
+                    vec![Step::Bytes(head), digits.clone()]
+                }
             })
             .bytes(0..=0),
-            row("the same in a flood", |_| {
-                let head = head("200 OK", &["Transfer-Encoding: chunked"]);
-                vec![Step::Bytes(head), Step::Forever(vec![b'0'; 16_384], Duration::ZERO)]
-            })
-            .bytes(0..=0),
-        ]
-        .map(|row| {
-            row.options(|o| o.progress_timeout = SHORT)
-                .says("undetermined/timeout")
-                .mentions("at least 1024 bytes or the rest must arrive within 300ms")
-                .requests(1)
-                .within(SHORT + SLACK)
-        }),
-    )
+        ];
+        try_check(rows.map(|row| given_up(row, span))).await
+    })
     .await;
-    for outcome in outcomes {
+    // It takes the whole thread, and is not to take it from the others.
+    let flood = in_a_span(async |span| {
+        let row = row("the same in a flood", |_| {
+            let head = head("200 OK", &["Transfer-Encoding: chunked"]);
+            vec![Step::Bytes(head), Step::Forever(vec![b'0'; 16_384], Duration::ZERO)]
+        });
+        try_check([given_up(row.bytes(0..=0), span)]).await
+    })
+    .await;
+    for outcome in outcomes.into_iter().chain(flood) {
         let reason = &outcome.report.reasons[0];
         let least = reason.required.as_ref().unwrap().as_u64().unwrap();
         assert!(reason.found.as_ref().unwrap().as_u64().unwrap() < least, "{reason:?}");
-        assert!(outcome.report.fetch.unwrap().elapsed_ms >= 300, "{:?}", outcome.report);
         outcome.origin.until(|seen| seen.hung_up == 1).await;
     }
 }
 
 #[tokio::test]
 async fn a_landing_that_gets_no_further_is_given_up_on() {
-    let file = icc_jpeg(|_| 65_000);
-    check([row("behind a jump", move |r| match r.index {
-        0 => ranged(r, &file),
-        _ => {
-            let Some(Step::Bytes(mut bytes)) = ranged(r, &file).pop() else { panic!() };
-            bytes.truncate(bytes.len() - 1);
-            vec![Step::Bytes(bytes), Step::Hang]
-        }
+    in_a_span(async |span| {
+        let file = icc_jpeg(|_| 65_000);
+        let row = row("behind a jump", move |r| match r.index {
+            0 => ranged(r, &file),
+            _ => {
+                let Some(Step::Bytes(mut bytes)) = ranged(r, &file).pop() else { panic!() };
+                bytes.truncate(bytes.len() - 1);
+                vec![Step::Bytes(bytes), Step::Hang]
+            }
+        });
+        let row = row.options(|o| o.progress_timeout = span);
+        try_check([row.says("undetermined/timeout").requests(2).takes(span)]).await
     })
-    .options(|o| o.progress_timeout = SHORT)
-    .says("undetermined/timeout")
-    .requests(2)
-    .within(SHORT + SLACK)])
     .await;
 }
 
 #[tokio::test]
 async fn a_slow_line_is_not_cut_off() {
-    // Takes twice the span in all, and brings in each span twice what it must, or more.
-    let slowly = |head: Vec<u8>, body: Vec<u8>, piece: usize| {
-        vec![Step::Bytes(head), Step::Paced(body, piece, Duration::from_millis(200))]
-    };
     let (file, part) = (jpeg(640, 800, 10_000, 20_000), png(640, 800, 4_096));
-    let outcomes = check(
-        [
-            row("a stream", move |_| slowly(head("200 OK", &[]), file.clone(), 1_024)),
+    in_a_span(async |span| {
+        // Takes twice the span in all, and brings in each span twice what it must, or more.
+        let slowly = move |head: Vec<u8>, body: &[u8], piece: usize| {
+            vec![Step::Bytes(head), Step::Paced(body.to_vec(), piece, span / 5)]
+        };
+        let (file, part) = (file.clone(), part.clone());
+        let rows = [
+            row("a stream", move |_| slowly(head("200 OK", &[]), &file, 1_024)),
             row("a range", move |_| {
                 let range = "Content-Range: bytes 0-4095/500000";
                 let head = head("206 Partial Content", &[range, "Content-Length: 4096"]);
-                slowly(head, part.clone(), 400)
+                slowly(head, &part, 400)
             }),
-        ]
-        .map(|row| {
-            row.options(|o| o.progress_timeout = Duration::from_secs(1)).requests(1).size(640, 800)
-        }),
-    )
+        ];
+        let row = |row: Row| {
+            let row = row.options(|o| o.progress_timeout = span).requests(1).size(640, 800);
+            row.takes(span * 9 / 5)
+        };
+        try_check(rows.map(row)).await
+    })
     .await;
-    for outcome in outcomes {
-        assert!(outcome.report.fetch.unwrap().elapsed_ms >= 1_800, "{:?}", outcome.report);
-    }
 }
 
 #[tokio::test]
 async fn an_answer_that_does_not_begin_is_asked_for_once_more() {
-    let slowly = Duration::from_millis(10);
-    let outcomes = check(
-        [
+    let outcomes = in_a_span(async |span| {
+        let slowly = span / 30;
+        let rows = [
             row("nothing", |_| vec![Step::Hang]),
             row("a head that stops", |_| {
                 vec![Step::Bytes(b"HTTP/1.1 206 Partial".to_vec()), Step::Hang]
@@ -261,23 +279,23 @@ async fn an_answer_that_does_not_begin_is_asked_for_once_more() {
             row("early hints and no answer", move |_| {
                 vec![Step::Forever(head("103 Early Hints", &["Link: </a>"]), slowly)]
             }),
-        ]
-        .map(|row| {
-            row.options(|o| o.progress_timeout = SHORT)
+        ];
+        let row = |row: Row| {
+            row.options(|o| o.progress_timeout = span)
                 .says("undetermined/timeout")
-                .mentions("answer must begin within 300ms")
+                .mentions(format!("answer must begin within {span:?}"))
                 .requests(2)
                 .bytes(0..=0)
-                .within(SHORT * 2 + SLACK)
-        }),
-    )
+                .takes(span * 2)
+        };
+        try_check(rows.map(row)).await
+    })
     .await;
     for outcome in outcomes {
-        assert!(outcome.report.fetch.unwrap().elapsed_ms >= 600, "{:?}", outcome.report);
         outcome.origin.until(|seen| seen.hung_up == 2).await;
     }
-    check(
-        [
+    in_a_span(async |span| {
+        let rows = [
             row("silent at first", |r| match r.index {
                 0 => vec![Step::Hang],
                 _ => ranged(r, &image()),
@@ -294,42 +312,49 @@ async fn an_answer_that_does_not_begin_is_asked_for_once_more() {
             })
             .says("undetermined/timeout")
             .requests(3),
-        ]
-        .map(|row| row.options(|o| o.progress_timeout = SHORT)),
-    )
+        ];
+        try_check(rows.map(|row| row.options(|o| o.progress_timeout = span))).await
+    })
     .await;
 }
 
 #[tokio::test]
 async fn a_kept_connection_that_died_unnoticed_is_not_the_images_fault() {
-    let origin = Origin::start(|r| match (r.connection, r.path.as_str()) {
-        // As behind a NAT that has forgotten the connection: no reset, no end.
-        (0, "/second") => vec![Step::Hang],
-        _ => ranged(r, &image()),
+    in_a_span(async |span| {
+        let origin = Origin::start(|r| match (r.connection, r.path.as_str()) {
+            // As behind a NAT that has forgotten the connection: no reset, no end.
+            (0, "/second") => vec![Step::Hang],
+            _ => ranged(r, &image()),
+        })
+        .await;
+        let mut options = table::options();
+        options.progress_timeout = span;
+        let probe = probe(&options);
+        for (path, requests) in [("first", 1), ("second", 2)] {
+            let report = probe.check(Source::url(origin.url(path))).await;
+            let found = (said(&report), report.fetch.unwrap_or_default().requests);
+            if found != ("eligible".to_owned(), requests) {
+                return Err(format!("{path}: {report:?}"));
+            }
+        }
+        let connections: Vec<_> = origin.requests().iter().map(|r| r.connection).collect();
+        if connections == [0, 0, 1] { Ok(()) } else { Err(format!("{connections:?}")) }
     })
     .await;
-    let mut options = table::options();
-    options.progress_timeout = SHORT;
-    let probe = probe(&options);
-    for (path, requests) in [("first", 1), ("second", 2)] {
-        let report = probe.check(Source::url(origin.url(path))).await;
-        assert_eq!(said(&report), "eligible", "{path}: {report:?}");
-        assert_eq!(report.fetch.unwrap().requests, requests, "{path}");
-    }
-    let connections: Vec<_> = origin.requests().iter().map(|r| r.connection).collect();
-    assert_eq!(connections, [0, 0, 1]);
 }
 
 #[tokio::test]
 async fn a_connection_that_is_never_made_is_no_progress() {
     let (_full, port) = hanging_port().await;
+    let span = Duration::from_millis(300);
     let mut options = table::options();
-    options.progress_timeout = SHORT;
-    let report = probe(&options).check(Source::url(format!("http://127.0.0.1:{port}/a"))).await;
+    options.progress_timeout = span;
+    let report = probe(&options).check(Source::url(format!("http://127.0.0.1:{port}/a")));
+    let report = common::in_time("the end", report).await;
     assert_eq!(said(&report), "undetermined/timeout", "{report:?}");
     let fetch = report.fetch.unwrap();
     assert_eq!((fetch.requests, fetch.bytes), (2, 0));
-    assert!((600..2_600).contains(&fetch.elapsed_ms), "{report:?}");
+    assert!(u128::from(fetch.elapsed_ms) >= span.as_millis() * 2, "{report:?}");
 }
 
 #[test]
@@ -368,7 +393,7 @@ async fn an_end_that_does_not_come_is_not_waited_for() {
             })
             .requests(3),
         ]
-        .map(|row| row.size(640, 800).within(SLACK)),
+        .map(|row| row.size(640, 800)),
     )
     .await;
 }
@@ -379,19 +404,23 @@ async fn an_origin_that_never_stops_talking_takes_no_time_from_others() {
     let talks = b"HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n".repeat(2_000);
     let endless = Origin::start(move |_| vec![Step::Forever(talks.clone(), Duration::ZERO)]).await;
     let good = Origin::start(|r| ranged(r, &image())).await;
-    let mut options = table::options();
-    options.addresses = AddressPolicy::Any;
-    options.timeout = Duration::from_secs(1);
     let bad = endless.url("bad");
     let fine = good.url("good").replace("127.0.0.1", "localhost");
-    let sources: Vec<_> = (0..48).map(|i| Source::url(if i < 16 { &bad } else { &fine })).collect();
-    let begun = std::time::Instant::now();
-    let run = probe(&options).run(stream::iter(sources), RunOptions::default());
-    let reports: Vec<Report> = run.collect().await;
-    let took = begun.elapsed();
-    for report in &reports {
-        let says = if report.source == bad { "undetermined/timeout" } else { "eligible" };
-        assert_eq!(said(report), says, "{report:?}");
-    }
-    assert!(took < options.timeout + SLACK, "{took:?}");
+    in_a_span(async |span| {
+        let mut options = table::options();
+        options.addresses = AddressPolicy::Any;
+        options.timeout = span * 3;
+        let sources: Vec<_> =
+            (0..48).map(|i| Source::url(if i < 16 { &bad } else { &fine })).collect();
+        let run = probe(&options).run(stream::iter(sources), RunOptions::default());
+        let reports: Vec<Report> = common::in_time("the run", run.collect()).await;
+        for report in &reports {
+            let says = if report.source == bad { "undetermined/timeout" } else { "eligible" };
+            if said(report) != says {
+                return Err(format!("{report:?}"));
+            }
+        }
+        Ok(())
+    })
+    .await;
 }

@@ -189,8 +189,8 @@ fn recall(
         return CallRecord { billing, request_id, ..CallRecord::lost() };
     };
     let outcome = Outcome::Answered { status, retry_after: None, answer };
-    let decision =
-        decide(&outcome, RetryState { repeats: Repeats::SPENT, seed: 0 }, SystemTime::UNIX_EPOCH);
+    let spent = RetryState { repeats: Repeats::SPENT, seed: 0, longest_pause: Duration::ZERO };
+    let decision = decide(&outcome, spent, SystemTime::UNIX_EPOCH);
     let end = match decision.end {
         End::Settled(judgement) => CallEnd::Settled(judgement),
         End::Unknown(reason) => CallEnd::Unknown(reason),

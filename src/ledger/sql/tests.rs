@@ -109,7 +109,8 @@ fn what_was_unknown_stays_so_with_its_own_code_however_whole_its_answer_looks() 
 fn a_lock_held_for_too_long_is_an_error_and_no_call() {
     block_on(async {
         let place = Place::sqlite();
-        let ledger = place.open().await;
+        let hasty = LedgerTiming::default().with_busy(Duration::from_millis(100));
+        let ledger = place.open_with(hasty).await.unwrap();
         let other = place.open().await;
         let held = other.backend.begin().await.unwrap();
         match ledger.reserve(&question(1), &terms(), None).await {

@@ -6,13 +6,13 @@ use emo_preflight::{FaceScreen, Finding};
 use image::{ImageFormat, RgbImage};
 
 use super::draw::{file, landscape};
-use crate::common::zlib;
+use crate::common::{is_slow_tier, zlib};
 
 /// What decoding may take, in bytes.
 const MOST: u64 = 384 * 1_024 * 1_024;
 const MIB: u64 = 1_024 * 1_024;
 
-/// A debug build on a busy machine.
+/// A debug build on a quiet machine.
 const IN_TIME: Duration = Duration::from_secs(60);
 
 #[test]
@@ -80,7 +80,9 @@ fn watched(name: &str, bytes: &[u8], most: u64) -> Finding {
     let taken = allocation_counter::measure(|| finding = screen.inspect(bytes));
     let (time, peak) = (begun.elapsed(), taken.bytes_max);
     println!("{name}: {} bytes, {time:.1?}, {} MiB at the most", bytes.len(), peak / MIB);
-    assert!(time < IN_TIME, "{name} took {time:?}");
+    if is_slow_tier("how long that takes") {
+        assert!(time < IN_TIME, "{name} took {time:?}");
+    }
     assert!(peak <= most, "{name} took {} MiB", peak / MIB);
     finding
 }

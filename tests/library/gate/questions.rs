@@ -4,10 +4,13 @@ use std::time::{Duration, Instant};
 
 use emo_preflight::emulator::{Emulator, Fate, Picture};
 use emo_preflight::header::{Format, Header};
-use emo_preflight::{AspectRatio, Ledger, ProbeOptions, Report, RunOptions, Source, Verdict};
+use emo_preflight::{
+    AspectRatio, GateTiming, Ledger, ProbeOptions, Report, RunOptions, Source, Verdict,
+};
 use futures_util::stream::{self, StreamExt as _};
 
 use super::scene::{KEY, emulator, first_code, gate_on, one_portrait};
+use crate::common::{in_a_span, is_slow_tier, until};
 
 #[tokio::test]
 async fn the_request_is_the_documented_one() {
@@ -95,12 +98,12 @@ async fn a_changed_image_is_asked_anew_unless_its_bill_is_unknown() {
 #[tokio::test]
 async fn an_image_that_changes_while_it_is_asked_about_is_asked_anew() {
     let (emulator, portrait) = one_portrait().await;
-    emulator.script(&portrait, [Fate::judge().late(Duration::from_millis(500)), Fate::judge()]);
+    // Boxes of its own, whichever image the service fetches.
+    let old = Fate::boxes([150.0, 150.0, 250.0, 250.0], [100.0, 100.0, 300.0, 300.0]);
+    emulator.script(&portrait, [old.late(Duration::from_millis(300)), Fate::judge()]);
     let gate = gate_on(&emulator).build().await.unwrap();
     let old = tokio::spawn(gate.check(Source::url(portrait.url())));
-    while emulator.calls() == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the call leaves", || emulator.calls() > 0).await;
     emulator.serve("/face.jpg", Picture::jpeg(640, 800));
     let new = gate.check(Source::url(portrait.url())).await.unwrap();
     let old = old.await.unwrap().unwrap();
@@ -142,9 +145,7 @@ async fn gates_that_share_ledger_in_memory_wait_for_each_others_answers() {
     let gate = async || gate_on(&emulator).ledger(ledger.clone()).build().await.unwrap();
     let (one, other) = (gate().await, gate().await);
     let first = tokio::spawn(one.check(Source::url(portrait.url())));
-    while emulator.calls() == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the call leaves", || emulator.calls() > 0).await;
     let second = other.check(Source::url(portrait.url())).await.unwrap();
     assert_eq!((second.verdict.as_str(), second.from_ledger), ("accepted", true));
     assert_eq!(first.await.unwrap().unwrap().verdict.as_str(), "accepted");
@@ -154,23 +155,29 @@ async fn gates_that_share_ledger_in_memory_wait_for_each_others_answers() {
 /// Another gate's call is waited for from when it leaves, however far off that is.
 #[tokio::test]
 async fn a_call_that_leaves_late_is_not_given_up_before() {
-    let (emulator, portrait) = one_portrait().await;
-    let first = emulator.serve("/first.png", Picture::png(400, 400));
-    let ledger = Ledger::in_memory();
-    let slow = gate_on(&emulator).ledger(ledger.clone()).calls_per_second(0.085);
-    let slow = slow.build().await.unwrap();
-    let hasty = gate_on(&emulator).ledger(ledger).call_timeout(Duration::from_secs(1));
-    let hasty = hasty.build().await.unwrap();
-    assert_eq!(slow.check(Source::url(first.url())).await.unwrap().verdict.as_str(), "accepted");
-    let late = tokio::spawn(slow.check(Source::url(portrait.url())));
-    while emulator.fetches_of(&portrait) == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let told = hasty.check(Source::url(portrait.url())).await.unwrap();
-    assert_eq!((told.verdict.as_str(), told.from_ledger), ("accepted", true));
-    assert_eq!(late.await.unwrap().unwrap().verdict.as_str(), "accepted");
-    assert_eq!(emulator.calls(), 2);
+    in_a_span(async |span| {
+        let (emulator, portrait) = one_portrait().await;
+        let first = emulator.serve("/first.png", Picture::png(400, 400));
+        let ledger = Ledger::in_memory();
+        let rate = 1.0 / (span * 4).as_secs_f64();
+        let slow = gate_on(&emulator).ledger(ledger.clone()).calls_per_second(rate);
+        let slow = slow.build().await.unwrap();
+        // It gives up within half the time that the call is away.
+        let timing = GateTiming::default().with_answer_grace(span).with_look_again(span / 10);
+        let hasty = gate_on(&emulator).ledger(ledger).call_timeout(span).timing(timing);
+        let hasty = hasty.build().await.unwrap();
+        slow.check(Source::url(first.url())).await.unwrap();
+        let late = tokio::spawn(slow.check(Source::url(portrait.url())));
+        until("the second is booked", || slow.activity().reservations == 2).await;
+        let told = hasty.check(Source::url(portrait.url())).await.unwrap();
+        let report = late.await.unwrap().unwrap();
+        assert_eq!((report.verdict.as_str(), emulator.calls()), ("accepted", 2));
+        match (told.verdict.as_str(), told.from_ledger) {
+            ("accepted", true) => Ok(()),
+            _ => Err(format!("{told:?}")),
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -219,9 +226,20 @@ async fn a_known_header_saves_the_fetch_and_is_still_checked() {
 }
 
 #[tokio::test]
-async fn calls_keep_the_pace_and_are_never_throttled() {
-    let emulator = Emulator::builder().start().await.unwrap();
-    let gate = gate_on(&emulator).calls_per_second(5.0).build().await.unwrap();
+async fn calls_keep_the_pace() {
+    twelve_calls(emulator().await, 20).await;
+}
+
+/// The service refuses the sixth call that arrives in a second, however late it arrives.
+#[tokio::test]
+async fn calls_are_never_throttled() {
+    if is_slow_tier("arrivals at the service's own pace") {
+        twelve_calls(Emulator::builder().start().await.unwrap(), 5).await;
+    }
+}
+
+async fn twelve_calls(emulator: Emulator, rate: u32) {
+    let gate = gate_on(&emulator).calls_per_second(rate.into()).build().await.unwrap();
     let sources: Vec<Source> = (0..12)
         .map(|n| emulator.serve(&format!("/{n}.png"), Picture::png(400, 400)))
         .map(|served| Source::url(served.url()))
@@ -230,7 +248,7 @@ async fn calls_keep_the_pace_and_are_never_throttled() {
     let reports: Vec<Report> =
         gate.run(stream::iter(sources), RunOptions::default()).collect().await;
     assert!(reports.iter().all(|report| report.verdict.as_str() == "accepted"), "{reports:?}");
-    assert!(begun.elapsed() >= Duration::from_millis(11 * 200));
+    assert!(begun.elapsed() >= 11 * Duration::from_secs(1) / rate);
     assert_eq!(emulator.calls(), 12, "none was refused and repeated");
     let mut indexes: Vec<u64> = reports.iter().map(|report| report.index).collect();
     indexes.sort_unstable();
@@ -240,13 +258,19 @@ async fn calls_keep_the_pace_and_are_never_throttled() {
 #[tokio::test]
 async fn what_was_not_sent_is_sent_when_the_service_is_there() {
     // A port that refuses now and will answer later.
-    let reserved = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let reserved = tokio::net::TcpSocket::new_v4().unwrap();
+    // So that the service may listen there all the same, and nothing else gets the port.
+    reserved.set_reuseaddr(true).unwrap();
+    reserved.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let address = reserved.local_addr().unwrap();
-    drop(reserved);
     let (images, portrait) = one_portrait().await;
     let gate = gate_on(&images).base_url(format!("http://{address}/api/v1")).build().await.unwrap();
     let check = tokio::spawn(gate.check(Source::url(portrait.url())));
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let has_failed = || {
+        let activity = gate.activity();
+        (activity.reservations, activity.waiting, activity.in_flight) == (1, 0, 0)
+    };
+    until("a call found nothing there", has_failed).await;
     let service = Emulator::builder().listen(address).start().await.unwrap();
     let report = check.await.unwrap().unwrap();
     assert_eq!(report.verdict.as_str(), "accepted", "{report:?}");

@@ -1,11 +1,12 @@
 //! How a database is reached: what its URL may say, and over TLS.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use emo_preflight::Ledger;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
+use crate::common::in_time;
 use crate::pg;
 
 const SECRET: &str = "s3cr3t-of-the-ledger";
@@ -55,17 +56,15 @@ async fn tls_goes_by_sslmode_and_a_wrong_certificate_is_not_waited_for() {
     let url = server.database();
     for mode in ["prefer", "require", &format!("verify-full&sslrootcert={right}")] {
         let url = format!("{url}?sslmode={mode}");
-        let ledger = Ledger::connect_patiently(&url, Duration::from_secs(5)).await.unwrap();
+        let ledger = Ledger::connect_patiently(&url, Duration::from_secs(60)).await.unwrap();
         let asked = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
                      WHERE application_name = 'emo-preflight'";
         assert_eq!(server.run("postgres", asked), "t\n", "{mode}");
         drop(ledger);
     }
-    let begun = Instant::now();
     let url = format!("{url}?sslmode=verify-full&sslrootcert={wrong}");
-    let said = refused(&url, Duration::from_secs(60)).await;
+    let said = in_time("a refusal", refused(&url, Duration::from_secs(3_600))).await;
     assert!(said.contains("certificate"), "{said}");
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
 fn authority() -> CertifiedIssuer<'static, KeyPair> {

@@ -7,15 +7,17 @@ use emo_preflight::{
     AddressPolicy, ApiKey, AspectRatio, Preflight, PreflightBuilder, ProbeOptions, Report,
     RunOptions, Source,
 };
+use futures_util::future::join_all;
 use futures_util::stream::StreamExt as _;
 
 use super::scene::{Scene, check, code, open, sources};
+use crate::common::until;
 
 /// Each kind of answer, whether it is given again, and what it adds to the sums.
 #[tokio::test]
 async fn what_was_answered_is_given_again_by_the_next_process() {
     let wrong = Fate::boxes([150.0, 150.0, 250.0, 250.0], [100.0, 100.0, 300.0, 350.0]);
-    for (fate, verdict, kept) in [
+    let rows = [
         (Fate::judge(), "accepted", true),
         (Fate::without_usage(), "accepted", true),
         (Fate::refused_by_model(), "rejected_remote", true),
@@ -31,7 +33,8 @@ async fn what_was_answered_is_given_again_by_the_next_process() {
         (Fate::judge().cut_off(), "failed", true),
         (Fate::error(400, "InvalidParameter"), "failed", false),
         (Fate::error(418, "Something.New"), "failed", false),
-    ] {
+    ];
+    join_all(rows.map(async |(fate, verdict, kept)| {
         let scene = Scene::new().await;
         let portrait = scene.portrait("face.png");
         scene.emulator.script(&portrait, [fate.clone()]);
@@ -49,7 +52,8 @@ async fn what_was_answered_is_given_again_by_the_next_process() {
             assert_eq!(code(&second), code(&first), "{fate:?}");
             assert_eq!((second.billing, second.request_id), (first.billing, first.request_id));
         }
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
@@ -185,11 +189,12 @@ async fn what_makes_a_new_question() {
 async fn attempts_of_a_process_that_ended_without_a_word_are_unknown() {
     let scene = Scene::new().await;
     let portrait = scene.portrait("face.png");
-    scene.emulator.script(&portrait, [Fate::judge().late(Duration::from_secs(20))]);
+    scene.emulator.script(&portrait, [Fate::judge().late(Duration::from_secs(3_600))]);
     // A runtime that is torn down under its call, as when a process dies.
     let (path, database) = (scene.path(), scene.database.clone());
     let (base, url) = (scene.emulator.base_url(), portrait.url().to_owned());
-    std::thread::spawn(move || {
+    let (dies, death) = tokio::sync::oneshot::channel();
+    let process = std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let mut probe = ProbeOptions::default();
@@ -201,14 +206,16 @@ async fn attempts_of_a_process_that_ended_without_a_word_are_unknown() {
                 .build()
                 .await
                 .unwrap();
-            let check = gate.check(Source::url(url));
-            let _ = tokio::time::timeout(Duration::from_secs(1), check).await;
+            tokio::select! {
+                _ = gate.check(Source::url(url)) => panic!("it is not answered"),
+                _ = death => {}
+            }
         });
         runtime.shutdown_background();
-    })
-    .join()
-    .unwrap();
-    assert_eq!(scene.emulator.calls(), 1);
+    });
+    until("the call leaves", || scene.emulator.calls() == 1).await;
+    dies.send(()).unwrap();
+    process.join().unwrap();
     let report = check(&scene.gate().await, &portrait).await;
     assert_eq!((code(&report), report.from_ledger), (Some("billing_unknown"), true));
     assert_eq!(scene.emulator.calls(), 1);

@@ -2,6 +2,7 @@
 //! ledger: `super::ENGINE` says which.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use emo_preflight::emulator::{Emulator, Picture, Served};
 use emo_preflight::{
@@ -135,6 +136,17 @@ impl Scene {
         self.gate_with(|builder| builder).await
     }
 
+    /// The ledger, which waits for no database that is away.
+    pub(super) async fn open_hastily(&self) -> Ledger {
+        match &self.database {
+            None => self.open().await,
+            #[cfg(feature = "postgres")]
+            Some(url) => Ledger::connect_patiently(url, Duration::ZERO).await.unwrap(),
+            #[cfg(not(feature = "postgres"))]
+            Some(_) => unreachable!("there is no database without the feature"),
+        }
+    }
+
     /// The ledger, as another process opens it.
     pub(super) async fn open(&self) -> Ledger {
         open(&self.path(), self.database.as_deref()).await
@@ -178,7 +190,7 @@ pub(super) async fn open(path: &Path, database: Option<&str>) -> Ledger {
     match database {
         None => Ledger::open(path).await.unwrap(),
         #[cfg(feature = "postgres")]
-        Some(url) => Ledger::connect_patiently(url, std::time::Duration::ZERO).await.unwrap(),
+        Some(url) => Ledger::connect_patiently(url, Duration::from_secs(60)).await.unwrap(),
         #[cfg(not(feature = "postgres"))]
         Some(_) => unreachable!("there is no database without the feature"),
     }

@@ -1,12 +1,14 @@
 //! A ledger that cannot be read or written.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use emo_preflight::emulator::Fate;
-use emo_preflight::{Certainty, GateError, Report, RunOptions, Source, Verdict};
+use emo_preflight::{
+    Certainty, GateError, GateTiming, PreflightBuilder, Report, RunOptions, Source, Verdict,
+};
 use futures_util::stream::StreamExt as _;
 
 use super::scene::{Fault, Scene, check, code, sources};
+use crate::common::until;
 
 /// A fault at each write of an intent, its commit included: no call leaves.
 #[tokio::test]
@@ -69,7 +71,10 @@ async fn no_call_leaves_that_could_not_be_marked_as_sending() {
 async fn a_full_disk_leaves_nothing_unknown() {
     let scene = Scene::new().await;
     let images = scene.portraits(3);
-    let gate = scene.gate().await;
+    let ledger = scene.open_hastily().await;
+    let within = Duration::from_millis(300);
+    let timing = GateTiming::default().with_write_within(within).with_write_again(within / 10);
+    let gate = scene.gate_with(|builder| builder.ledger(ledger).timing(timing)).await;
     let fault = Fault::on("UPDATE", "attempt");
     scene.break_on(fault).await;
     let reports: Vec<Report> = gate.run(sources(&images), RunOptions::default()).collect().await;
@@ -107,24 +112,24 @@ async fn no_call_leaves_when_the_ledger_cannot_be_read() {
 /// A fault at each write of an answer that passes: the answer waits, nothing else leaves.
 #[tokio::test]
 async fn an_answer_that_cannot_be_written_holds_everything_until_it_is() {
+    let at_answer = Fault::on("UPDATE", "attempt").when(ANSWERED);
     for fault in [
-        Fault::on("UPDATE", "attempt"),
+        at_answer,
         Fault::on("UPDATE", "question"),
-        Fault::on("UPDATE", "attempt").at_commit(),
+        at_answer.at_commit(),
         Fault::on("UPDATE", "question").at_commit(),
     ] {
         let scene = Scene::new().await;
         let images = scene.portraits(3);
-        scene.emulator.script(&images[0], [Fate::judge().late(Duration::from_millis(300))]);
-        let gate = scene.gate().await;
-        let first = tokio::spawn(gate.check(Source::url(images[0].url())));
-        while scene.emulator.calls() == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let timing = GateTiming::default().with_write_again(Duration::from_millis(20));
+        let gate = scene.gate_with(|builder| builder.timing(timing)).await;
         scene.break_on(fault).await;
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        let first = tokio::spawn(gate.check(Source::url(images[0].url())));
+        until("the answer cannot be written", || gate.activity().unwritten == 1).await;
         let second = tokio::spawn(gate.check(Source::url(images[1].url())));
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        until("the second wants to leave", || gate.activity().waiting == 1).await;
+        // Its slot would be a tenth of a second away.
+        tokio::time::sleep(Duration::from_millis(300)).await;
         assert_eq!(
             scene.emulator.calls(),
             1,
@@ -146,17 +151,18 @@ async fn an_answer_that_cannot_be_written_holds_everything_until_it_is() {
 async fn an_answer_that_cannot_be_written_at_all_is_reported_with_its_bill() {
     let scene = Scene::new().await;
     let images = scene.portraits(4);
-    scene.emulator.script(&images[0], [Fate::judge().late(Duration::from_millis(300))]);
-    let gate = scene.gate().await;
+    let ledger = scene.open_hastily().await;
+    let within = Duration::from_millis(300);
+    let timing = GateTiming::default().with_write_within(within).with_write_again(within / 10);
+    let hasty = |builder: PreflightBuilder| builder.ledger(ledger).timing(timing);
+    let gate = scene.gate_with(hasty).await;
     let mut options = RunOptions::default();
     options.concurrency = 1;
-    let run = tokio::spawn(gate.run(sources(&images), options).collect::<Vec<Report>>());
-    while scene.emulator.calls() == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let fault = Fault::on("UPDATE", "attempt");
+    let fault = Fault::on("UPDATE", "attempt").when(ANSWERED);
     scene.break_on(fault).await;
-    let reports = run.await.unwrap();
+    let begun = Instant::now();
+    let reports: Vec<Report> = gate.run(sources(&images), options).collect().await;
+    assert!(begun.elapsed() >= within, "{:?}: it was not tried again", begun.elapsed());
     assert_eq!((reports[0].verdict, code(&reports[0])), (Verdict::Failed, Some("ledger_error")));
     assert_eq!((reports[0].billing.images, reports[0].billing.certainty), (1, Certainty::Certain));
     assert!(
@@ -175,3 +181,6 @@ async fn an_answer_that_cannot_be_written_at_all_is_reported_with_its_bill() {
     assert_eq!((again.verdict.as_str(), again.from_ledger), ("accepted", true));
     assert_eq!(scene.emulator.calls(), 1);
 }
+
+/// Of a row that tells how a call ended, and of none that says that it is about to leave.
+const ANSWERED: &str = "NEW.state <> 'sending'";

@@ -6,7 +6,7 @@ use emo_preflight::{ApiKey, ConfigError, Preflight, Probe, ProbeOptions, RootCer
 use rcgen::{CertificateParams, date_time_ymd};
 
 use super::authority::{Authority, Manner};
-use super::front::{Front, SLACK};
+use super::front::Front;
 use crate::common::table::{self, probe, said};
 use crate::common::{Origin, in_time, png, ranged};
 
@@ -70,7 +70,6 @@ async fn fails_once(name: &str, front: &Front, options: &ProbeOptions, mentions:
     // What is wrong with a certificate does not pass within a second.
     assert_eq!((fetch.requests, fetch.bytes), (1, 0), "{name}");
     assert_eq!(front.seen().connections, 1, "{name}");
-    assert!(u128::from(fetch.elapsed_ms) < SLACK.as_millis(), "{name}: {report:?}");
     assert!(!table::shows_secret(&report), "{name}: {report:?}");
 }
 

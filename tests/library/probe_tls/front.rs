@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -132,9 +131,3 @@ pub(crate) enum Then {
     Close,
     Reset,
 }
-
-/// A time-out that a test waits out.
-pub(crate) const SHORT: Duration = Duration::from_millis(300);
-
-/// What a test takes beside the time it waits for.
-pub(crate) const SLACK: Duration = Duration::from_secs(2);
