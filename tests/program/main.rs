@@ -2,6 +2,8 @@
 //! the program says can be compared with what was really fetched, called and billed.
 
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// `crash_postgres` has files of `crash`, with a database of its own.
+#![allow(clippy::duplicate_mod)]
 
 #[path = "../pg/mod.rs"]
 mod pg;

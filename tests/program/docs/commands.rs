@@ -60,7 +60,7 @@ fn every_command_of_the_documents_does_what_is_said_or_says_why_it_is_not_run() 
 /// Runs a document's blocks and says how many.
 fn run_all_of(path: &Path) -> usize {
     let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-    let blocks = blocks(&std::fs::read_to_string(&path).unwrap());
+    let blocks = blocks(&std::fs::read_to_string(path).unwrap());
     if !blocks.iter().any(|(.., is_run)| *is_run) {
         return 0;
     }
