@@ -137,28 +137,6 @@ async fn a_refusal_without_a_cause_gets_a_likely_one() {
     }
 }
 
-#[tokio::test]
-async fn one_content_under_two_urls_is_told_by_all_of_its_bytes() {
-    let emulator = emulator().await;
-    let mut bytes = png(portrait(480, 600));
-    let first = served(&emulator, "/a.png", bytes.clone());
-    let same = served(&emulator, "/b.png", bytes.clone());
-    // Neither its first nor its last bytes: text, which decoders pass over.
-    bytes.splice(33..33, super::bounds::chunk(b"tEXt", &[b'x'; 3_000]));
-    let one = served(&emulator, "/c.png", bytes.clone());
-    bytes[2_000] = b'y';
-    let crc = super::bounds::chunk(b"tEXt", &bytes[41..3_041]);
-    bytes[3_041..3_045].copy_from_slice(&crc[crc.len() - 4..]);
-    let other = served(&emulator, "/d.png", bytes);
-    let gate = gate_on(&emulator, Some(ScreenAction::Reject)).same_content(true);
-    let gate = gate.build().await.unwrap();
-    for (image, is_known) in [(&first, false), (&same, true), (&one, false), (&other, false)] {
-        let report = gate.check(Source::url(image.url())).await.unwrap();
-        assert_eq!(report.same_as.is_some(), is_known, "{}", image.url());
-    }
-    assert_eq!(emulator.calls(), 3);
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn equal_questions_at_once_are_one_call_and_a_rejected_one_is_none() {
     for (image, calls) in [(portrait(640, 800), 1), (landscape(640, 480), 0)] {

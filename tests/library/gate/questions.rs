@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use emo_preflight::emulator::{Emulator, Fate, Picture};
-use emo_preflight::header::{Format, Header};
 use emo_preflight::{AspectRatio, Ledger, ProbeOptions, Report, RunOptions, Source, Verdict};
 use futures_util::stream::{self, StreamExt as _};
 
@@ -201,21 +200,6 @@ async fn what_the_local_stage_refuses_is_never_called_for() {
         (Verdict::RejectedLocal, Some("private_address"))
     );
     assert_eq!((emulator.fetches_of(&portrait), emulator.calls()), (0, 0));
-}
-
-#[tokio::test]
-async fn a_known_header_saves_the_fetch_and_is_still_checked() {
-    let (emulator, portrait) = one_portrait().await;
-    let gate = gate_on(&emulator).build().await.unwrap();
-    let known = |width| {
-        let header = Header::new(Format::Jpeg, width, 600, None);
-        gate.check(Source::url(portrait.url()).known_header(header))
-    };
-    let small = known(300).await.unwrap();
-    assert_eq!(first_code(&small), Some("shortest_side_below_min"));
-    let report = known(480).await.unwrap();
-    assert_eq!((report.verdict.as_str(), report.fetch), ("accepted", None));
-    assert_eq!((emulator.fetches_of(&portrait), emulator.calls()), (0, 1));
 }
 
 #[tokio::test]
