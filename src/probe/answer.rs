@@ -23,7 +23,7 @@ impl ImageFetch<'_> {
         // Of a compressed body the length is its own.
         let length = response.body().size_hint().exact().filter(|_| coding.is_none());
         if !self.progress.note_whole(text_of(response.headers(), ETAG), length) {
-            return self.changed();
+            return Ok(self.changed());
         }
         self.refuse_length(length)?;
         match coding {
@@ -54,7 +54,7 @@ impl ImageFetch<'_> {
             return Err(unusable(&format!("206 with {claimed} where {asked} was asked for")).into());
         };
         if !self.progress.note(text_of(response.headers(), ETAG), range.total) {
-            return self.changed();
+            return Ok(self.changed());
         }
         match jump {
             // What lies behind a chain is a header about to end, not one that goes on: a longer
@@ -129,7 +129,7 @@ impl ImageFetch<'_> {
                 return Err(unusable(MORE_THAN_SAID).into());
             }
             if !self.progress.feed(at, &bytes) {
-                return self.changed();
+                return Ok(self.changed());
             }
             at = at.saturating_add(length);
             if part.is_none() && self.progress.answer().is_none() {
@@ -170,14 +170,14 @@ impl ImageFetch<'_> {
                     (None, None) => {
                         let rest = inflater.finish().map_err(|e| packed_wrong(&e))?;
                         if !self.progress.feed(at, &rest) {
-                            return self.changed();
+                            return Ok(self.changed());
                         }
                         let end = self.progress.end(at.saturating_add(length(&rest)));
                         return Ok(end.map_or(Next::Again, Next::Known));
                     }
                 };
                 if !self.progress.feed(at, &part) {
-                    return self.changed();
+                    return Ok(self.changed());
                 }
                 at = at.saturating_add(length(&part));
                 if let Some(answer) = self.progress.answer() {
@@ -198,7 +198,7 @@ impl ImageFetch<'_> {
             .and_then(ContentRange::parse)
             .and_then(|range| range.total);
         match total {
-            Some(total) if !self.progress.note(None, Some(total)) => self.changed(),
+            Some(total) if !self.progress.note(None, Some(total)) => Ok(self.changed()),
             Some(total) if total <= first => {
                 Ok(self.progress.end(total).map_or(Next::Again, Next::Known))
             }

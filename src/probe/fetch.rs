@@ -115,7 +115,6 @@ async fn transfer(
         end: None,
         progress,
         ranges,
-        restarts: 0,
         over: Connections::Kept,
         has_been_silent: false,
         spent: Fetch::default(),
@@ -146,7 +145,6 @@ pub(super) struct ImageFetch<'a> {
     pub(super) progress: ImageProgress,
     /// Off once the origin has shown that it makes no sense of Range.
     pub(super) ranges: bool,
-    restarts: u32,
     over: Connections,
     has_been_silent: bool,
     pub(super) spent: Fetch,
@@ -355,17 +353,12 @@ impl ImageFetch<'_> {
         Ok(Next::Again)
     }
 
-    /// The file is another than it was: its header is read from the start, once.
-    pub(super) fn changed(&mut self) -> Result<Next, FetchError> {
-        if !self.progress.is_header() {
-            return Ok(Next::Known(Answer::Changed));
+    /// The file is another than it was. Its header is then read in one go: one answer is of one version.
+    pub(super) fn changed(&mut self) -> Next {
+        match self.progress.is_header() {
+            true => self.without_ranges(),
+            false => Next::Known(Answer::Changed),
         }
-        if self.restarts == MOST_RESTARTS {
-            return Err(changed().into());
-        }
-        self.restarts += 1;
-        self.progress.begin_again();
-        Ok(Next::Again)
     }
 
     /// Asks for the whole file from here on.
@@ -431,7 +424,6 @@ const UNSENDABLE: &str = "URL must be one that HTTP can carry, found one that it
 const NO_DESCRIPTOR: Duration = Duration::from_millis(50);
 
 const MOST_REDIRECTS: u32 = 5;
-const MOST_RESTARTS: u32 = 1;
 
 /// Two retries, about 0.2 s and 0.4 s later.
 const RETRIES: ExponentialBuilder = ExponentialBuilder::new()

@@ -160,8 +160,10 @@ impl Probe {
         let probe = self.clone();
         async move {
             let mut local = probe.inspect(&source).await;
-            probe.take_whole(&source, &mut local).await;
-            probe.screen(&mut local).await;
+            while probe.is_to_screen(&local) {
+                probe.take_whole(&source, &mut local).await;
+                probe.screen(&mut local).await;
+            }
             let verdict = local.rejection.as_ref().map_or(Verdict::Eligible, |r| r.verdict);
             local.report(source, verdict)
         }
@@ -221,30 +223,33 @@ impl Probe {
     /// Reads what an image lacks of its content. One that changes meanwhile is looked at once more, and its
     /// content then read in one go. What has no content afterwards has a rejection.
     pub(crate) async fn take_content(&self, source: &Source, local: &mut LocalOutcome) {
-        for is_second in [false, true] {
+        while local.rejection.is_none() {
             let (Some(header), Some(mut origin)) = (local.header, local.origin.take()) else {
                 return;
             };
-            origin.ranges &= !is_second;
+            origin.ranges &= !local.has_changed;
             let spent = local.fetch.unwrap_or_default();
             let (found, spent) = fetch::fetch_content(&self.0, origin, header.format, spent).await;
-            let rejection = match found {
+            local.fetch = Some(spent);
+            match found {
                 Ok((content, origin)) => {
                     (local.content, local.origin) = (Some(content), Some(origin));
-                    local.fetch = Some(spent);
                     return;
                 }
-                Err(rejection) => rejection,
-            };
-            let has_changed =
-                rejection.reasons.iter().any(|r| r.code == ReasonCode::ChangedMeanwhile);
-            if is_second || !has_changed {
-                *local =
-                    LocalOutcome { header: Some(header), ..self.reject(rejection, Some(spent)) };
-                return;
+                Err(rejection) if rejection.says_changed() => self.look_again(source, local).await,
+                Err(rejection) => local.rejection = Some(rejection),
             }
-            *local = self.inspect_after(source, spent).await;
         }
+    }
+
+    /// Looks once more at an image that has changed since it was looked at.
+    async fn look_again(&self, source: &Source, local: &mut LocalOutcome) {
+        if local.has_changed {
+            local.rejection = Some(fetch::changed());
+            return;
+        }
+        let spent = local.fetch.unwrap_or_default();
+        *local = LocalOutcome { has_changed: true, ..self.inspect_after(source, spent).await };
     }
 
     fn judge(&self, header: Header, fetch: Option<Fetch>) -> LocalOutcome {
@@ -278,6 +283,8 @@ pub(crate) struct LocalOutcome {
     pub(crate) content: Option<Content>,
     pub(crate) fetch: Option<Fetch>,
     screened: Screened,
+    /// It was another image when it was first looked at.
+    has_changed: bool,
     /// Why no call is worth its money; absent when one is.
     pub(crate) rejection: Option<LocalRejection>,
 }
@@ -291,6 +298,7 @@ impl LocalOutcome {
             content: None,
             fetch: None,
             screened: Screened::default(),
+            has_changed: false,
             rejection: None,
         }
     }
@@ -343,6 +351,11 @@ impl LocalRejection {
         Self { verdict: Verdict::Undetermined, reasons: vec![reason], header: None }
     }
 
+    /// Whether the image was another than it was before.
+    fn says_changed(&self) -> bool {
+        self.reasons.iter().any(|reason| reason.code == ReasonCode::ChangedMeanwhile)
+    }
+
     fn of_header(error: &HeaderError) -> Self {
         let reason = Reason::from(error);
         match error {
@@ -385,7 +398,7 @@ impl Shared {
             "the time-out on an origin's progress must be above 0 s, found 0",
         )?;
         required(
-            options.max_header_bytes >= 1_024,
+            options.max_header_bytes >= progress::LEAST,
             "header bytes allowed must be at least 1024, found fewer",
         )?;
         let http = http::Http::new(&options, names)?;

@@ -135,7 +135,7 @@ impl ImageProgress {
     /// The part wanted next, of at most `most` bytes.
     pub(super) fn next_range(&self, most: u64) -> ByteRange {
         match &self.goal {
-            Goal::Header(walk) => walk.next_range(self.version.total, most),
+            Goal::Header(walk) => walk.next_range(self.version.total, self.missing_from(), most),
             Goal::Samples(samples) => {
                 let next = samples.sampler.as_ref().and_then(Sampler::next).unwrap_or(0..1);
                 ByteRange::new(next.start, next.end.saturating_sub(next.start))
@@ -149,6 +149,13 @@ impl ImageProgress {
         }
     }
 
+    /// The first byte that is still lacking of the least that an origin has to give of an image.
+    fn missing_from(&self) -> Option<u64> {
+        let have = self.prefix.length();
+        let is_whole = self.version.total.is_some_and(|total| have >= total);
+        (have < LEAST && !is_whole).then_some(have)
+    }
+
     /// A part was answered: the next may be longer.
     pub(super) fn lengthen(&mut self) {
         if let Goal::Header(walk) = &mut self.goal {
@@ -159,7 +166,7 @@ impl ImageProgress {
     /// A jump worth taking.
     pub(super) fn jump(&self) -> Option<Shortcut> {
         match &self.goal {
-            Goal::Header(walk) => walk.jump(self.version.total),
+            Goal::Header(walk) if self.missing_from().is_none() => walk.jump(self.version.total),
             _ => None,
         }
     }
@@ -207,7 +214,9 @@ impl ImageProgress {
         match &self.goal {
             Goal::Header(walk) => match walk.reader.step() {
                 Ok(Step::Need { .. }) => None,
-                Ok(Step::Done(header)) => Some(Answer::Header(Ok(header))),
+                Ok(Step::Done(header)) => {
+                    self.missing_from().is_none().then_some(Answer::Header(Ok(header)))
+                }
                 Err(error) => Some(Answer::Header(Err(error))),
             },
             Goal::Samples(samples) => samples.answer(),
@@ -301,8 +310,8 @@ impl HeaderWalk {
         }
     }
 
-    fn next_range(&self, total: Option<u64>, most: u64) -> ByteRange {
-        let jump = self.jump(total);
+    fn next_range(&self, total: Option<u64>, missing: Option<u64>, most: u64) -> ByteRange {
+        let jump = self.jump(total).filter(|_| missing.is_none());
         if let Some(guess) = jump.filter(|jump| jump.is_guess) {
             // Whether it is right is all that is wanted.
             return ByteRange::new(guess.at, GUESS_RANGE.min(most));
@@ -312,12 +321,14 @@ impl HeaderWalk {
             Ok(Step::Need { at, len }) => Some((at, u64::try_from(len).unwrap_or(u64::MAX))),
             _ => None,
         };
-        let (first, length) = jump.or(wish).unwrap_or((0, 1));
+        let wish = jump.or(wish);
+        let first = missing.into_iter().chain(wish.map(|(at, _)| at)).min().unwrap_or(0);
+        let end = wish.map_or(first, |(at, length)| at.saturating_add(length));
         // Behind the first gap most headers are about to end; behind the next they may go on. One
         // that is longer than what would be read was worth a request.
         let is_short = (first > self.reached && !self.has_jumped) || self.is_long(first);
         let least = if is_short { FIRST_RANGE } else { self.next_length };
-        ByteRange::new(first, length.max(least).min(most))
+        ByteRange::new(first, end.saturating_sub(first).max(least).min(most))
     }
 
     /// A jump worth taking: not announced by a proven liar, and within the file.
@@ -362,6 +373,9 @@ impl HeaderWalk {
 /// Most headers end within it, the first sample is as long, and with its headers it arrives in TCP's
 /// first window.
 const FIRST_RANGE: u64 = SAMPLE;
+
+/// What an origin must give of an image, or all of it, before anything is believed.
+pub(super) const LEAST: u64 = 1_024;
 
 /// A segment's marker, length and name.
 const GUESS_RANGE: u64 = 64;

