@@ -17,7 +17,6 @@ impl GateArguments {
             .calls_per_second(self.rps)
             .ledger(ledger)
             .retry_unknown(self.retry_unknown)
-            .same_content(self.same_content)
             .timing(self.timing.gate)
             .probe(probe);
         if let Some(url) = &self.base_url {

@@ -195,8 +195,7 @@ async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
     let dry =
         DryRun::new(probe, ledger, arguments.gate.base_url.as_deref(), &arguments.gate.model)?
             .max_age(arguments.gate.ledger_max_age)
-            .retry_unknown(arguments.gate.retry_unknown)
-            .same_content(arguments.gate.same_content);
+            .retry_unknown(arguments.gate.retry_unknown);
     let redo = Redo {
         model: Some(arguments.gate.model.clone()),
         eligible: false,

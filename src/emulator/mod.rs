@@ -129,6 +129,9 @@ impl Emulator {
 
     /// Serves an image under a path, whatever query a request adds (signed URLs have one).
     ///
+    /// A drawing becomes an image of its own under each path: the path is written into it. The same
+    /// [bytes](Picture::bytes) are the same image everywhere.
+    ///
     /// A second image under the same path takes the first one's place; counters and fates stay.
     pub fn serve(&self, path: &str, image: Picture) -> Served {
         let path = path.split(['?', '#']).next().unwrap_or_default();
@@ -139,6 +142,7 @@ impl Emulator {
             Ok(url) => (url.to_string(), url.path().to_owned()),
             Err(_) => (plain, path.to_owned()),
         };
+        let image = image.named(&path);
         let key = Key::Here(path);
         self.state.serve(key.clone(), Some(image));
         Served { url, key }

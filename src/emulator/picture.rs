@@ -22,6 +22,8 @@ pub struct Picture {
     pub(super) location: Option<String>,
     pub(super) body: Bytes,
     pub(super) ranges: bool,
+    /// Of a drawing.
+    drawn: Option<ImageFormat>,
 }
 
 impl Picture {
@@ -68,6 +70,7 @@ impl Picture {
             location: None,
             body: Bytes::from(bytes),
             ranges: true,
+            drawn: None,
         }
     }
 
@@ -106,16 +109,58 @@ impl Picture {
         if !encoded {
             file.clear();
         }
-        Self::bytes(content_type, file)
+        Self { drawn: encoded.then_some(format), ..Self::bytes(content_type, file) }
+    }
+
+    /// A drawing with this name in its first bytes, so that it is another image than the same drawing
+    /// elsewhere. Anything else stays as it is.
+    pub(super) fn named(self, name: &str) -> Self {
+        let Some(format) = self.drawn else { return self };
+        let mut file = self.body.to_vec();
+        let length = u32::try_from(name.len()).unwrap_or(0);
+        match format {
+            // A comment behind SOI (ITU T.81, B.2.4.5).
+            ImageFormat::Jpeg => {
+                let size = u16::try_from(name.len() + 2).unwrap_or(2).to_be_bytes();
+                file.splice(2..2, [&[0xff, 0xfe], &size[..], name.as_bytes()].concat());
+            }
+            // A text chunk behind IHDR (PNG, section 11.3.3.2).
+            ImageFormat::Png => {
+                let text = [b"tEXtTitle\0", name.as_bytes()].concat();
+                let size = (length + 6).to_be_bytes();
+                let check = crc32fast::hash(&text).to_be_bytes();
+                file.splice(33..33, [&size[..], &text, &check].concat());
+            }
+            // A chunk of a length of its own behind the image (RFC 9649, section 2.7.1.5).
+            ImageFormat::WebP => {
+                let size = 2 * (digest(name.as_bytes()) % 4_096) as u32;
+                file.extend_from_slice(b"NAME");
+                file.extend_from_slice(&size.to_le_bytes());
+                file.resize(file.len() + size as usize, 0);
+                let riff = u32::try_from(file.len() - 8).unwrap_or(0).to_le_bytes();
+                file.splice(4..8, riff);
+            }
+            // A few pixels in the corner.
+            _ => {
+                let digest = digest(name.as_bytes()).to_le_bytes();
+                file.splice(54..62, digest);
+            }
+        }
+        Self { body: Bytes::from(file), ..self }
     }
 
     /// A strong validator of the image's bytes.
     pub(super) fn etag(&self) -> String {
-        // DefaultHasher::new has fixed keys, so equal bytes give equal tags in every run.
-        let mut hasher = DefaultHasher::new();
-        hasher.write(&self.body);
-        format!("\"{:016x}\"", hasher.finish())
+        format!("\"{:016x}\"", digest(&self.body))
     }
+}
+
+/// The same in every run.
+fn digest(bytes: &[u8]) -> u64 {
+    // `DefaultHasher::new` has fixed keys.
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
 }
 
 fn encode(
@@ -250,6 +295,29 @@ mod tests {
         }
         let image = image::load_from_memory(Picture::png(401, 33).body()).unwrap();
         assert_eq!((image.width(), image.height()), (401, 33));
+    }
+
+    /// It is named in the bytes that tell images apart.
+    #[test]
+    fn a_drawing_is_another_image_under_another_name() {
+        for image in [
+            Picture::jpeg(64, 80),
+            Picture::png(64, 80),
+            Picture::bmp(64, 80),
+            Picture::webp(64, 80),
+        ] {
+            let [one, two] = ["/a", "/b"].map(|name| image.clone().named(name));
+            assert_ne!(
+                one.body().get(..4_096.min(one.body().len())),
+                two.body().get(..4_096.min(two.body().len()))
+            );
+            let drawing = image::load_from_memory(image.body()).unwrap();
+            let named = image::load_from_memory(one.body()).unwrap();
+            assert_eq!((named.width(), named.height()), (drawing.width(), drawing.height()));
+            assert_eq!(named.to_rgb8().pixels().last(), drawing.to_rgb8().pixels().last());
+        }
+        let bytes = Picture::bytes("image/jpeg", vec![1, 2, 3]);
+        assert_eq!(bytes.clone().named("/a").body(), bytes.body());
     }
 
     #[test]

@@ -3,11 +3,11 @@
 
 use crate::detect::{Judgement, Service};
 use crate::ledger::{
-    CallEnd, CallRecord, Content, Identity, Ledger, LedgerError, Lookup, Question, Reuse,
+    Ask, CallEnd, CallRecord, Found, ImageKey, Ledger, LedgerError, Lookup, Query, Question, Reuse,
     ServiceAnswer,
 };
-use crate::net::url_text::printable_text;
-use crate::probe::{LocalOutcome, Probe, VersionBuilder};
+use crate::net::url_text::{printable_text, without_fragment};
+use crate::probe::{LocalOutcome, Probe, Sighting};
 use crate::report::{ReasonCode, Report, Verdict};
 use crate::run::Source;
 
@@ -22,25 +22,25 @@ pub(super) struct BeforeCall {
     pub(super) reuse: Reuse,
 }
 
-/// A source that passed the local stage, and the question it asks.
-pub(super) struct Inquiry {
+/// A source that passed the local stage.
+pub(super) struct Candidate {
     pub(super) source: Source,
     pub(super) local: LocalOutcome,
-    pub(super) question: Question,
+    ask: Ask,
 }
 
 /// How far a source has come.
 pub(super) enum Progress {
     /// It has its report, for free.
     Done(Checked),
-    /// It may need a call.
-    Open(Inquiry),
+    /// It may need a call, with which this is asked.
+    Open(Candidate, Question),
     /// The ledger cannot say.
     #[cfg_attr(
         not(feature = "cli"),
         expect(dead_code, reason = "a dry run reports what was found")
     )]
-    LedgerFailed(Inquiry, LedgerError),
+    LedgerFailed(Candidate, LedgerError),
 }
 
 /// What came of one source.
@@ -61,132 +61,121 @@ impl From<Report> for Checked {
 }
 
 impl BeforeCall {
-    /// The local stage.
-    pub(super) async fn inspect(&self, source: Source) -> Progress {
+    /// The local stage; an error is what came of a source that it rejects.
+    pub(super) async fn inspect(&self, source: Source) -> Result<Candidate, Box<Report>> {
         let local = self.probe.inspect(&source).await;
-        if let Some(rejection) = &local.rejection {
-            let verdict = rejection.verdict;
-            return Progress::Done(local.report(source, verdict).into());
-        }
-        let question = self.question(&source, &local);
-        Progress::Open(Inquiry { source, local, question })
+        let Service { detector, model, .. } = &self.service;
+        let ask = Ask {
+            service: self.service.endpoint.as_str().to_owned(),
+            detector,
+            model: model.clone(),
+            ratio: source.ratio,
+        };
+        Candidate { source, local, ask }.unless_rejected()
     }
 
-    /// What the ledger knows. Of an image that is about to be paid for the last bytes are read first,
-    /// or all of it where its face is looked at; where its question `is_being_asked` already, they are
-    /// not.
-    pub(super) async fn look_up(
-        &self,
-        mut inquiry: Inquiry,
-        is_being_asked: impl Fn(Identity) -> bool,
-    ) -> Progress {
-        loop {
-            let question = &inquiry.question;
-            let (ends_decide, may_be_known) = match self.ledger.lookup(question, &self.reuse).await
+    /// What the ledger knows of the image. Its content is read first, unless the image was met there before.
+    pub(super) async fn look_up(&self, mut candidate: Candidate) -> Progress {
+        let sighting = candidate.local.sighting(without_fragment(&candidate.source.text));
+        if let Some(sighting) = sighting.filter(|_| candidate.local.content.is_none()) {
+            match self
+                .ledger
+                .lookup(candidate.query(ImageKey::Sighting(sighting), &self.reuse))
+                .await
             {
-                Ok(Lookup::Known(record)) => {
-                    return Progress::Done(inquiry.answered_by(&record, true));
-                }
-                Ok(Lookup::NeedsLastBytes) => (true, true),
-                Ok(Lookup::Free | Lookup::InFlight(_)) if is_being_asked(question.identity) => {
-                    return Progress::Open(inquiry);
-                }
-                Ok(Lookup::Free | Lookup::InFlight(_)) => (false, self.reuse.same_content),
-                Err(error) => return Progress::LedgerFailed(inquiry, error),
+                Ok(Some(found)) => return candidate.found(found, Some(sighting)),
+                Ok(None) => {}
+                Err(error) => return Progress::LedgerFailed(candidate, error),
+            }
+        }
+        if candidate.local.content.is_none() {
+            self.probe.take_content(&candidate.source, &mut candidate.local).await;
+            candidate = match candidate.unless_rejected() {
+                Ok(candidate) => candidate,
+                Err(report) => return Progress::Done((*report).into()),
             };
-            let screens = self.probe.is_to_screen(&inquiry.local);
-            let knows_content = !may_be_known || !self.probe.is_to_take(&inquiry.local);
-            if question.version_is_final && knows_content {
-                return self.screen(inquiry).await;
-            }
-            if screens && (question.version_is_final || !ends_decide) {
-                self.probe.take_whole(&inquiry.source, &mut inquiry.local).await;
-            } else {
-                self.probe.complete_version(&mut inquiry.local).await;
-            }
-            if inquiry.local.rejection.is_some() {
-                return inquiry.rejected();
-            }
-            // All was read that could be.
-            let question = self.question(&inquiry.source, &inquiry.local);
-            inquiry.question = Question { version_is_final: true, ..question };
-            // Nothing that is known could be about these bytes.
-            if !may_be_known {
-                return self.screen(inquiry).await;
-            }
+        }
+        let Some(content) = candidate.local.content else {
+            return Progress::Done(
+                candidate.local.report(candidate.source, Verdict::Undetermined).into(),
+            );
+        };
+        // The image may have changed since it was met.
+        let sighting = candidate.local.sighting(without_fragment(&candidate.source.text));
+        match self.ledger.lookup(candidate.query(ImageKey::Content(content), &self.reuse)).await {
+            Ok(Some(found)) => candidate.found(found, sighting),
+            Ok(None) => candidate.found(Found { content, lookup: Lookup::Free }, sighting),
+            Err(error) => Progress::LedgerFailed(candidate, error),
         }
     }
 
     /// Looks for a face, where that is wished and was not done.
-    async fn screen(&self, mut inquiry: Inquiry) -> Progress {
-        if self.probe.is_to_take(&inquiry.local) {
-            self.probe.take_whole(&inquiry.source, &mut inquiry.local).await;
-            let question = self.question(&inquiry.source, &inquiry.local);
-            inquiry.question = Question { version_is_final: true, ..question };
-        }
-        self.probe.screen(&mut inquiry.local).await;
-        if inquiry.local.rejection.is_some() {
-            return inquiry.rejected();
-        }
-        Progress::Open(inquiry)
+    pub(super) async fn screen(&self, mut candidate: Candidate) -> Result<Candidate, Box<Report>> {
+        self.probe.take_whole(&candidate.source, &mut candidate.local).await;
+        self.probe.screen(&mut candidate.local).await;
+        candidate.unless_rejected()
     }
 
     /// Whether an image may be paid for by what was seen of it.
-    pub(super) fn is_ready(&self, inquiry: &Inquiry) -> bool {
-        !self.probe.is_to_screen(&inquiry.local)
+    pub(super) fn is_ready(&self, candidate: &Candidate) -> bool {
+        !self.probe.is_to_screen(&candidate.local)
     }
 
     /// What the screen makes of a refusal that gives no cause.
-    pub(super) async fn find_likely_cause(&self, inquiry: &mut Inquiry, record: &CallRecord) {
+    pub(super) async fn find_likely_cause(&self, candidate: &mut Candidate, record: &CallRecord) {
         if let CallEnd::Settled(Judgement::Rejected(reason)) = &record.end
             && reason.code == ReasonCode::CheckPassFalse
         {
-            self.probe.find_likely_cause(&mut inquiry.local).await;
-        }
-    }
-
-    /// The question that a source asks.
-    fn question(&self, source: &Source, local: &LocalOutcome) -> Question {
-        let service = &self.service;
-        let endpoint = service.endpoint.as_str();
-        let version = local.version.as_ref().map(VersionBuilder::build);
-        let content = local.header.as_ref().zip(version.as_ref()).and_then(|(header, version)| {
-            Content::of(header, version, endpoint, &service.model, source.ratio)
-        });
-        Question {
-            identity: Identity::of(source, endpoint, &service.model),
-            version_is_final: version.as_ref().is_none_or(|version| version.end.is_some()),
-            version,
-            content,
-            source: printable_text(&source.text),
-            ratio: source.ratio,
-            detector: service.detector,
-            model: service.model.clone(),
+            self.probe.find_likely_cause(&mut candidate.local).await;
         }
     }
 }
 
-impl Inquiry {
-    /// What came of a source that the local stage rejects.
-    fn rejected(self) -> Progress {
-        let verdict = self.local.rejection.as_ref().map_or(Verdict::Failed, |found| found.verdict);
-        Progress::Done(self.local.report(self.source, verdict).into())
+impl Candidate {
+    /// An error is what came of a source that the local stage rejects.
+    fn unless_rejected(self) -> Result<Self, Box<Report>> {
+        match self.local.rejection.as_ref().map(|rejection| rejection.verdict) {
+            None => Ok(self),
+            Some(verdict) => Err(Box::new(self.local.report(self.source, verdict))),
+        }
+    }
+
+    fn query<'a>(&'a self, image: ImageKey, reuse: &'a Reuse) -> Query<'a> {
+        Query { ask: &self.ask, image, reuse }
+    }
+
+    fn found(mut self, Found { content, lookup }: Found, sighting: Option<Sighting>) -> Progress {
+        if let Lookup::Known(record) = lookup {
+            return Progress::Done(self.answered_by(&record, true));
+        }
+        self.local.content = Some(content);
+        let question = Question {
+            identity: self.ask.identity(&content),
+            ask: self.ask.clone(),
+            content,
+            sighting,
+            source: printable_text(&self.source.text),
+            image_id: self.source.image_id.clone(),
+        };
+        Progress::Open(self, question)
     }
 
     /// What came of a source whose question has this answer.
     pub(super) fn answered_by(self, record: &CallRecord, from_ledger: bool) -> Checked {
-        let Self { source, local, question } = self;
+        let Self { source, local, ask } = self;
         let (verdict, reasons) = match &record.end {
             CallEnd::Settled(judgement) => {
                 verdict_of(judgement, source.ratio, local.header.as_ref())
             }
             _ => (Verdict::Failed, record.reason().cloned().into_iter().collect()),
         };
+        let asked_about =
+            record.source.as_deref().filter(|asked| *asked != printable_text(&source.text));
         let mut report = local.report(source, verdict);
         report.reasons = reasons;
         report.reasons.extend(record.note.as_deref().cloned());
-        report.model = Some(question.model);
-        report.same_as = record.same_as.as_deref().map(str::to_owned);
+        report.model = Some(ask.model);
+        report.same_as = asked_about.filter(|_| from_ledger).map(str::to_owned);
         report.billing = record.billing;
         report.request_id.clone_from(&record.request_id);
         report.from_ledger = from_ledger;

@@ -38,7 +38,6 @@ pub struct PreflightBuilder {
     max_calls: Option<u64>,
     max_age: Option<Duration>,
     retry_unknown: bool,
-    same_content: bool,
     probe: ProbeOptions,
     timing: GateTiming,
 }
@@ -56,7 +55,6 @@ impl PreflightBuilder {
             max_calls: None,
             max_age: None,
             retry_unknown: false,
-            same_content: false,
             probe: ProbeOptions::default(),
             timing: GateTiming::default(),
         }
@@ -133,15 +131,6 @@ impl PreflightBuilder {
         self
     }
 
-    /// An image that the ledger knows under another URL is not asked about again: the report has
-    /// that one's verdict and, in [`Report::same_as`](crate::Report::same_as), its source. Two images are the same when
-    /// length, first and last 1,024 bytes, format and sides are: **a sample of the bytes is
-    /// trusted**. Default off.
-    pub fn same_content(mut self, same: bool) -> Self {
-        self.same_content = same;
-        self
-    }
-
     /// Settings of the local stage, without [local files](ProbeOptions::local_files).
     pub fn probe(mut self, options: ProbeOptions) -> Self {
         self.probe = options;
@@ -187,7 +176,7 @@ impl PreflightBuilder {
             spacing: spacing(rate),
             run: self.run.unwrap_or_else(|| format!("{:016x}", fastrand::u64(..))),
             max_calls: self.max_calls,
-            reuse: Reuse { max_age: self.max_age, retry_unknown, same_content: self.same_content },
+            reuse: Reuse { max_age: self.max_age, retry_unknown },
         };
         let paid = PaidClient::new(&self.key, self.detect)?;
         let before_call = BeforeCall {

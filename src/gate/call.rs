@@ -213,7 +213,7 @@ impl Caller {
             tracing::info!(index = request.index, attempt = attempt.id, "call_sent");
             // A request may be billed from here on, and is marked as being sent.
             self.counters.leaves(slot, self.terms.spacing);
-            let sent = self.paid.send(&request.image_url, request.question.ratio).await;
+            let sent = self.paid.send(&request.image_url, request.question.ask.ratio).await;
             self.counters.returns();
             let (outcome, pause) = self.conclude(sent, &mut repeats, request, stop);
             tracing::info!(
@@ -282,10 +282,6 @@ impl Caller {
                 Ok(ReserveResult::Known(record)) => {
                     return Ok(Turn::recorded(record));
                 }
-                // Whoever asks looks again, and takes the last bytes.
-                Ok(ReserveResult::NeedsLastBytes) => {
-                    return Ok(Turn::recorded(CallRecord::not_sent()));
-                }
                 Ok(ReserveResult::InFlight(other)) => {
                     drop((reserving, permit));
                     match self.wait_for(&other, request, stop).await? {
@@ -341,12 +337,13 @@ impl Caller {
         loop {
             let looked_up = async {
                 let held = self.ledger.is_held(other).await?;
-                let lookup = self.ledger.lookup(&request.question, &self.terms.reuse).await?;
-                Ok((held, lookup))
+                let query = request.question.query(&self.terms.reuse);
+                let found = self.ledger.lookup(query).await?;
+                Ok((held, found.map_or(Lookup::Free, |found| found.lookup)))
             };
             match looked_up.await {
                 Ok((_, Lookup::Known(record))) => return Ok(Ok(Some(record))),
-                Ok((_, Lookup::Free | Lookup::NeedsLastBytes)) => return Ok(Ok(None)),
+                Ok((_, Lookup::Free)) => return Ok(Ok(None)),
                 Ok((_, Lookup::InFlight(now))) if now.attempt != other.attempt => {
                     return Ok(Ok(None));
                 }
@@ -395,7 +392,9 @@ impl Caller {
         };
         let billing = decision.billing;
         let answer = answer.filter(|_| !matches!(end, CallEnd::Unknown(_)));
-        let record = CallRecord { end, billing, request_id, answer, ..CallRecord::not_sent() };
+        let source = Some(request.question.source.as_str().into());
+        let record =
+            CallRecord { end, billing, request_id, answer, source, ..CallRecord::not_sent() };
         if was_sent {
             self.counters.count(billing, push_back.is_some());
         }
@@ -406,7 +405,9 @@ impl Caller {
             _ if !was_sent => "not_sent",
             CallEnd::Unknown(_) => "unknown",
             CallEnd::Settled(judgement) => {
-                verdict_of(judgement, request.question.ratio, request.header.as_ref()).0.as_str()
+                verdict_of(judgement, request.question.ask.ratio, request.header.as_ref())
+                    .0
+                    .as_str()
             }
             CallEnd::Refused(_) | CallEnd::NotSent => "refused",
         };

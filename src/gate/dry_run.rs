@@ -41,11 +41,6 @@ impl DryRun {
         self
     }
 
-    pub(crate) fn same_content(mut self, same: bool) -> Self {
-        self.0.reuse.same_content = same;
-        self
-    }
-
     pub(crate) fn run<S>(&self, sources: S, options: RunOptions) -> Run
     where
         S: Stream<Item = Source> + Send + 'static,
@@ -63,17 +58,20 @@ impl DryRun {
     }
 
     async fn check(self, source: Source, stop: &Stop) -> Report {
-        let inquiry = match self.0.inspect(source).await {
-            Progress::Open(inquiry) => self.0.look_up(inquiry, |_| false).await,
-            done => done,
+        let candidate = match self.0.inspect(source).await {
+            Ok(candidate) => candidate,
+            Err(report) => return *report,
         };
-        match inquiry {
+        match self.0.look_up(candidate).await {
             Progress::Done(checked) => checked.report,
-            Progress::Open(inquiry) => inquiry.local.report(inquiry.source, Verdict::Eligible),
-            Progress::LedgerFailed(inquiry, error) => {
+            Progress::Open(candidate, _) => match self.0.screen(candidate).await {
+                Ok(candidate) => candidate.local.report(candidate.source, Verdict::Eligible),
+                Err(report) => *report,
+            },
+            Progress::LedgerFailed(candidate, error) => {
                 let reason = Reason::new(ReasonCode::LedgerError, error.to_string());
                 stop.because(reason.clone());
-                let mut report = inquiry.local.report(inquiry.source, Verdict::Failed);
+                let mut report = candidate.local.report(candidate.source, Verdict::Failed);
                 report.reasons = vec![reason];
                 report
             }

@@ -25,16 +25,16 @@ pub use error::GateError;
 pub use timing::GateTiming;
 
 pub(crate) use before_call::Checked;
-use before_call::{BeforeCall, Inquiry, Progress, report_without_call};
+use before_call::{BeforeCall, Candidate, Progress, report_without_call};
 use call::{CallOutcome, CallRequest, Caller};
-use single_flight::{FlightResult, Leader, Role, SingleFlight};
+use single_flight::{Leader, Role, SingleFlight};
 
 use crate::detect::ApiKey;
 #[cfg(feature = "serve")]
 use crate::detect::Service;
 #[cfg(feature = "serve")]
 use crate::ledger::LedgerError;
-use crate::ledger::{CallEnd, CallRecord};
+use crate::ledger::{CallEnd, CallRecord, Question};
 use crate::net::url_text::without_fragment;
 #[cfg(feature = "serve")]
 use crate::probe::Probe;
@@ -212,43 +212,45 @@ impl Gate {
     async fn check(self: Arc<Self>, source: Source, stop: &Stop) -> Result<Checked, GateError> {
         // Free work is given up at once when a run is interrupted; paid work is not.
         let inspected = stop.unless_interrupted(self.before_call.inspect(source)).await;
-        let mut progress = inspected.ok_or(GateError::Closed)?;
+        let mut candidate = match inspected.ok_or(GateError::Closed)? {
+            Ok(candidate) => candidate,
+            Err(report) => return Ok((*report).into()),
+        };
         loop {
-            let looked_up = match progress {
-                Progress::Open(inquiry) => {
-                    let is_being_asked = |question| self.flights.is_under_way(question);
-                    let looking = self.before_call.look_up(inquiry, is_being_asked);
-                    stop.unless_interrupted(looking).await.ok_or(GateError::Closed)?
-                }
-                done => done,
-            };
-            let mut inquiry = match looked_up {
-                Progress::Open(inquiry) => inquiry,
+            let looking = self.before_call.look_up(candidate);
+            let looked_up = stop.unless_interrupted(looking).await.ok_or(GateError::Closed)?;
+            let (open, question) = match looked_up {
+                Progress::Open(candidate, question) => (candidate, question),
                 Progress::Done(checked) => return Ok(checked),
                 Progress::LedgerFailed(_, error) => {
                     stop.because(Reason::new(ReasonCode::LedgerError, error.to_string()));
                     return Err(error.into());
                 }
             };
+            candidate = open;
             // Who has not looked at the image may wait for another's call, and makes none.
-            let identity = inquiry.question.identity;
-            let role = match self.before_call.is_ready(&inquiry) {
-                true => Some(self.flights.join(identity)),
-                false => self.flights.follow(identity).map(Role::Follower),
+            let role = match self.before_call.is_ready(&candidate) {
+                true => Some(self.flights.join(question.identity)),
+                false => self.flights.follow(question.identity).map(Role::Follower),
             };
             let Some(role) = role else {
-                progress = Progress::Open(inquiry);
+                let screening = self.before_call.screen(candidate);
+                let screened = stop.unless_interrupted(screening).await;
+                candidate = match screened.ok_or(GateError::Closed)? {
+                    Ok(candidate) => candidate,
+                    Err(report) => return Ok((*report).into()),
+                };
                 continue;
             };
             let (follower, leads) = match role {
                 Role::Follower(follower) => (follower, false),
                 Role::Leader(leader, follower) => {
-                    self.spawn_call(leader, &inquiry, stop);
+                    self.spawn_call(leader, question, &candidate, stop);
                     (follower, true)
                 }
             };
-            let result = follower.result().await.ok_or(GateError::Lost)?;
-            match &result.outcome {
+            let outcome = follower.result().await.ok_or(GateError::Lost)?;
+            match &*outcome {
                 CallOutcome::LedgerFailed(error) => return Err(error.clone().into()),
                 CallOutcome::Recorded(CallRecord { end: CallEnd::NotSent, .. })
                 | CallOutcome::CutShort(CallRecord { end: CallEnd::NotSent, .. }) => {
@@ -256,44 +258,42 @@ impl Gate {
                         return Err(GateError::Closed);
                     }
                     if stop.is_over() {
-                        let Inquiry { local, source, .. } = inquiry;
+                        let Candidate { local, source, .. } = candidate;
                         let skipped = stop.skipped(|verdict| local.report(source, verdict));
                         return skipped.map(Checked::from).ok_or(GateError::Closed);
                     }
-                    // It was another run's call, and that run has ended; or the last bytes are needed:
-                    // look again, and ask for ourselves.
+                    // It was another run's call, and that run has ended: ask for ourselves.
                 }
-                // It was about another version of the image, or ended early in another run.
-                _ if !leads && !result.answers(inquiry.question.version.as_ref()) => {}
+                // It ended early in another run.
+                CallOutcome::CutShort(_) if !leads => {}
                 CallOutcome::Recorded(record) | CallOutcome::CutShort(record) => {
-                    self.before_call.find_likely_cause(&mut inquiry, record).await;
-                    return Ok(inquiry.answered_by(record, !leads || record.recalled));
+                    self.before_call.find_likely_cause(&mut candidate, record).await;
+                    return Ok(candidate.answered_by(record, !leads || record.recalled));
                 }
                 CallOutcome::Unrecorded(record, reason) => {
-                    let mut report = inquiry.answered_by(record, !leads).report;
+                    let mut report = candidate.answered_by(record, !leads).report;
                     report.verdict = Verdict::Failed;
                     report.reasons = vec![reason.clone()];
                     return Ok(report.into());
                 }
             }
-            progress = Progress::Open(inquiry);
         }
     }
 
     /// Starts the call in a task of the gate's own: from here on dropping the caller's future
     /// abandons the waiting, not the call.
-    fn spawn_call(&self, leader: Leader, inquiry: &Inquiry, stop: &Stop) {
+    fn spawn_call(&self, leader: Leader, question: Question, candidate: &Candidate, stop: &Stop) {
         let caller = Arc::clone(&self.caller);
         let request = CallRequest {
-            question: inquiry.question.clone(),
-            image_url: without_fragment(&inquiry.source.text).to_owned(),
-            header: inquiry.local.header,
-            index: inquiry.source.index,
+            question,
+            image_url: without_fragment(&candidate.source.text).to_owned(),
+            header: candidate.local.header,
+            index: candidate.source.index,
         };
         let stop = stop.clone();
         self.calls.spawn(async move {
             let outcome = caller.call(&leader, &request, &stop).await;
-            leader.finish(FlightResult { outcome, version: request.question.version });
+            leader.finish(outcome);
         });
     }
 }

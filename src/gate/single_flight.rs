@@ -9,28 +9,12 @@ use tokio::sync::watch;
 
 use super::call::CallOutcome;
 use crate::ledger::Identity;
-use crate::probe::{Sameness, Version};
 
 /// The questions of one gate that are being asked.
 #[derive(Clone, Default)]
 pub(crate) struct SingleFlight(Arc<Mutex<HashMap<Identity, Receiver>>>);
 
-type Receiver = watch::Receiver<Option<Arc<FlightResult>>>;
-
-/// What came of a question, for all who asked it.
-pub(crate) struct FlightResult {
-    pub(crate) outcome: CallOutcome,
-    /// The image that was asked about.
-    pub(crate) version: Option<Version>,
-}
-
-impl FlightResult {
-    /// Whether it answers a follower who asks about this version of the image, in a run of its own.
-    pub(crate) fn answers(&self, version: Option<&Version>) -> bool {
-        !matches!(self.outcome, CallOutcome::CutShort(_))
-            && Version::compare(self.version.as_ref(), version) == Sameness::Same
-    }
-}
+type Receiver = watch::Receiver<Option<Arc<CallOutcome>>>;
 
 /// A caller's part in a flight.
 pub(crate) enum Role {
@@ -58,11 +42,6 @@ impl SingleFlight {
         self.lock().get(&identity).cloned().map(Follower)
     }
 
-    /// Whether anyone is asking.
-    pub(crate) fn is_under_way(&self, identity: Identity) -> bool {
-        self.lock().contains_key(&identity)
-    }
-
     fn lock(&self) -> MutexGuard<'_, HashMap<Identity, Receiver>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,7 +51,7 @@ impl SingleFlight {
 pub(crate) struct Leader {
     flights: SingleFlight,
     identity: Identity,
-    result: watch::Sender<Option<Arc<FlightResult>>>,
+    result: watch::Sender<Option<Arc<CallOutcome>>>,
 }
 
 impl Leader {
@@ -83,7 +62,7 @@ impl Leader {
     }
 
     /// Tells all who follow, now that the ledger knows.
-    pub(crate) fn finish(self, result: FlightResult) {
+    pub(crate) fn finish(self, result: CallOutcome) {
         // Out of the map first: who asks from here on finds the answer in the ledger.
         self.flights.lock().remove(&self.identity);
         self.result.send_replace(Some(Arc::new(result)));
@@ -103,7 +82,7 @@ pub(crate) struct Follower(Receiver);
 
 impl Follower {
     /// The result; `None` when the leader's task was ended with its runtime.
-    pub(crate) async fn result(mut self) -> Option<Arc<FlightResult>> {
+    pub(crate) async fn result(mut self) -> Option<Arc<CallOutcome>> {
         self.0.wait_for(Option::is_some).await.ok().and_then(|result| result.clone())
     }
 }

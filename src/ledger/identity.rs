@@ -1,46 +1,43 @@
-//! What makes two questions one and the same.
+//! What makes two questions one and the same: the service, the model, what is asked, and the image's bytes.
 
 use std::fmt;
 
 use sha2::digest::Output;
 use sha2::{Digest as _, Sha256};
 
-use crate::header::Header;
-use crate::net::url_text::without_fragment;
-use crate::probe::Version;
+use crate::detect::Detector;
+use crate::probe::{Content, Sighting};
 use crate::rules::AspectRatio;
-use crate::run::Source;
 
-use super::signers::without_signature;
+/// What is asked, about whichever image.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    /// The name of the service; neither the account nor the workspace is part of it.
+    pub(crate) service: String,
+    /// Who reads its answer.
+    #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for a ledger on disk"))]
+    pub(crate) detector: &'static Detector,
+    pub(crate) model: String,
+    pub(crate) ratio: AspectRatio,
+}
 
-/// A question's identity: endpoint, model, ratio, and the caller's `image_id` or the URL as given
-/// less its fragment and known signature parameters.
-///
-/// The account is not part of it: a rotated key buys nothing anew. Kept as a digest, so that
-/// nothing secret in a URL is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Identity([u8; 32]);
-
-impl Identity {
-    pub(crate) fn of(source: &Source, endpoint: &str, model: &str) -> Self {
-        // An empty id would make one image of all that have it.
-        let (kind, image) = match source.image_id.as_deref().filter(|id| !id.is_empty()) {
-            Some(id) => ("id", id.to_owned()),
-            None => ("url", without_signature(&normalized(without_fragment(&source.text)))),
-        };
-        Self::digest(endpoint, model, source.ratio, kind, &image)
-    }
-
-    fn digest(endpoint: &str, model: &str, ratio: AspectRatio, kind: &str, image: &str) -> Self {
+impl Ask {
+    /// The question that this is about an image.
+    pub(crate) fn identity(&self, content: &Content) -> Identity {
         let mut hasher = Sha256::new();
-        for field in [endpoint, model, ratio.as_str(), kind, image] {
+        for field in [self.service.as_str(), &self.model, self.ratio.as_str()] {
             // Lengths keep two fields from being read as two others.
             hasher.update(u64::try_from(field.len()).unwrap_or(u64::MAX).to_be_bytes());
             hasher.update(field);
         }
-        Self(hasher.finalize().into())
+        hasher.update(content.0);
+        Identity(hasher.finalize().into())
     }
 }
+
+/// A question's identity, as a digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Identity([u8; 32]);
 
 /// The digest in hexadecimal.
 impl fmt::Display for Identity {
@@ -49,170 +46,78 @@ impl fmt::Display for Identity {
     }
 }
 
-/// What tells an image from all others under whatever URL: all of its bytes where they were read, else
-/// a sample of them, its format and sides, and what it is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Content([u8; 32]);
-
-impl Content {
-    /// `None` while too little of the image is known.
-    pub(crate) fn of(
-        header: &Header,
-        version: &Version,
-        endpoint: &str,
-        model: &str,
-        ratio: AspectRatio,
-    ) -> Option<Self> {
-        let mut hasher = Sha256::new();
-        for field in [endpoint, model, ratio.as_str(), header.format.name()] {
-            hasher.update(u64::try_from(field.len()).unwrap_or(u64::MAX).to_be_bytes());
-            hasher.update(field);
-        }
-        for side in [header.width, header.height] {
-            hasher.update(side.to_be_bytes());
-        }
-        hasher.update(version.length?.to_be_bytes());
-        match version.whole {
-            Some(whole) => hasher.update(whole),
-            None => {
-                hasher.update(version.start);
-                hasher.update(version.end?);
-            }
-        }
-        Some(Self(hasher.finalize().into()))
-    }
-
-    #[cfg(feature = "ledger")]
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
+/// Which image is asked about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ImageKey {
+    Content(Content),
+    /// The one that was met there.
+    Sighting(Sighting),
 }
 
-/// The digest in hexadecimal.
-#[cfg(feature = "postgres")]
-impl fmt::Display for Content {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(self.0))
-    }
+/// One question: what is asked about which image.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    pub(crate) identity: Identity,
+    pub(crate) ask: Ask,
+    pub(crate) content: Content,
+    /// Where the image was met, so that it is known there again.
+    pub(crate) sighting: Option<Sighting>,
+    /// The source, safe to print.
+    pub(crate) source: String,
+    /// The caller's label.
+    pub(crate) image_id: Option<String>,
 }
 
 /// A digest as a ledger on disk keeps it.
+#[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for a ledger on disk"))]
 pub(super) fn hex(digest: [u8; 32]) -> String {
     format!("{:x}", Output::<Sha256>::from(digest))
 }
 
-/// The URL as RFC 3986, section 6.2.2, lets it be written without a change of meaning: scheme and
-/// host in lower case, no default port, no percent-encoding of unreserved characters, and upper
-/// case in that of others.
-fn normalized(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let scheme = scheme.to_ascii_lowercase();
-    let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let (user, host) = match authority.rsplit_once('@') {
-        Some((user, host)) => (Some(user), host),
-        None => (None, authority),
-    };
-    let default = if scheme == "https" { ":443" } else { ":80" };
-    let host = host.strip_suffix(default).or_else(|| host.strip_suffix(':')).unwrap_or(host);
-    let mut text = format!("{scheme}://");
-    if let Some(user) = user {
-        push_normalized(&mut text, user);
-        text.push('@');
-    }
-    text.push_str(&host.to_ascii_lowercase());
-    push_normalized(&mut text, rest);
-    text
-}
-
-fn push_normalized(to: &mut String, text: &str) {
-    let mut pieces = text.split('%');
-    to.push_str(pieces.next().unwrap_or_default());
-    for piece in pieces {
-        let byte = piece.get(..2).filter(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        let byte = byte.and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        let Some(byte) = byte else {
-            to.push('%');
-            to.push_str(piece);
-            continue;
-        };
-        match char::from(byte) {
-            letter @ ('A'..='Z' | 'a'..='z' | '0'..='9' | '-' | '.' | '_' | '~') => to.push(letter),
-            _ => to.push_str(&format!("%{byte:02X}")),
-        }
-        to.push_str(piece.get(2..).unwrap_or_default());
-    }
+/// The digest that [`hex`] wrote.
+#[cfg(feature = "ledger")]
+pub(super) fn digest_of(text: &str) -> Option<[u8; 32]> {
+    let digit = |at: usize| text.get(at..at + 1).and_then(|d| u8::from_str_radix(d, 16).ok());
+    let byte = |n: usize| Some(digit(2 * n)? << 4 | digit(2 * n + 1)?);
+    let bytes: Option<Vec<u8>> = (0..32).map(byte).collect();
+    bytes.filter(|_| text.len() == 64)?.try_into().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn identity(url: &str) -> Identity {
-        Identity::of(&Source::url(url), "https://service/face-detect", "emo-detect-v1")
-    }
+    use crate::detect::EMO_DETECT;
 
     #[test]
-    fn what_is_one_question() {
-        let plain = identity("https://h/a.jpg");
-        for (url, same) in [
-            ("https://h/a.jpg", true),
-            ("https://h/a.jpg#face", true),
-            ("https://h/a.jpg?Expires=1&OSSAccessKeyId=k&Signature=s%3D", true),
-            ("https://h/a.jpg?x-oss-signature=1&x-oss-date=2", true),
-            ("https://h/a.jpg?x%2Doss%2Dsignature=1", true),
-            ("https://h/a.jpg?X-Amz-Signature=1#x", true),
-            ("HTTPS://H:443/%61.jpg", true),
-            ("https://H:/a%2Ejpg", true),
-            ("https://h/a.jpg?v=2", false),
-            ("https://h/a.jpg?x-oss-process=image/resize,w_500", false),
-            ("https://h/a.jpg?X-OSS-Process=style/face&x-oss-signature=1", false),
-            ("https://h/a.jpg?signature=1", false),
-            ("https://h/a.jpg?", false),
-            ("https://h:80/a.jpg", false),
-            ("https://h/A.jpg", false),
-            ("https://h/%2561.jpg", false),
-            ("http://h/a.jpg", false),
+    fn each_part_counts() {
+        let ask = || Ask {
+            service: "s".to_owned(),
+            detector: &EMO_DETECT,
+            model: "m".to_owned(),
+            ratio: AspectRatio::Square,
+        };
+        let content = Content([7; 32]);
+        let identity = ask().identity(&content);
+        assert_eq!(identity, ask().identity(&content));
+        for (ask, content) in [
+            (Ask { service: "t".to_owned(), ..ask() }, content),
+            (Ask { model: "n".to_owned(), ..ask() }, content),
+            (Ask { service: "sm".to_owned(), model: String::new(), ..ask() }, content),
+            (Ask { ratio: AspectRatio::Portrait, ..ask() }, content),
+            (ask(), Content([8; 32])),
         ] {
-            assert_eq!(identity(url) == plain, same, "{url}");
+            assert_ne!(ask.identity(&content), identity, "{ask:?}");
         }
     }
 
+    #[cfg(feature = "ledger")]
     #[test]
-    fn spellings_of_one_url() {
-        for (url, normal) in [
-            ("HTTP://Host:80/a%7eb", "http://host/a~b"),
-            (
-                "http://User%3a@Host:8080/A%2fb?C=%c3%a9#",
-                "http://User%3A@host:8080/A%2Fb?C=%C3%A9#",
-            ),
-            ("https://[2001:DB8::1]:443/a", "https://[2001:db8::1]/a"),
-            ("https://h:80/", "https://h:80/"),
-            ("https://h?Q", "https://h?Q"),
-            ("https://h/100%/%4/%zz/%+1/é%é", "https://h/100%/%4/%zz/%+1/é%é"),
-            ("https://h/a/../b//c", "https://h/a/../b//c"),
-            ("portrait.jpg", "portrait.jpg"),
-        ] {
-            assert_eq!(normalized(url), normal);
-            assert_eq!(normalized(normal), normal, "once is enough");
+    fn a_digest_is_read_as_it_was_written() {
+        let digest: [u8; 32] = std::array::from_fn(|n| (n * 9) as u8);
+        assert_eq!(digest_of(&hex(digest)), Some(digest));
+        for text in ["", "00", &"0".repeat(65), &"g".repeat(64), &"é".repeat(32), &"+1".repeat(32)]
+        {
+            assert_eq!(digest_of(text), None, "{text}");
         }
-    }
-
-    /// Ledgers in use are looked up by it: it must stay what it was in schema 1.
-    #[test]
-    fn a_url_in_normal_form_keeps_its_identity() {
-        let identity = identity("https://example.org/portraits/a%20b.jpg?v=2").to_string();
-        assert_eq!(identity, "f29f68a36983c08b915692056a65385bec6ffd6ecc510d94d06eb85a47aa52d3");
-    }
-
-    #[test]
-    fn each_part_counts_and_the_callers_id_replaces_the_url() {
-        let source = || Source::url("https://h/a.jpg");
-        let of = |source: &Source| Identity::of(source, "e", "m");
-        assert_ne!(of(&source()), of(&source().ratio(AspectRatio::Portrait)));
-        assert_ne!(of(&source()), Identity::of(&source(), "f", "m"));
-        assert_ne!(of(&source()), Identity::of(&source(), "e", "n"));
-        assert_eq!(of(&source().image_id("7")), of(&Source::url("https://h/b.jpg").image_id("7")));
-        assert_ne!(of(&source().image_id("https://h/a.jpg")), of(&source()));
-        assert_eq!(of(&source().image_id("")), of(&source()));
     }
 }

@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 use super::quota::{Pace, micros};
 use super::{
-    AttemptOutcome, CallEnd, CallRecord, Content, Identity, Lookup, Moment, OtherAttempt, Question,
-    Reservation, ReserveResult, Reuse, Terms, micros_of,
+    AttemptOutcome, CallEnd, CallRecord, Found, Identity, ImageKey, Lookup, Moment, OtherAttempt,
+    Query, Question, Reservation, ReserveResult, Reuse, Terms, micros_of,
 };
-use crate::probe::{Sameness, Version};
+use crate::probe::{Content, Sighting};
 use crate::report::Certainty;
 
 pub(super) struct Memory {
@@ -23,8 +23,7 @@ pub(super) struct Memory {
 #[derive(Default)]
 struct Entries {
     questions: HashMap<Identity, State>,
-    /// Which questions were asked about a content.
-    contents: HashMap<Content, Vec<Identity>>,
+    sightings: HashMap<Sighting, Content>,
     attempts: i64,
     paces: HashMap<String, Pace>,
     caps: HashMap<String, Cap>,
@@ -50,22 +49,13 @@ struct State {
 #[derive(Clone)]
 struct Asking {
     attempt: i64,
-    about: About,
+    source: Box<str>,
     slot: Instant,
-}
-
-/// What was asked about.
-#[derive(Clone)]
-struct About {
-    source: String,
-    version: Option<Version>,
-    content: Option<Content>,
 }
 
 #[derive(Clone)]
 struct Known {
     record: CallRecord,
-    about: About,
     since: Instant,
     attempt: i64,
     ended: i64,
@@ -80,16 +70,21 @@ impl Memory {
         Moment { time: micros_of(SystemTime::now()), attempt: self.lock().attempts }
     }
 
-    pub(super) fn lookup(&self, question: &Question, reuse: &Reuse) -> Lookup {
-        self.lock().lookup(question, reuse)
+    pub(super) fn lookup(&self, query: Query<'_>) -> Option<Found> {
+        let entries = self.lock();
+        let content = match query.image {
+            ImageKey::Content(content) => content,
+            ImageKey::Sighting(sighting) => *entries.sightings.get(&sighting)?,
+        };
+        let lookup = entries.lookup(query.ask.identity(&content), query.reuse);
+        Some(Found { content, lookup })
     }
 
     pub(super) fn reserve(&self, question: &Question, terms: &Terms) -> ReserveResult {
         let mut entries = self.lock();
-        match entries.lookup(question, &terms.reuse) {
+        match entries.lookup(question.identity, &terms.reuse) {
             Lookup::Known(record) => return ReserveResult::Known(record),
             Lookup::InFlight(other) => return ReserveResult::InFlight(other),
-            Lookup::NeedsLastBytes => return ReserveResult::NeedsLastBytes,
             Lookup::Free => {}
         }
         let cap = entries.caps.entry(terms.run.clone()).or_default();
@@ -104,16 +99,12 @@ impl Memory {
         let pace = entries.paces.entry(terms.account.clone()).or_default();
         let slot = pace.book(self.now(), Duration::ZERO, terms.spacing);
         let slot = self.zero + Duration::from_micros(u64::try_from(slot).unwrap_or(0));
-        if let Some(content) = question.content {
-            entries.contents.entry(content).or_default().push(question.identity);
+        if let Some(sighting) = question.sighting {
+            entries.sightings.insert(sighting, question.content);
         }
         let state = entries.questions.entry(question.identity).or_default();
-        let about = About {
-            source: question.source.clone(),
-            version: question.version.clone(),
-            content: question.content,
-        };
-        state.asking = Some(Asking { attempt: attempt.id, about, slot });
+        let source = question.source.as_str().into();
+        state.asking = Some(Asking { attempt: attempt.id, source, slot });
         ReserveResult::Reserved { attempt, mark: slot, slot }
     }
 
@@ -127,7 +118,7 @@ impl Memory {
 
     pub(super) fn record(&self, attempt: &Reservation, outcome: &AttemptOutcome, terms: &Terms) {
         let mut entries = self.lock();
-        let Entries { questions, caps, paces, contents, .. } = &mut *entries;
+        let Entries { questions, caps, paces, .. } = &mut *entries;
         let Some(state) = questions.get_mut(&attempt.identity) else { return };
         let Some(asking) = state.asking.take_if(|asking| asking.attempt == attempt.id) else {
             return;
@@ -141,8 +132,7 @@ impl Memory {
             paces.entry(terms.account.clone()).or_default().push_back(self.now(), pause);
         }
         let known = Known {
-            record: CallRecord { recalled: true, ..record.clone() },
-            about: asking.about,
+            record: CallRecord { recalled: true, source: Some(asking.source), ..record.clone() },
             since: Instant::now(),
             attempt: attempt.id,
             ended: micros_of(SystemTime::now()),
@@ -151,9 +141,6 @@ impl Memory {
             CallEnd::Settled(_) => (state.known, state.standing) = (Some(known), None),
             // It leaves its question as it was.
             CallEnd::Refused(_) | CallEnd::NotSent => {
-                if let Some(content) = known.about.content {
-                    forget(contents, content, attempt.identity);
-                }
                 if state.known.is_none() {
                     questions.remove(&attempt.identity);
                 }
@@ -180,87 +167,24 @@ impl Memory {
     }
 }
 
-/// Takes one mention of a question off those with a content.
-fn forget(contents: &mut HashMap<Content, Vec<Identity>>, content: Content, identity: Identity) {
-    if let Some(identities) = contents.get_mut(&content) {
-        if let Some(at) = identities.iter().position(|other| *other == identity) {
-            identities.swap_remove(at);
-        }
-        if identities.is_empty() {
-            contents.remove(&content);
-        }
-    }
-}
-
 impl Entries {
-    fn lookup(&self, question: &Question, reuse: &Reuse) -> Lookup {
-        let look = self
-            .questions
-            .get(&question.identity)
-            .map_or(Lookup::Free, |state| state.lookup(question, reuse));
-        let content = question.content.filter(|_| reuse.same_content);
-        match (look, content) {
-            (Lookup::Free, Some(content)) => self.lookup_by_content(content, question, reuse),
-            (look, _) => look,
-        }
-    }
-
-    /// What is known of the same content under another URL: a verdict, else one in flight, else
-    /// one of unknown bill.
-    fn lookup_by_content(&self, content: Content, question: &Question, reuse: &Reuse) -> Lookup {
-        // That it is the same is known, and by more than ETags of two URLs could tell.
-        let question = Question { version: None, ..question.clone() };
-        let mut best = (3, Lookup::Free);
-        for identity in self.contents.get(&content).into_iter().flatten() {
-            let Some(state) = self.questions.get(identity) else { continue };
-            for (about, look) in state.all(&question, reuse) {
-                let rank = match &look {
-                    Lookup::Known(known) if matches!(known.end, CallEnd::Settled(_)) => 0,
-                    Lookup::InFlight(_) => 1,
-                    Lookup::Known(_) => 2,
-                    Lookup::Free | Lookup::NeedsLastBytes => continue,
-                };
-                if about.content == Some(content) && rank < best.0 {
-                    best = (
-                        rank,
-                        match look {
-                            Lookup::Known(known) => {
-                                let same_as = Some(about.source.as_str().into());
-                                Lookup::Known(CallRecord { same_as, ..known })
-                            }
-                            look => look,
-                        },
-                    );
-                }
-            }
-        }
-        best.1
+    fn lookup(&self, identity: Identity, reuse: &Reuse) -> Lookup {
+        self.questions.get(&identity).map_or(Lookup::Free, |state| state.lookup(reuse))
     }
 }
 
 impl State {
-    fn lookup(&self, question: &Question, reuse: &Reuse) -> Lookup {
+    fn lookup(&self, reuse: &Reuse) -> Lookup {
         if let Some(asking) = &self.asking {
             return asking.lookup();
         }
         let Some(known) = &self.known else { return Lookup::Free };
-        match known.lookup(question, reuse) {
-            Lookup::Known(lost) if !known.is_settled() => {
-                match self.standing.as_ref().map(|standing| standing.judge_verdict(question)) {
-                    Some(Lookup::Known(standing)) => Lookup::Known(standing.before_a_lost_call()),
-                    Some(Lookup::NeedsLastBytes) => Lookup::NeedsLastBytes,
-                    _ => Lookup::Known(lost),
-                }
+        match (known.lookup(reuse), &self.standing) {
+            (Lookup::Known(_), Some(standing)) if !known.is_settled() => {
+                Lookup::Known(standing.record.clone().before_a_lost_call())
             }
-            look => look,
+            (look, _) => look,
         }
-    }
-
-    /// All that is known, each with what it is about.
-    fn all(&self, question: &Question, reuse: &Reuse) -> impl Iterator<Item = (&About, Lookup)> {
-        let asking = self.asking.iter().map(|asking| (&asking.about, asking.lookup()));
-        let known = self.known.iter().chain(&self.standing);
-        asking.chain(known.map(|known| (&known.about, known.lookup(question, reuse))))
     }
 }
 
@@ -277,24 +201,12 @@ impl Known {
         matches!(self.record.end, CallEnd::Settled(_))
     }
 
-    fn lookup(&self, question: &Question, reuse: &Reuse) -> Lookup {
+    fn lookup(&self, reuse: &Reuse) -> Lookup {
         let is_old = || reuse.max_age.is_some_and(|most| self.since.elapsed() > most);
         let may_be_asked_again =
             || reuse.retry_unknown.is_some_and(|m| m.is_after(self.attempt, Some(self.ended)));
-        match self.is_settled() {
-            true if is_old() => Lookup::Free,
-            true => self.judge_verdict(question),
-            false if may_be_asked_again() => Lookup::Free,
-            false => Lookup::Known(self.record.clone()),
-        }
-    }
-
-    fn judge_verdict(&self, question: &Question) -> Lookup {
-        match Version::compare(self.about.version.as_ref(), question.version.as_ref()) {
-            Sameness::Same => Lookup::Known(self.record.clone()),
-            Sameness::NeedsLastBytes if !question.version_is_final => Lookup::NeedsLastBytes,
-            Sameness::NeedsLastBytes | Sameness::Another => Lookup::Free,
-        }
+        let is_free = if self.is_settled() { is_old() } else { may_be_asked_again() };
+        if is_free { Lookup::Free } else { Lookup::Known(self.record.clone()) }
     }
 }
 
@@ -342,8 +254,8 @@ mod tests {
         }
         for (max_age, is_known) in [(None, true), (Some(60), true), (Some(5), false)] {
             let reuse = Reuse { max_age: max_age.map(Duration::from_secs), ..Reuse::default() };
-            let found = matches!(ledger.lookup(&question(1), &reuse), Lookup::Known(_));
-            assert_eq!(found, is_known, "{max_age:?}");
+            let found = ledger.lookup(question(1).query(&reuse)).unwrap().lookup;
+            assert_eq!(matches!(found, Lookup::Known(_)), is_known, "{max_age:?}");
         }
     }
 
@@ -384,7 +296,7 @@ mod tests {
         ledger.record(&first, &refused, &terms);
         let second = sent(1);
         ledger.record(&first, &refused, &terms);
-        let looked = ledger.lookup(&question(1), &terms.reuse);
+        let looked = ledger.lookup(question(1).query(&terms.reuse)).unwrap().lookup;
         assert!(matches!(looked, Lookup::InFlight(now) if now.attempt == second.id));
         let unknown = outcome(CallEnd::Unknown, Billing::UNKNOWN);
         for _ in 0..3 {

@@ -21,7 +21,6 @@ mod quota;
 mod record;
 #[cfg(test)]
 mod samples;
-mod signers;
 #[cfg(feature = "ledger")]
 mod sql;
 #[cfg(feature = "ledger")]
@@ -35,7 +34,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 pub use error::{LedgerAction, LedgerError};
-pub(crate) use identity::{Content, Identity};
+pub(crate) use identity::{Ask, Identity, ImageKey, Question};
 pub(crate) use quota::{MOST_LATE, spacing};
 pub(crate) use record::{AttemptOutcome, CallEnd, CallRecord, ServiceAnswer};
 #[cfg(feature = "cli")]
@@ -45,9 +44,7 @@ pub use sql::{DaySpend, Spend, UnknownCall};
 #[cfg(feature = "ledger")]
 pub use timing::LedgerTiming;
 
-use crate::detect::Detector;
-use crate::probe::Version;
-use crate::rules::AspectRatio;
+use crate::probe::Content;
 
 /// Where a gate keeps its ledger. Cheap to clone; clones are the same one.
 /// ```
@@ -256,16 +253,13 @@ impl Ledger {
         }
     }
 
-    /// What the ledger knows of a question. Writes nothing.
-    pub(crate) async fn lookup(
-        &self,
-        question: &Question,
-        reuse: &Reuse,
-    ) -> Result<Lookup, LedgerError> {
+    /// What the ledger knows of a question; nothing where its image is told by where it was met, and was
+    /// not met there before. Writes nothing.
+    pub(crate) async fn lookup(&self, query: Query<'_>) -> Result<Option<Found>, LedgerError> {
         match &*self.0 {
-            Engine::Memory(engine) => Ok(engine.lookup(question, reuse)),
+            Engine::Memory(engine) => Ok(engine.lookup(query)),
             #[cfg(feature = "ledger")]
-            Engine::Sql(engine) => engine.lookup(question, reuse).await,
+            Engine::Sql(engine) => engine.lookup(query).await,
         }
     }
 
@@ -347,25 +341,6 @@ impl std::fmt::Debug for Ledger {
     }
 }
 
-/// One question: what is asked about which image.
-#[derive(Clone, Debug)]
-pub(crate) struct Question {
-    pub(crate) identity: Identity,
-    /// The image as the local stage found it.
-    pub(crate) version: Option<Version>,
-    /// All is known of the version that can be known.
-    pub(crate) version_is_final: bool,
-    /// The same under every URL of the image; absent while too little of it is known.
-    pub(crate) content: Option<Content>,
-    /// The source, safe to print.
-    pub(crate) source: String,
-    pub(crate) ratio: AspectRatio,
-    /// Who reads its answer.
-    #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for a ledger on disk"))]
-    pub(crate) detector: &'static Detector,
-    pub(crate) model: String,
-}
-
 /// What a gate's questions have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
@@ -388,8 +363,6 @@ pub(crate) struct Reuse {
     pub(crate) max_age: Option<Duration>,
     /// What was unknown by then may be asked once more.
     pub(crate) retry_unknown: Option<Moment>,
-    /// What is known of the same content under another URL is given too.
-    pub(crate) same_content: bool,
 }
 
 /// A moment in the ledger's life, told by the time and by the last attempt: by the time alone, a clock
@@ -418,8 +391,32 @@ pub(crate) enum Lookup {
     Known(CallRecord),
     /// Another gate or process is asking it.
     InFlight(OtherAttempt),
-    /// The image's last bytes must be known before anything can be said.
-    NeedsLastBytes,
+}
+
+/// A look into the ledger: a question, and what of the known may be told again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Query<'a> {
+    pub(crate) ask: &'a Ask,
+    pub(crate) image: ImageKey,
+    pub(crate) reuse: &'a Reuse,
+}
+
+/// What a look into the ledger found, about the image with this content.
+pub(crate) struct Found {
+    pub(crate) content: Content,
+    pub(crate) lookup: Lookup,
+}
+
+impl Found {
+    fn free(content: Content) -> Self {
+        Self { content, lookup: Lookup::Free }
+    }
+}
+
+impl Question {
+    pub(crate) fn query<'a>(&'a self, reuse: &'a Reuse) -> Query<'a> {
+        Query { ask: &self.ask, image: ImageKey::Content(self.content), reuse }
+    }
 }
 
 /// What came of the wish to reserve a question.
@@ -431,8 +428,6 @@ pub(crate) enum ReserveResult {
     Known(CallRecord),
     /// Another gate or process is asking it.
     InFlight(OtherAttempt),
-    /// As [`Lookup::NeedsLastBytes`]: what is known has changed since it was looked at.
-    NeedsLastBytes,
     /// Nothing was reserved: its slot would lie this much beyond the horizon, which begins where the
     /// next possible one would.
     #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for a ledger on disk"))]

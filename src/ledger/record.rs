@@ -46,8 +46,8 @@ pub(crate) struct CallRecord {
     pub(crate) answer: Option<ServiceAnswer>,
     /// Read from the ledger: nothing was paid for it now.
     pub(crate) recalled: bool,
-    /// The source that was asked about, where it is another with the same content.
-    pub(crate) same_as: Option<Box<str>>,
+    /// The source that was asked about, safe to print.
+    pub(crate) source: Option<Box<str>>,
     /// Said beside the verdict: a later call for the image was lost.
     pub(crate) note: Option<Box<Reason>>,
 }
@@ -82,7 +82,7 @@ impl CallRecord {
             request_id: None,
             answer: None,
             recalled: false,
-            same_as: None,
+            source: None,
             note: None,
         }
     }

@@ -2,38 +2,34 @@
 
 use std::time::Duration;
 
-#[cfg(feature = "ledger")]
-use super::Content;
-use super::{Identity, Question, Reuse, Terms};
+use super::{Ask, Question, Reuse, Terms};
 use crate::detect::EMO_DETECT;
-#[cfg(feature = "ledger")]
-use crate::header::{Format, Header};
-#[cfg(feature = "ledger")]
-use crate::probe::Version;
+use crate::probe::{Content, Sighting};
 use crate::rules::AspectRatio;
-use crate::run::Source;
 
+/// A question about an image; each number is another's.
 pub(super) fn question(number: usize) -> Question {
-    let source = Source::url(format!("https://h/{number}.jpg"));
-    Question {
-        identity: Identity::of(&source, "endpoint", "model"),
-        version: None,
-        version_is_final: true,
-        content: None,
-        source: source.text,
-        ratio: AspectRatio::Square,
+    let ask = Ask {
+        service: "service".to_owned(),
         detector: &EMO_DETECT,
         model: "model".to_owned(),
+        ratio: AspectRatio::Square,
+    };
+    let content = content(number);
+    Question {
+        identity: ask.identity(&content),
+        ask,
+        content,
+        sighting: Some(Sighting(content.0)),
+        source: format!("https://h/{number}.jpg"),
+        image_id: None,
     }
 }
 
-/// An image's content; each number is another's.
-#[cfg(feature = "ledger")]
-pub(super) fn content(number: u8) -> Content {
-    let header = Header::new(Format::Png, 400, 400, None);
-    let (start, end) = ([number; 32], Some([2; 32]));
-    let version = Version { length: Some(9), start, end, whole: None, etag: None };
-    Content::of(&header, &version, "endpoint", "model", AspectRatio::Square).unwrap()
+fn content(number: usize) -> Content {
+    let mut content = [0; 32];
+    content[24..].copy_from_slice(&u64::try_from(number).unwrap().to_be_bytes());
+    Content(content)
 }
 
 pub(super) fn terms(spacing: Duration, max_calls: Option<u64>) -> Terms {

@@ -17,16 +17,15 @@ impl ImageFetch<'_> {
     /// A 200: the file from its first byte, whatever was asked.
     pub(super) async fn whole(&mut self, response: Response<Incoming>) -> Result<Next, FetchError> {
         let coding = coding(response.headers())?;
-        if self.progress.version.has_bytes() {
-            // Either the file changed (If-Range) or this origin forgot its ranges: begin anew.
-            self.restart()?;
-        }
-        self.ranges = false;
-        // What was said with a body that never came is no word on this one.
-        self.progress.begin_anew();
-        // Nothing is known yet that it could contradict. Of a compressed body the length is its own.
+        // Either the file changed (If-Range) or this origin forgot its ranges. What was said with a body
+        // that never came is no word on this one.
+        self.without_ranges();
+        // Of a compressed body the length is its own.
         let length = response.body().size_hint().exact().filter(|_| coding.is_none());
-        let _ = self.progress.version.note(text_of(response.headers(), ETAG), length);
+        if !self.progress.note_whole(text_of(response.headers(), ETAG), length) {
+            return Ok(self.changed());
+        }
+        self.refuse_length(length)?;
         match coding {
             None => self.read(response, 0, None).await,
             Some(coding) => self.unpack(response, coding).await,
@@ -43,9 +42,7 @@ impl ImageFetch<'_> {
         if coding(response.headers())?.is_some() {
             // A part of what is compressed cannot be unpacked: take it whole.
             drain(response.into_body()).await;
-            self.restart()?;
-            self.ranges = false;
-            return Ok(Next::Again);
+            return Ok(self.without_ranges());
         }
         let claimed = text_of(response.headers(), CONTENT_RANGE);
         let range = claimed.as_deref().and_then(ContentRange::parse);
@@ -56,10 +53,8 @@ impl ImageFetch<'_> {
             );
             return Err(unusable(&format!("206 with {claimed} where {asked} was asked for")).into());
         };
-        let etag = text_of(response.headers(), ETAG).filter(|_| !self.progress.wants_end());
-        if !self.progress.version.note(etag, range.total) {
-            self.restart()?;
-            return Ok(Next::Again);
+        if !self.progress.note(text_of(response.headers(), ETAG), range.total) {
+            return Ok(self.changed());
         }
         match jump {
             // What lies behind a chain is a header about to end, not one that goes on: a longer
@@ -133,20 +128,24 @@ impl ImageFetch<'_> {
             if part.is_some_and(|part| at.saturating_add(length) > part.last.saturating_add(1)) {
                 return Err(unusable(MORE_THAN_SAID).into());
             }
-            self.progress.feed(at, &bytes);
+            if !self.progress.feed(at, &bytes) {
+                return Ok(self.changed());
+            }
             at = at.saturating_add(length);
             if part.is_none() && self.progress.answer().is_none() {
-                self.refuse_if_too_long()?;
+                self.refuse_if_too_long(at)?;
             }
         };
         if let Some(trouble) = broke_off {
             // What is known stays known, whatever became of the bytes behind it.
             return self.progress.answer().map(Next::Known).ok_or(trouble);
         }
-        if part.is_none() || self.progress.version.total().is_some_and(|total| at >= total) {
-            return Ok(Next::Known(self.progress.end(at)));
-        }
-        Ok(self.progress.answer().map_or(Next::Again, Next::Known))
+        let is_at_end = self.progress.version.total.is_some_and(|total| at >= total);
+        let answer = match part.is_none() || is_at_end {
+            true => self.progress.end(at),
+            false => self.progress.answer(),
+        };
+        Ok(answer.map_or(Next::Again, Next::Known))
     }
 
     /// Feeds a compressed body to the reader. Both what arrives and what comes of it is bounded.
@@ -170,12 +169,16 @@ impl ImageFetch<'_> {
                     (Some(_), None) => break,
                     (None, None) => {
                         let rest = inflater.finish().map_err(|e| packed_wrong(&e))?;
-                        self.progress.feed(at, &rest);
-                        at = at.saturating_add(length(&rest));
-                        return Ok(Next::Known(self.progress.end(at)));
+                        if !self.progress.feed(at, &rest) {
+                            return Ok(self.changed());
+                        }
+                        let end = self.progress.end(at.saturating_add(length(&rest)));
+                        return Ok(end.map_or(Next::Again, Next::Known));
                     }
                 };
-                self.progress.feed(at, &part);
+                if !self.progress.feed(at, &part) {
+                    return Ok(self.changed());
+                }
                 at = at.saturating_add(length(&part));
                 if let Some(answer) = self.progress.answer() {
                     return Ok(Next::Known(answer));
@@ -195,17 +198,12 @@ impl ImageFetch<'_> {
             .and_then(ContentRange::parse)
             .and_then(|range| range.total);
         match total {
-            Some(total) if !self.progress.version.note(None, Some(total)) => {
-                self.restart()?;
-                Ok(Next::Again)
+            Some(total) if !self.progress.note(None, Some(total)) => Ok(self.changed()),
+            Some(total) if total <= first => {
+                Ok(self.progress.end(total).map_or(Next::Again, Next::Known))
             }
-            Some(total) if total <= first => Ok(Next::Known(self.progress.end(total))),
             // Some origins refuse a range that is longer than a tiny file: take it whole.
-            _ if self.ranges => {
-                self.restart()?;
-                self.ranges = false;
-                Ok(Next::Again)
-            }
+            _ if self.ranges => Ok(self.without_ranges()),
             _ => Err(unusable("416 although no range was asked for").into()),
         }
     }

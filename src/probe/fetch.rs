@@ -14,92 +14,95 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::body::{Body, drain, error_body};
+use super::content::Content;
 use super::error::{
     FetchError, broken, busy, private, refused_by_status, unanswered, undetermined, unusable,
     within,
 };
 use super::guard::PrivateAddress;
 use super::head::{error_words, excerpt, retry_after};
-use super::header_progress::HeaderProgress;
 use super::http::{Connections, Target};
 use super::prefix::Prefix;
+use super::progress::{Answer, ImageProgress, Version};
 use super::redirect::{is_redirect, location, target};
-use super::version::VersionBuilder;
 use super::{LocalRejection, Shared};
-use crate::header::{Header, HeaderError};
+use crate::header::{Format, Header};
 use crate::net::http_error::{causes, is_timeout};
 use crate::net::url_text::printable;
 use crate::report::{Fetch, Reason, ReasonCode};
 
-/// A header, and the version of the image it belongs to.
-pub(crate) struct Fetched {
-    pub(crate) header: Header,
-    pub(crate) version: VersionBuilder,
-    pub(crate) origin: Origin,
-}
-
-/// Where an image lay, redirects followed.
+/// Where an image lay, redirects followed, and what was read of it.
 pub(crate) struct Origin {
-    pub(super) url: Url,
+    url: Url,
     /// Whether parts of it can be asked for there.
     pub(super) ranges: bool,
-    /// What was read of it from its first byte on, where that is kept.
-    #[cfg_attr(not(feature = "faces"), expect(dead_code, reason = "for the face screen"))]
+    pub(super) version: Version,
     pub(super) prefix: Prefix,
 }
 
-#[cfg(feature = "faces")]
-impl Origin {
-    /// As it is, with room for so many bytes.
-    pub(super) fn keeping(self, most: usize) -> Self {
-        Self { prefix: self.prefix.up_to(most), ..self }
-    }
-}
-
-/// Reads the header of the image at `url`. What was taken from the network is counted whatever
+/// Reads the header of the image at `url`. What is taken from the network is added to `spent`, whatever
 /// the outcome.
 pub(super) async fn fetch(
     shared: &Shared,
     mut url: Url,
-) -> (Result<Fetched, LocalRejection>, Fetch) {
+    spent: Fetch,
+) -> (Result<(Header, Origin), LocalRejection>, Fetch) {
     // It is not sent, and would count for a URL too long to be sent.
     url.set_fragment(None);
-    let progress = HeaderProgress::new(shared.prefix());
-    transfer(shared, url, true, progress, Fetch::default()).await
+    let progress = ImageProgress::to_header(shared.prefix());
+    let (found, spent) = transfer(shared, url, true, progress, spent).await;
+    let header = found.and_then(|(answer, origin)| match answer {
+        Answer::Header(Ok(header)) => Ok((header, origin)),
+        Answer::Header(Err(error)) => Err(LocalRejection::of_header(&error)),
+        _ => Err(changed()),
+    });
+    (header, spent)
 }
 
-/// Reads the last bytes of an image whose header is known, with one small range more. Where the file
-/// has changed meanwhile its header is read anew. `spent` is what was taken so far, which this adds
-/// to.
-pub(super) async fn fetch_end(
+/// Reads what an image whose header is known lacks of its content. `spent` is what was taken so far, which
+/// this adds to.
+pub(super) async fn fetch_content(
     shared: &Shared,
-    origin: Url,
-    found: (Header, VersionBuilder),
+    Origin { url, ranges, version, prefix }: Origin,
+    format: Format,
     spent: Fetch,
-) -> (Result<Fetched, LocalRejection>, Fetch) {
-    transfer(shared, origin, true, HeaderProgress::to_the_end(found.0, found.1), spent).await
+) -> (Result<(Content, Origin), LocalRejection>, Fetch) {
+    // Where the samples lie is told by the length.
+    let ranges = ranges && version.total.is_some();
+    let progress = ImageProgress::to_content(format, version, prefix);
+    let (found, spent) = transfer(shared, url, ranges, progress, spent).await;
+    let content = found.and_then(|(answer, origin)| match answer {
+        Answer::Content(content) => Ok((content, origin)),
+        _ => Err(changed()),
+    });
+    (content, spent)
 }
 
-/// Reads the rest of an image whose header and first bytes are known. Where the file has changed
-/// meanwhile it is read from its start. `spent` is what was taken so far, which this adds to.
+/// Reads the rest of an image whose first bytes are known, up to `most` bytes in all. `spent` is what was
+/// taken so far, which this adds to.
 #[cfg(feature = "faces")]
 pub(super) async fn fetch_whole(
     shared: &Shared,
-    Origin { url, ranges, prefix }: Origin,
-    found: (Header, VersionBuilder),
+    Origin { url, ranges, version, prefix }: Origin,
+    most: usize,
     spent: Fetch,
-) -> (Result<Fetched, LocalRejection>, Fetch) {
-    let progress = HeaderProgress::to_the_whole(found.0, found.1, prefix);
-    transfer(shared, url, ranges, progress, spent).await
+) -> (Result<Vec<u8>, LocalRejection>, Fetch) {
+    let progress = ImageProgress::to_whole(version, prefix.up_to(most));
+    let (found, spent) = transfer(shared, url, ranges, progress, spent).await;
+    let bytes = found.and_then(|(answer, origin)| match answer {
+        Answer::Whole => Ok(origin.prefix.into_bytes()),
+        _ => Err(changed()),
+    });
+    (bytes, spent)
 }
 
 async fn transfer(
     shared: &Shared,
     url: Url,
     ranges: bool,
-    progress: HeaderProgress,
+    progress: ImageProgress,
     before: Fetch,
-) -> (Result<Fetched, LocalRejection>, Fetch) {
+) -> (Result<(Answer, Origin), LocalRejection>, Fetch) {
     let Some(target) = Target::of(&url) else {
         let rejection = LocalRejection::rejected(Reason::new(ReasonCode::NotHttpUrl, UNSENDABLE));
         return (Err(rejection), before);
@@ -112,19 +115,20 @@ async fn transfer(
         end: None,
         progress,
         ranges,
-        restarts: 0,
         over: Connections::Kept,
         has_been_silent: false,
         spent: Fetch::default(),
     };
-    let outcome = transfer.run().await;
-    let spent = Fetch {
-        bytes: before.bytes.saturating_add(transfer.spent.bytes),
-        requests: before.requests.saturating_add(transfer.spent.requests),
-        redirects: before.redirects.saturating_add(transfer.spent.redirects),
-        elapsed_ms: u64::try_from(transfer.taken.as_millis()).unwrap_or(u64::MAX),
+    // All of it may be here already.
+    let outcome = match transfer.progress.answer() {
+        Some(answer) => Ok(answer),
+        None => transfer.run().await,
     };
-    (outcome, spent)
+    let elapsed_ms = u64::try_from(transfer.taken.as_millis()).unwrap_or(u64::MAX);
+    let spent = before.and(Fetch { elapsed_ms, ..transfer.spent });
+    let ImageFetch { url, ranges, progress, .. } = transfer;
+    let (version, prefix) = (progress.version, progress.prefix);
+    (outcome.map(|answer| (answer, Origin { url, ranges, version, prefix })), spent)
 }
 
 /// One image's way through requests, redirects and repeats.
@@ -138,10 +142,9 @@ pub(super) struct ImageFetch<'a> {
     /// When that is over, unless the request under way ends before; none where no clock counts that
     /// far.
     end: Option<Instant>,
-    pub(super) progress: HeaderProgress,
+    pub(super) progress: ImageProgress,
     /// Off once the origin has shown that it makes no sense of Range.
     pub(super) ranges: bool,
-    restarts: u32,
     over: Connections,
     has_been_silent: bool,
     pub(super) spent: Fetch,
@@ -150,13 +153,13 @@ pub(super) struct ImageFetch<'a> {
 /// How one request ended, short of a rejection.
 pub(super) enum Next {
     /// The answer is known.
-    Known(Result<Header, HeaderError>),
+    Known(Answer),
     /// Ask again, from where the reader now is.
     Again,
 }
 
 impl ImageFetch<'_> {
-    async fn run(&mut self) -> Result<Fetched, LocalRejection> {
+    async fn run(&mut self) -> Result<Answer, LocalRejection> {
         let mut pauses = RETRIES.with_jitter_seed(fastrand::u64(..)).build();
         let mut kept = None;
         loop {
@@ -178,7 +181,7 @@ impl ImageFetch<'_> {
             // it there.
             turn_of_others().await;
             match next {
-                Ok(Next::Known(answer)) => return self.conclude(answer),
+                Ok(Next::Known(answer)) => return Ok(answer),
                 Ok(Next::Again) => {
                     // Whoever has begun goes on: to queue anew for each part would keep all
                     // images of a busy host unfinished.
@@ -210,7 +213,7 @@ impl ImageFetch<'_> {
                     }
                     if !self.ranges {
                         // What broke off was a stream, and the next one begins at byte 0 again.
-                        self.progress.begin_anew();
+                        self.progress.begin_again();
                     }
                     tracing::debug!(url = %printable(&self.url), ?pause, "repeating an image fetch");
                     tokio::time::sleep(pause).await;
@@ -228,13 +231,12 @@ impl ImageFetch<'_> {
         Body::new(response.into_body(), self.shared.options.progress_timeout, self.end)
     }
 
-    fn out_of_time(&mut self) -> Result<Fetched, LocalRejection> {
+    fn out_of_time(&mut self) -> Result<Answer, LocalRejection> {
         if let Some(answer) = self.progress.answer() {
             // What stalled was the rest of a part, which nobody needs.
-            return self.conclude(answer);
+            return Ok(answer);
         }
-        let (limit, bytes) = (self.shared.options.timeout, self.spent.bytes);
-        let what = if self.progress.most().is_some() { "image" } else { "header" };
+        let (limit, bytes, what) = (self.shared.options.timeout, self.spent.bytes, self.what());
         let message = format!("{what} must arrive within {limit:?}, found {bytes} bytes by then");
         Err(undetermined(ReasonCode::Timeout, message))
     }
@@ -245,16 +247,15 @@ impl ImageFetch<'_> {
         let asked = self.ranges.then(|| self.progress.next_range(left));
         let jump =
             self.progress.jump().filter(|jump| asked.is_some_and(|asked| asked.first == jump.at));
-        if let (Some(asked), Some(total)) = (asked, self.progress.version.total())
+        if let (Some(asked), Some(total)) = (asked, self.progress.version.total)
             && asked.first >= total
         {
             // What an origin answers to a range beyond its file is not about the image.
-            return Ok(Next::Known(self.progress.end(total)));
+            return Ok(self.progress.end(total).map_or(Next::Again, Next::Known));
         }
-        self.refuse_if_too_long()?;
-        // A file that changes between two hops must not be read as one.
-        let is_one = asked.is_some() && !self.progress.wants_end();
-        let etag = self.progress.version.etag().filter(|_| is_one);
+        self.refuse_if_too_long(0)?;
+        // A file that changes between two requests must not be read as one.
+        let etag = self.progress.version.etag.as_deref().filter(|_| asked.is_some());
         let request = self.shared.http.get(&self.target, asked, etag, self.over);
         self.spent.requests += 1;
         let span = self.shared.options.progress_timeout;
@@ -284,41 +285,53 @@ impl ImageFetch<'_> {
         }
     }
 
-    fn conclude(&mut self, answer: Result<Header, HeaderError>) -> Result<Fetched, LocalRejection> {
-        match answer {
-            Ok(header) => Ok(Fetched {
-                header,
-                version: std::mem::take(&mut self.progress.version),
-                origin: Origin {
-                    url: self.url.clone(),
-                    ranges: self.ranges,
-                    prefix: std::mem::take(&mut self.progress.prefix),
-                },
-            }),
-            Err(error) => Err(LocalRejection::of_header(&error)),
-        }
+    /// Refuses to read on where too much was taken: of a header in all, of a whole file `read` in one go.
+    pub(super) fn refuse_if_too_long(&self, read: u64) -> Result<(), LocalRejection> {
+        self.refuse_if_longer_than(if self.progress.is_header() { self.spent.bytes } else { read })
     }
 
-    pub(super) fn refuse_if_too_long(&self) -> Result<(), LocalRejection> {
-        self.refuse_if_longer_than(self.spent.bytes)
-    }
-
-    /// Refuses a header of which `found` bytes were read without an end.
+    /// Refuses a file of which `found` bytes were read without an end.
     pub(super) fn refuse_if_longer_than(&self, found: u64) -> Result<(), LocalRejection> {
-        let most = self.most();
+        let (most, what) = (self.most(), self.what());
         if found < most {
             return Ok(());
         }
-        let what = if self.progress.most().is_some() { "image" } else { "header" };
-        Err(undetermined(
-            ReasonCode::HeaderTooLong,
-            format!("{what} must end within {most} bytes, found {found} without an end"),
-        ))
+        let message = format!("{what} must end within {most} bytes, found {found} without an end");
+        Err(undetermined(self.too_long(), message))
+    }
+
+    /// Refuses a file that says that it is longer than what may be read of it.
+    pub(super) fn refuse_length(&self, length: Option<u64>) -> Result<(), LocalRejection> {
+        let most = self.most();
+        match length.filter(|length| *length > most && !self.progress.is_header()) {
+            None => Ok(()),
+            Some(length) => {
+                let message = format!(
+                    "an image whose origin gives no ranges must have at most {most} bytes, found {length}"
+                );
+                Err(undetermined(self.too_long(), message))
+            }
+        }
     }
 
     /// How many bytes may be taken in all.
     fn most(&self) -> u64 {
-        self.progress.most().unwrap_or(self.shared.options.max_header_bytes)
+        let options = &self.shared.options;
+        self.progress.most().unwrap_or(match self.progress.is_header() {
+            true => options.max_header_bytes,
+            false => options.max_image_bytes,
+        })
+    }
+
+    fn what(&self) -> &'static str {
+        if self.progress.is_header() { "header" } else { "image" }
+    }
+
+    fn too_long(&self) -> ReasonCode {
+        match self.progress.is_header() {
+            true => ReasonCode::HeaderTooLong,
+            false => ReasonCode::ImageTooLong,
+        }
     }
 
     fn redirect(&mut self, location: Option<&str>) -> Result<Next, FetchError> {
@@ -340,13 +353,19 @@ impl ImageFetch<'_> {
         Ok(Next::Again)
     }
 
-    pub(super) fn restart(&mut self) -> Result<(), LocalRejection> {
-        if self.restarts == MOST_RESTARTS {
-            return Err(unusable("the file changes while it is read"));
+    /// The file is another than it was. Its header is then read in one go: one answer is of one version.
+    pub(super) fn changed(&mut self) -> Next {
+        match self.progress.is_header() {
+            true => self.without_ranges(),
+            false => Next::Known(Answer::Changed),
         }
-        self.restarts += 1;
-        self.progress.begin_anew();
-        Ok(())
+    }
+
+    /// Asks for the whole file from here on.
+    pub(super) fn without_ranges(&mut self) -> Next {
+        self.ranges = false;
+        self.progress.begin_again();
+        Next::Again
     }
 
     /// Why a request got no answer. Not all of them left.
@@ -361,6 +380,14 @@ impl ImageFetch<'_> {
         }
         broken(error)
     }
+}
+
+/// A file that is another each time it is asked for.
+pub(super) fn changed() -> LocalRejection {
+    undetermined(
+        ReasonCode::ChangedMeanwhile,
+        "the file must stay the same while it is read, found another twice",
+    )
 }
 
 /// Once, what kept silent may have been a kept connection that died unnoticed, behind a NAT say;
@@ -397,7 +424,6 @@ const UNSENDABLE: &str = "URL must be one that HTTP can carry, found one that it
 const NO_DESCRIPTOR: Duration = Duration::from_millis(50);
 
 const MOST_REDIRECTS: u32 = 5;
-const MOST_RESTARTS: u32 = 1;
 
 /// Two retries, about 0.2 s and 0.4 s later.
 const RETRIES: ExponentialBuilder = ExponentialBuilder::new()

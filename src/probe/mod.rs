@@ -2,15 +2,16 @@
 
 mod answer;
 mod body;
+mod content;
 mod error;
 mod fetch;
 mod file;
 mod guard;
 mod head;
-mod header_progress;
 mod hosts;
 mod http;
 mod prefix;
+mod progress;
 mod range;
 mod redirect;
 #[cfg(feature = "faces")]
@@ -19,17 +20,16 @@ mod screen;
 #[path = "no_screen.rs"]
 mod screen;
 mod turns;
-mod version;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use content::{Content, Sighting};
 use futures_util::stream::Stream;
 pub use guard::AddressPolicy;
 #[cfg(fuzzing)]
 pub(crate) use range::{ByteRange, ContentRange};
-pub(crate) use version::{Sameness, Version, VersionBuilder};
 
 #[cfg(feature = "faces")]
 use crate::faces::FaceScreen;
@@ -62,6 +62,9 @@ pub struct ProbeOptions {
     /// Body bytes taken of one image before the answer is `undetermined`. At least 1,024.
     /// Default 4 MiB.
     pub max_header_bytes: u64,
+    /// The most bytes that are read of an image whose origin gives no ranges or no length, where its
+    /// content must be known: before a call. Default 64 MiB.
+    pub max_image_bytes: u64,
     /// Requests under way to one host at a time, at least 1. Default 16.
     pub per_host: usize,
     /// Which addresses may be connected to. Default: public ones. For its sake no proxy is taken
@@ -83,7 +86,7 @@ pub struct ProbeOptions {
 impl ProbeOptions {
     /// Fetches the whole of an image that passed by its header, and looks for a face in it. What an
     /// origin gives it within [`timeout`](Self::timeout) and 20 MiB; an image that could not be looked
-    /// at passes, as one does whose header [was known](Source::known_header). Default: none.
+    /// at passes. Default: none.
     ///
     /// ```
     /// use emo_preflight::{FaceScreen, ProbeOptions, ScreenAction};
@@ -105,6 +108,7 @@ impl Default for ProbeOptions {
             timeout: Duration::from_secs(20),
             progress_timeout: Duration::from_secs(10),
             max_header_bytes: 4 * 1_024 * 1_024,
+            max_image_bytes: 64 * 1_024 * 1_024,
             per_host: 16,
             addresses: AddressPolicy::default(),
             extra_roots: Vec::new(),
@@ -156,8 +160,10 @@ impl Probe {
         let probe = self.clone();
         async move {
             let mut local = probe.inspect(&source).await;
-            probe.take_whole(&source, &mut local).await;
-            probe.screen(&mut local).await;
+            while probe.is_to_screen(&local) {
+                probe.take_whole(&source, &mut local).await;
+                probe.screen(&mut local).await;
+            }
             let verdict = local.rejection.as_ref().map_or(Verdict::Eligible, |r| r.verdict);
             local.report(source, verdict)
         }
@@ -188,80 +194,72 @@ impl Probe {
     }
 
     pub(crate) async fn inspect(&self, source: &Source) -> LocalOutcome {
+        self.inspect_after(source, Fetch::default()).await
+    }
+
+    async fn inspect_after(&self, source: &Source, spent: Fetch) -> LocalOutcome {
         if let Some(problem) = &source.problem {
             return LocalRejection::rejected(Reason::new(ReasonCode::BadInput, problem)).into();
         }
         if self.0.options.local_files && !looks_like_url(&source.text) {
-            let judge = |header| self.judge(header, None, None);
-            return match source.known_header {
-                Some(header) => judge(header),
-                None => {
-                    let read = file::header_of(source.text.clone()).await;
-                    read.map_or_else(|rejection| self.reject(rejection, None), judge)
-                }
-            };
+            let read = file::header_of(source.text.clone()).await;
+            return read.map_or_else(
+                |rejection| self.reject(rejection, None),
+                |header| self.judge(header, None),
+            );
         }
         let url = match http_url(&source.text) {
             Ok(url) => url,
             Err(reason) => return LocalRejection::rejected(reason).into(),
         };
-        if let Some(header) = source.known_header {
-            return self.judge(header, None, None);
-        }
-        match fetch::fetch(&self.0, url).await {
-            (Ok(found), spent) => {
-                let local = self.judge(found.header, Some(found.version), Some(spent));
-                LocalOutcome { origin: Some(found.origin), ..local }
+        match fetch::fetch(&self.0, url, spent).await {
+            (Ok((header, origin)), spent) => {
+                LocalOutcome { origin: Some(origin), ..self.judge(header, Some(spent)) }
             }
             (Err(rejection), spent) => self.reject(rejection, Some(spent)),
         }
     }
 
-    /// Reads the last bytes of an image that is about to be paid for, so that its version is told
-    /// by more than its start. What cannot be had is left out. An image that changed since its
-    /// header was read is inspected anew.
-    pub(crate) async fn complete_version(&self, local: &mut LocalOutcome) {
-        let (Some(header), Some(version)) = (local.header, &local.version) else { return };
-        let is_wanted = version.end_from().is_some();
-        let (Some(origin), Some(spent), true) = (&local.origin, local.fetch, is_wanted) else {
-            return;
-        };
-        if !origin.ranges {
-            return;
-        }
-        let before = version.build();
-        let found = (header, version.clone());
-        let (outcome, spent) = fetch::fetch_end(&self.0, origin.url.clone(), found, spent).await;
-        match outcome {
-            Ok(found) => {
-                let now = found.version.build();
-                let is_same = Version::compare(Some(&before), Some(&now)) == Sameness::Same;
-                // What is kept of it is of the file as it is now.
-                let origin = local.origin.take().filter(|_| is_same).unwrap_or(found.origin);
-                *local = self.judge(found.header, Some(found.version), Some(spent));
-                local.origin = Some(origin);
+    /// Reads what an image lacks of its content. One that changes meanwhile is looked at once more, and its
+    /// content then read in one go. What has no content afterwards has a rejection.
+    pub(crate) async fn take_content(&self, source: &Source, local: &mut LocalOutcome) {
+        while local.rejection.is_none() {
+            let (Some(header), Some(mut origin)) = (local.header, local.origin.take()) else {
+                return;
+            };
+            origin.ranges &= !local.has_changed;
+            let spent = local.fetch.unwrap_or_default();
+            let (found, spent) = fetch::fetch_content(&self.0, origin, header.format, spent).await;
+            local.fetch = Some(spent);
+            match found {
+                Ok((content, origin)) => {
+                    (local.content, local.origin) = (Some(content), Some(origin));
+                    return;
+                }
+                Err(rejection) if rejection.says_changed() => self.look_again(source, local).await,
+                Err(rejection) => local.rejection = Some(rejection),
             }
-            Err(rejection) if rejection.verdict == Verdict::RejectedLocal => {
-                *local = self.reject(rejection, Some(spent));
-            }
-            // Nothing was learned.
-            Err(_) => local.fetch = Some(spent),
         }
     }
 
-    fn judge(
-        &self,
-        header: Header,
-        version: Option<VersionBuilder>,
-        fetch: Option<Fetch>,
-    ) -> LocalOutcome {
+    /// Looks once more at an image that has changed since it was looked at.
+    async fn look_again(&self, source: &Source, local: &mut LocalOutcome) {
+        if local.has_changed {
+            local.rejection = Some(fetch::changed());
+            return;
+        }
+        let spent = local.fetch.unwrap_or_default();
+        *local = LocalOutcome { has_changed: true, ..self.inspect_after(source, spent).await };
+    }
+
+    fn judge(&self, header: Header, fetch: Option<Fetch>) -> LocalOutcome {
         let broken = self.0.options.limits.check(&header);
         let rejection = (!broken.is_empty()).then(|| LocalRejection {
             verdict: Verdict::RejectedLocal,
             reasons: broken.iter().map(Reason::from).collect(),
             header: Some(Box::new(header)),
         });
-        LocalOutcome { header: Some(header), version, fetch, rejection, ..LocalOutcome::none() }
+        LocalOutcome { header: Some(header), fetch, rejection, ..LocalOutcome::none() }
     }
 
     /// A header that could be read, of a file that cannot be right, is held against the limits: what
@@ -280,10 +278,13 @@ impl Probe {
 /// What the local stage found out about one source.
 pub(crate) struct LocalOutcome {
     pub(crate) header: Option<Header>,
-    pub(crate) version: Option<VersionBuilder>,
     origin: Option<Origin>,
+    /// What it is known by, once it was read.
+    pub(crate) content: Option<Content>,
     pub(crate) fetch: Option<Fetch>,
     screened: Screened,
+    /// It was another image when it was first looked at.
+    has_changed: bool,
     /// Why no call is worth its money; absent when one is.
     pub(crate) rejection: Option<LocalRejection>,
 }
@@ -293,12 +294,21 @@ impl LocalOutcome {
     pub(crate) fn none() -> Self {
         Self {
             header: None,
-            version: None,
             origin: None,
+            content: None,
             fetch: None,
             screened: Screened::default(),
+            has_changed: false,
             rejection: None,
         }
+    }
+
+    /// Where the image was met, if that can be told again without its content: not without a strong tag.
+    pub(crate) fn sighting(&self, url: &str) -> Option<Sighting> {
+        let Origin { version, prefix, .. } = self.origin.as_ref()?;
+        let (etag, total) = (version.etag.as_deref()?, version.total?);
+        let start = usize::try_from(total.min(content::SAMPLE)).ok()?;
+        Some(Sighting::new(url, etag, total, prefix.bytes().get(..start)?))
     }
 
     /// A report of what was found, with `verdict`.
@@ -339,6 +349,11 @@ impl LocalRejection {
 
     fn undetermined(reason: Reason) -> Self {
         Self { verdict: Verdict::Undetermined, reasons: vec![reason], header: None }
+    }
+
+    /// Whether the image was another than it was before.
+    fn says_changed(&self) -> bool {
+        self.reasons.iter().any(|reason| reason.code == ReasonCode::ChangedMeanwhile)
     }
 
     fn of_header(error: &HeaderError) -> Self {
@@ -383,19 +398,21 @@ impl Shared {
             "the time-out on an origin's progress must be above 0 s, found 0",
         )?;
         required(
-            options.max_header_bytes >= version::START as u64,
-            "header bytes allowed must be at least 1024, which the image's version needs",
+            options.max_header_bytes >= progress::LEAST,
+            "header bytes allowed must be at least 1024, found fewer",
         )?;
         let http = http::Http::new(&options, names)?;
         let hosts = hosts::Hosts::new(options.per_host);
         Ok(Self { options, http, hosts })
     }
 
-    /// What is kept of the bytes on the way to a header: nothing where nobody will look at them.
+    /// What is kept of the bytes on the way to a header: the first sample, and more where the face screen
+    /// will want all of them.
     fn prefix(&self) -> Prefix {
-        Prefix::new(if self.screens() { MOST_KEPT } else { 0 })
+        Prefix::new(if self.screens() { MOST_KEPT } else { FIRST_SAMPLE })
     }
 }
 
 /// Bytes kept of each file on the way to its header, and while what the ledger knows is asked.
 const MOST_KEPT: usize = 1_024 * 1_024;
+const FIRST_SAMPLE: usize = content::SAMPLE as usize;

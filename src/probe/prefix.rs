@@ -1,5 +1,5 @@
 //! A file's bytes from its first on, as far as they were read: what is read once need not be fetched
-//! again where the whole file is wanted.
+//! again, and shows whether the file is still the same.
 
 /// The bytes, up to a most.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +11,21 @@ pub(super) struct Prefix {
 impl Prefix {
     pub(super) fn new(most: usize) -> Self {
         Self { bytes: Vec::new(), most }
+    }
+
+    /// Without its bytes, with the room that it had.
+    pub(super) fn emptied(&self) -> Self {
+        Self::new(self.most)
+    }
+
+    /// Whether bytes at `at` are the same as those that are here, where both know them.
+    pub(super) fn agrees(&self, at: u64, bytes: &[u8]) -> bool {
+        let here = usize::try_from(at).ok().and_then(|at| self.bytes.get(at..));
+        here.is_none_or(|here| here.iter().zip(bytes).all(|(here, there)| here == there))
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Keeps more from here on.
@@ -32,6 +47,7 @@ impl Prefix {
         u64::try_from(self.bytes.len()).unwrap_or(u64::MAX)
     }
 
+    #[cfg(feature = "faces")]
     pub(super) fn most(&self) -> u64 {
         u64::try_from(self.most).unwrap_or(u64::MAX)
     }
@@ -60,6 +76,11 @@ mod tests {
         ] {
             prefix.feed(at, bytes);
             assert_eq!(prefix.bytes, kept);
+        }
+        for (at, bytes, agrees) in
+            [(0, &b"abc"[..], true), (4, b"ef#", true), (4, b"e#", false), (9, b"#", true)]
+        {
+            assert_eq!(prefix.agrees(at, bytes), agrees, "{at} {bytes:?}");
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::fetch::fetch_whole;
+use super::content::Content;
+use super::fetch::{changed, fetch_whole};
 use super::{LocalOutcome, LocalRejection, Probe, Shared, file};
 use crate::faces::{HeldFile, Look, MOST_BYTES, ScreenAction};
 use crate::report::{Screen, Verdict};
@@ -45,20 +46,16 @@ impl Probe {
             rejection.reasons.first().map(|reason| reason.message.clone())
         };
         let not_there = || "the image must be fetched whole, found no origin to ask".to_owned();
-        let found = local.header.zip(local.version.take());
-        let Some((origin, found)) = local.origin.take().zip(found) else {
+        let Some(origin) = local.origin.take() else {
             return Err(said(&local).unwrap_or_else(not_there));
         };
-        let length = found.1.total().filter(|length| *length > MOST_BYTES as u64);
+        let length = origin.version.total.filter(|length| *length > MOST_BYTES as u64);
         if let Some(length) = length {
             return Err(format!("the file must have at most {MOST_BYTES} bytes, found {length}"));
         }
         let spent = local.fetch.unwrap_or_default();
-        let found = fetch_whole(&self.0, origin.keeping(MOST_BYTES), found, spent).await;
-        match found.0 {
-            Ok(found) => Ok(found.origin.prefix.into_bytes()),
-            Err(rejection) => Err(said(&rejection.into()).unwrap_or_else(not_there)),
-        }
+        let (bytes, _) = fetch_whole(&self.0, origin, MOST_BYTES, spent).await;
+        bytes.map_err(|rejection| said(&rejection.into()).unwrap_or_else(not_there))
     }
 
     /// Whether the image is still to be looked at.
@@ -73,7 +70,7 @@ impl Probe {
     }
 
     /// Takes the rest of an image that passed by its header. One that cannot be had in time and bytes is
-    /// not looked at; one that turns out to be another is judged anew.
+    /// not looked at; one that turns out to be another than it was is to be looked at once more.
     pub(crate) async fn take_whole(&self, source: &Source, local: &mut LocalOutcome) {
         let (Some(screen), Some(header)) = (&self.0.options.face_screen, local.header) else {
             return;
@@ -81,41 +78,38 @@ impl Probe {
         if !self.is_to_take(local) {
             return;
         }
-        let (origin, version) = (local.origin.take(), local.version.clone());
-        if let (Some(origin), Some(version), Some(spent)) = (origin, version, local.fetch) {
-            let length = version.total();
+        if let (Some(origin), Some(spent)) = (local.origin.take(), local.fetch) {
+            let length = origin.version.total;
             if length.is_some_and(|length| length > MOST_BYTES as u64) {
                 local.screened = Screened::Looked(None);
                 return;
             }
             let room = screen.room_for(length).await;
-            let origin = origin.keeping(MOST_BYTES);
-            let found = fetch_whole(&self.0, origin, (header, version), spent).await;
+            let (found, spent) = fetch_whole(&self.0, origin, MOST_BYTES, spent).await;
+            local.fetch = Some(spent);
+            let found = found.and_then(|bytes| match local.content {
+                Some(content) if content != Content::of(&bytes, header.format) => Err(changed()),
+                _ => Ok(bytes),
+            });
             match found {
-                (Ok(found), spent) => {
-                    let bytes = found.origin.prefix.into_bytes();
-                    let version = found.version.of_whole(&bytes);
-                    *local = self.judge(found.header, Some(version), Some(spent));
-                    local.screened = Screened::Taken(room.hold(bytes));
+                Ok(bytes) => local.screened = Screened::Taken(room.hold(bytes)),
+                Err(rejection) if rejection.says_changed() => self.look_again(source, local).await,
+                Err(rejection) if rejection.verdict == Verdict::RejectedLocal => {
+                    local.rejection = Some(rejection);
                 }
-                (Err(rejection), spent) if rejection.verdict == Verdict::RejectedLocal => {
-                    *local = self.reject(rejection, Some(spent));
-                }
-                (Err(rejection), spent) => {
+                Err(rejection) => {
                     tracing::debug!(
                         index = source.index,
                         why = rejection.reasons.first().map(|reason| reason.message.as_str()),
                         "not_screened"
                     );
-                    local.fetch = Some(spent);
                     local.screened = Screened::Looked(None);
                 }
             }
             return;
         }
-        let path = Some(&source.text).filter(|text| {
-            self.0.options.local_files && source.known_header.is_none() && !looks_like_url(text)
-        });
+        let path =
+            Some(&source.text).filter(|text| self.0.options.local_files && !looks_like_url(text));
         local.screened = match path {
             Some(path) => {
                 let room = screen.room_for(None).await;

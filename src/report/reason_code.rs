@@ -129,6 +129,13 @@ reason_codes! {
     /// The origin compressed the body although identity was asked for.
     EncodedBody = "encoded_body",
         "let the host serve the image uncompressed (Content-Encoding: identity)";
+    /// The image's content must be known before a call, its origin gives no ranges or no length, and it is
+    /// longer than what may be read of it.
+    ImageTooLong = "image_too_long",
+        "let the host answer range requests, or read more with --max-image-bytes";
+    /// The image was another each time it was asked for.
+    ChangedMeanwhile = "changed_meanwhile",
+        "wait until the image stays the same, then run again";
     /// The face screen found no frontal face; `found` is the best score.
     NoFace = "no_face", "use a portrait whose face looks into the camera";
     /// The face screen found a second face of nearly the size of the first; `found` is their number.

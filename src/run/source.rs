@@ -2,7 +2,6 @@
 
 use url::Url;
 
-use crate::header::Header;
 use crate::net::url_text::{printable_text, starts_with_ignore_case};
 use crate::report::{Fields, Reason, ReasonCode};
 use crate::rules::AspectRatio;
@@ -17,7 +16,6 @@ pub struct Source {
     pub(crate) text: String,
     pub(crate) ratio: AspectRatio,
     pub(crate) image_id: Option<String>,
-    pub(crate) known_header: Option<Header>,
     pub(crate) input: Option<Fields>,
     pub(crate) problem: Option<String>,
     pub(crate) index: Option<u64>,
@@ -32,7 +30,6 @@ impl Source {
             text: text.into(),
             ratio: AspectRatio::default(),
             image_id: None,
-            known_header: None,
             input: None,
             problem: None,
             index: None,
@@ -46,20 +43,11 @@ impl Source {
         self
     }
 
-    /// The caller's own identity for the image: two sources with one id are one question, even
-    /// when their URLs differ (freshly signed ones, say).
+    /// The caller's label for the image: it comes back in the report and is kept beside the call. Which
+    /// image it is only the bytes decide.
     #[must_use]
     pub fn image_id(mut self, id: impl Into<String>) -> Self {
         self.image_id = Some(id.into());
-        self
-    }
-
-    /// The image's header, when the caller has it already: nothing is fetched or read. So
-    /// nobody sees whether the image has changed since a verdict in the ledger, which is given
-    /// again.
-    #[must_use]
-    pub fn known_header(mut self, header: Header) -> Self {
-        self.known_header = Some(header);
         self
     }
 

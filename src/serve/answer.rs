@@ -139,7 +139,9 @@ fn own_answer(code: &ReasonCode, verdict: &Verdict) -> (StatusCode, &'static str
         | R::BadRedirect
         | R::HeaderTooLong
         | R::SizeDeferred
-        | R::EncodedBody => (BAD, "InvalidURL.ConnectionRefused"),
+        | R::EncodedBody
+        | R::ImageTooLong
+        | R::ChangedMeanwhile => (BAD, "InvalidURL.ConnectionRefused"),
         R::Network if *verdict == Verdict::Undetermined => (BAD, "InvalidURL.ConnectionRefused"),
         // The service's, of which nothing was asked.
         R::Network => STOPPED,
@@ -196,6 +198,8 @@ mod tests {
             (R::HeaderTooLong, Verdict::Undetermined, 400, "InvalidURL.ConnectionRefused"),
             (R::SizeDeferred, Verdict::Undetermined, 400, "InvalidURL.ConnectionRefused"),
             (R::EncodedBody, Verdict::Undetermined, 400, "InvalidURL.ConnectionRefused"),
+            (R::ImageTooLong, Verdict::Undetermined, 400, "InvalidURL.ConnectionRefused"),
+            (R::ChangedMeanwhile, Verdict::Undetermined, 400, "InvalidURL.ConnectionRefused"),
             (R::NoFace, Verdict::RejectedLocal, 400, "InvalidFile.NoHuman"),
             (R::SeveralFaces, Verdict::RejectedLocal, 400, "InvalidFile.MultiHuman"),
             (R::FaceTooSmall, Verdict::RejectedLocal, 400, "InvalidFile.BodyProportion"),

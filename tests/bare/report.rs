@@ -96,6 +96,8 @@ fn every_reason_keeps_its_code() {
         (ReasonCode::HeaderTooLong, "header_too_long"),
         (ReasonCode::SizeDeferred, "size_deferred"),
         (ReasonCode::EncodedBody, "encoded_body"),
+        (ReasonCode::ImageTooLong, "image_too_long"),
+        (ReasonCode::ChangedMeanwhile, "changed_meanwhile"),
         (ReasonCode::MalformedAnswer, "malformed_answer"),
         (ReasonCode::BillingUnknown, "billing_unknown"),
         (ReasonCode::LedgerError, "ledger_error"),

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crate::common::table::{self, probe, said};
 use crate::common::{Origin, image, in_time, jpeg, png, ranged};
-use emo_preflight::header::{Format, Header};
 use emo_preflight::{AddressPolicy, Probe, ProbeOptions, Report, RunOptions, Source};
 use futures_util::stream::{self, StreamExt as _};
 
@@ -130,22 +129,6 @@ async fn a_web_address_may_be_long_but_not_endless() {
 }
 
 #[tokio::test]
-async fn a_known_header_is_judged_without_a_request() {
-    let probe = probe(&table::options());
-    let origin = Origin::start(|r| ranged(r, &image())).await;
-    for (width, says) in [(640, "eligible"), (64, "rejected_local/shortest_side_below_min")] {
-        let header = Header::new(Format::Jpeg, width, 800, None);
-        let report = probe.check(Source::url(origin.url("a")).known_header(header)).await;
-        assert_eq!((said(&report).as_str(), report.image), (says, Some(header)));
-        assert_eq!(report.fetch, None);
-    }
-    let header = Header::new(Format::Jpeg, 640, 800, None);
-    let report = probe.check(Source::url("a.jpg").known_header(header)).await;
-    assert_eq!(said(&report), "rejected_local/not_http_url");
-    assert_eq!(origin.seen().connections, 0);
-}
-
-#[tokio::test]
 async fn a_bad_line_costs_itself_and_no_other() {
     let origin = Origin::start(|r| ranged(r, &image())).await;
     let sources = [
@@ -233,14 +216,8 @@ async fn local_files_are_read_where_that_was_asked_for() {
     // Not asked for: not even whether the file is there is told.
     let report = probe(&table::options()).check(Source::url(text(&dir.path("good.jpg")))).await;
     assert_eq!(said(&report), "rejected_local/not_http_url");
-    // Known already: not even looked for.
     let mut options = table::options();
     options.local_files = true;
-    let known = Header::new(Format::Jpeg, 64, 800, None);
-    let source = Source::url(text(&dir.path("missing.jpg"))).known_header(known);
-    let report = probe(&options).check(source).await;
-    assert_eq!(said(&report), "rejected_local/shortest_side_below_min");
-    assert_eq!(report.image, Some(known));
     // Asked for, and still a URL.
     let origin = Origin::start(|r| ranged(r, &image())).await;
     assert_eq!(said(&probe(&options).check(Source::url(origin.url("a"))).await), "eligible");

@@ -51,6 +51,13 @@ pub(in crate::cli) struct LocalArguments {
     #[arg(long, value_name = "N", default_value = "4194304", value_parser = clap::value_parser!(u64).range(1_024..))]
     #[arg(hide_short_help = true)]
     max_header_bytes: u64,
+    /// Bytes to read of an image whose origin gives no ranges or no length
+    ///
+    /// An image is known by its bytes. Where parts of it cannot be asked for, all of it is read before a
+    /// call.
+    #[arg(long, value_name = "N", default_value = "67108864", value_parser = clap::value_parser!(u64).range(16_384..))]
+    #[arg(hide_short_help = true)]
+    max_image_bytes: u64,
     /// Fetch from private addresses too
     ///
     /// Addresses that are not public (loopback, 10.0.0.0/8 and so on) are refused otherwise, after
@@ -68,6 +75,7 @@ impl LocalArguments {
         ProbeOptions {
             timeout: self.timeout,
             max_header_bytes: self.max_header_bytes,
+            max_image_bytes: self.max_image_bytes,
             per_host: self.per_host,
             addresses: if self.allow_private_network {
                 AddressPolicy::Any

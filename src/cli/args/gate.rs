@@ -53,13 +53,6 @@ pub(in crate::cli) struct GateArguments {
     /// Ask again, once, what was of unknown bill before this process began. This may pay twice.
     #[arg(long, help_heading = LEDGER)]
     pub(in crate::cli) retry_unknown: bool,
-    /// Know an image again under another URL
-    ///
-    /// Do not ask again about an image that the ledger knows under another URL. Two images are the
-    /// same when length, first and last 1,024 bytes, format and sides are; with --screen-faces, when
-    /// all their bytes are.
-    #[arg(long, help_heading = LEDGER)]
-    pub(in crate::cli) same_content: bool,
     /// Waiting times for tests: NAME=SECONDS[,NAME=SECONDS…]
     #[arg(long, env = "EMO_PREFLIGHT_TIMING", hide = true, default_value = "", value_parser = Timing::parse)]
     pub(in crate::cli) timing: Timing,

@@ -6,19 +6,21 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 use crate::ledger::sql::driver::Fault;
-use crate::ledger::sql::lookup::Asked;
-use crate::ledger::{Lookup, Question, Reuse};
+use crate::ledger::{Ask, Found, ImageKey, Query, Reuse};
+
+type Answer = Result<Option<Found>, Fault>;
 
 /// A lookup that waits.
 pub(super) struct Waiting {
-    question: Question,
+    ask: Ask,
+    image: ImageKey,
     reuse: Reuse,
-    pub(super) answer: oneshot::Sender<Result<Lookup, Fault>>,
+    pub(super) answer: oneshot::Sender<Answer>,
 }
 
 impl Waiting {
-    pub(super) fn asked(&self) -> Asked<'_> {
-        Asked { question: &self.question, reuse: &self.reuse }
+    pub(super) fn query(&self) -> Query<'_> {
+        Query { ask: &self.ask, image: self.image, reuse: &self.reuse }
     }
 }
 
@@ -28,9 +30,10 @@ pub(super) struct Gathering(Mutex<Vec<Waiting>>);
 
 impl Gathering {
     /// Adds one. Its answer comes from whoever [takes](Self::take) it, or ends without one.
-    pub(super) fn add(&self, asked: Asked<'_>) -> oneshot::Receiver<Result<Lookup, Fault>> {
+    pub(super) fn add(&self, query: Query<'_>) -> oneshot::Receiver<Answer> {
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { question: asked.question.clone(), reuse: *asked.reuse, answer };
+        let Query { ask, image, reuse } = query;
+        let waiting = Waiting { ask: ask.clone(), image, reuse: *reuse, answer };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() == all.capacity() {
             // While nobody can ask, those that gave up must not gather without end.
@@ -62,10 +65,10 @@ mod tests {
     fn lookups_that_gave_up_do_not_gather_while_nobody_can_ask() {
         let gathering = Gathering::default();
         let (question, reuse) = (question(1), Reuse::default());
-        let asked = Asked { question: &question, reuse: &reuse };
-        let _waits = gathering.add(asked);
+        let query = question.query(&reuse);
+        let _waits = gathering.add(query);
         for _ in 0..1_000 {
-            drop(gathering.add(asked));
+            drop(gathering.add(query));
         }
         assert!(gathering.0.lock().unwrap().len() < 10);
         assert_eq!(gathering.take().len(), 1);

@@ -21,9 +21,9 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::sql::driver::{Connection, Fault, POOLED, Session, Transaction, Value, in_time, values};
-use super::sql::lookup::{Asked, look_up};
+use super::sql::lookup::{look_up, look_up_one};
 use super::sql::{Backend, Reading, SqlLedger};
-use super::{LedgerAction, LedgerError, LedgerTiming, Lookup};
+use super::{Found, LedgerAction, LedgerError, LedgerTiming, Query};
 
 use connect::Target;
 pub(super) use connect::ddl;
@@ -109,15 +109,15 @@ impl Postgres {
     }
 
     /// What is known of a question. Whoever has the turn to read asks for those that wait too.
-    pub(super) async fn lookup(&self, asked: Asked<'_>) -> Result<Lookup, Fault> {
-        let mut answered = self.lookups.add(asked);
+    pub(super) async fn lookup(&self, query: Query<'_>) -> Result<Option<Found>, Fault> {
+        let mut answered = self.lookups.add(query);
         loop {
             tokio::select! {
                 biased;
                 answer = &mut answered => match answer {
                     Ok(found) => return found,
                     // Who asked for this one too was dropped, or the database is away.
-                    Err(_) => answered = self.lookups.add(asked),
+                    Err(_) => answered = self.lookups.add(query),
                 },
                 session = self.read() => self.answer_next(session?).await?,
             }
@@ -127,15 +127,15 @@ impl Postgres {
     async fn answer_next(&self, mut session: Session) -> Result<(), Fault> {
         let mut ledger = session.connection();
         let next = self.lookups.take();
-        let all: Vec<_> = next.iter().map(Waiting::asked).collect();
+        let all: Vec<_> = next.iter().map(Waiting::query).collect();
         let found = match look_up(&mut ledger, &all, self.now()).await {
             Ok(found) => found.into_iter().map(Ok).collect(),
             Err(fault) if fault.may_pass => return Err(fault),
             // A row of one must not fail the others.
             Err(_) => {
                 let mut found = Vec::with_capacity(all.len());
-                for asked in all {
-                    found.push(asked.look_up(&mut ledger, self.now()).await);
+                for query in all {
+                    found.push(look_up_one(&mut ledger, query, self.now()).await);
                 }
                 found
             }

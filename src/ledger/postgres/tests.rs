@@ -157,7 +157,7 @@ fn a_beginning_that_is_given_up_swallows_nothing() {
             let given_up = tokio::time::timeout(Duration::from_millis(millis), begun).await;
             drop(given_up);
             ledger.record(&attempt, &outcome(How::Settled), &terms()).await.unwrap();
-            let look = near.lookup(&question(number), &Default::default()).await.unwrap();
+            let look = near.look(&question(number), &Default::default()).await.unwrap();
             assert!(
                 matches!(look, Lookup::Known(_)),
                 "given up after {millis} ms: it is not there"

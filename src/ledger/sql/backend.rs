@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::driver::{Connection, Fault, Session, Transaction, Value, values};
-use super::lookup::Asked;
+use super::lookup::look_up_one;
 use super::{end_attempt, statements as sql};
-use crate::ledger::Lookup;
 #[cfg(feature = "postgres")]
 use crate::ledger::postgres::Postgres;
 use crate::ledger::quota::{MOST_LATE, micros};
 use crate::ledger::sqlite::Sqlite;
+use crate::ledger::{Found, Query};
 
 pub(in crate::ledger) enum Backend {
     Sqlite(Sqlite),
@@ -41,14 +41,14 @@ impl Backend {
     }
 
     /// What is known of a question.
-    pub(super) async fn lookup(&self, asked: Asked<'_>) -> Result<Lookup, Fault> {
+    pub(super) async fn lookup(&self, query: Query<'_>) -> Result<Option<Found>, Fault> {
         match self {
             Self::Sqlite(engine) => {
                 let mut session = engine.read().await?;
-                asked.look_up(&mut session.connection(), engine.now()).await
+                look_up_one(&mut session.connection(), query, engine.now()).await
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres(engine) => engine.lookup(asked).await,
+            Self::Postgres(engine) => engine.lookup(query).await,
         }
     }
 
@@ -151,25 +151,37 @@ impl Backend {
         }
     }
 
-    /// Writes an attempt by the values of `WRITE_ATTEMPT`, its question, and the account's pace.
+    /// Writes an attempt by the values of `WRITE_ATTEMPT`, its question, the account's pace, and where the
+    /// image was met.
     pub(super) async fn write_reservation(
         &self,
         ledger: &mut Connection<'_>,
-        attempt: &[Value<'_>; 14],
+        attempt: &[Value<'_>; 12],
         next: Option<i64>,
+        sighting: Option<&str>,
     ) -> Result<(), Fault> {
-        let [id, identity, account, ..] = *attempt;
+        let [id, identity, account, .., content, _] = *attempt;
         match self {
             Self::Sqlite(_) => {
                 ledger.execute(sql::WRITE_PACE, &[account, next.into()]).await?;
                 ledger.execute(sql::WRITE_ATTEMPT, attempt).await?;
                 ledger.execute(sql::WRITE_QUESTION, &[identity, id]).await?;
+                if let Some(sighting) = sighting {
+                    ledger.execute(sql::WRITE_SIGHTING, &[sighting.into(), content]).await?;
+                }
             }
             #[cfg(feature = "postgres")]
             Self::Postgres(_) => {
                 let mut values = attempt.to_vec();
                 values.push(next.into());
-                ledger.execute(sql::WRITE_RESERVATION, &values).await?;
+                let statement = match sighting {
+                    Some(sighting) => {
+                        values.push(sighting.into());
+                        sql::WRITE_RESERVATION_AND_SIGHTING
+                    }
+                    None => sql::WRITE_RESERVATION,
+                };
+                ledger.execute(statement, &values).await?;
             }
         }
         Ok(())

@@ -86,7 +86,7 @@ fn a_verdict_is_told_again_until_it_is_older_than_it_may_be() {
         let reuse = Reuse { max_age: Some(Duration::from_secs(1)), ..Reuse::default() };
         for (passes, is_known) in [(0, true), (1_000_000, true), (1, false)] {
             advance(passes);
-            let look = ledger.lookup(&question(1), &reuse).await.unwrap();
+            let look = ledger.look(&question(1), &reuse).await.unwrap();
             assert_eq!(matches!(look, Lookup::Known(_)), is_known, "{passes} µs later");
         }
     });
@@ -157,7 +157,7 @@ fn what_was_booked_long_ago_is_taken_away_whoever_lives() {
         for (passes, is_free) in [(59_000_000, false), (2_000_000, true)] {
             advance(passes);
             other.abandon_the_dead().await.unwrap();
-            let look = other.lookup(&question(1), &Reuse::default()).await.unwrap();
+            let look = other.look(&question(1), &Reuse::default()).await.unwrap();
             assert_eq!(matches!(look, Lookup::Free), is_free, "{passes}");
         }
         assert!(!stopped.mark_sending(&attempt).await.unwrap());

@@ -43,17 +43,18 @@ pub use spend::{DaySpend, Spend, UnknownCall};
 pub(super) use backend::{Backend, Reading};
 use cap::Counts;
 use driver::{Connection, Fault, Value, values};
-use lookup::Asked;
+use lookup::look_up_one;
 use queue::Queues;
 use rows::{State, name_of};
 use statements as sql;
 
+use super::identity::hex;
 use super::quota::{Pace, micros};
 #[cfg(test)]
 use super::timing::AHEAD;
 use super::{
-    AttemptOutcome, Content, LedgerError, LedgerTiming, Lookup, Moment, OtherAttempt, Question,
-    Reservation, ReserveResult, Reuse, Terms,
+    AttemptOutcome, Found, LedgerError, LedgerTiming, Lookup, Moment, OtherAttempt, Query, Question,
+    Reservation, ReserveResult, Terms,
 };
 
 /// A ledger in a database.
@@ -95,12 +96,8 @@ impl SqlLedger {
         Ok(Moment { time: now, attempt })
     }
 
-    pub(super) async fn lookup(
-        &self,
-        question: &Question,
-        reuse: &Reuse,
-    ) -> Result<Lookup, LedgerError> {
-        patiently!(self, self.backend.lookup(Asked { question, reuse }).await)
+    pub(super) async fn lookup(&self, query: Query<'_>) -> Result<Option<Found>, LedgerError> {
+        patiently!(self, self.backend.lookup(query).await)
     }
 
     /// See [`Ledger::reserve`](super::Ledger::reserve).
@@ -127,12 +124,11 @@ impl SqlLedger {
         let identity = question.identity.to_string();
         let (mut transaction, owner) = self.backend.begin_reserving(&identity).await?;
         let mut ledger = transaction.connection();
-        let asked = Asked { question, reuse: &terms.reuse };
-        match asked.look_up(&mut ledger, self.backend.now()).await? {
-            Lookup::Known(record) => return Ok(ReserveResult::Known(record)),
-            Lookup::InFlight(other) => return Ok(ReserveResult::InFlight(other)),
-            Lookup::NeedsLastBytes => return Ok(ReserveResult::NeedsLastBytes),
-            Lookup::Free => {}
+        let query = question.query(&terms.reuse);
+        match look_up_one(&mut ledger, query, self.backend.now()).await?.map(|found| found.lookup) {
+            Some(Lookup::Known(record)) => return Ok(ReserveResult::Known(record)),
+            Some(Lookup::InFlight(other)) => return Ok(ReserveResult::InFlight(other)),
+            Some(Lookup::Free) | None => {}
         }
         if let Some(refused) = self.counts.hold_against_cap(&mut ledger, terms).await? {
             return Ok(refused);
@@ -158,29 +154,24 @@ impl SqlLedger {
         }
         // About the time of booking, and always a new one, whatever the clock does.
         let id = now.max(last.saturating_add(1));
-        let version = question.version.as_ref();
-        let length = version.and_then(|v| v.length).and_then(|length| i64::try_from(length).ok());
+        let content = hex(question.content.0);
+        let sighting = question.sighting.map(|sighting| hex(sighting.0));
+        let attempt = values![
+            id,
+            &identity,
+            &terms.account,
+            &terms.run,
+            &owner,
+            &question.source,
+            question.ask.ratio.as_str(),
+            &question.ask.model,
+            slot,
+            &question.ask.service,
+            &content,
+            question.image_id.as_deref(),
+        ];
         self.backend
-            .write_reservation(
-                &mut ledger,
-                values![
-                    id,
-                    &identity,
-                    &terms.account,
-                    &terms.run,
-                    &owner,
-                    &question.source,
-                    question.ratio.as_str(),
-                    &question.model,
-                    slot,
-                    length,
-                    version.map(|v| v.start.as_slice()),
-                    version.and_then(|v| v.end.as_ref()).map(<[u8; 32]>::as_slice),
-                    version.and_then(|v| v.etag.as_deref()),
-                    question.content.as_ref().map(Content::as_bytes),
-                ],
-                pace.next,
-            )
+            .write_reservation(&mut ledger, attempt, pace.next, sighting.as_deref())
             .await?;
         if let Err(fault) = transaction.commit().await
             && !self.is_ours(id, &owner, &fault).await?

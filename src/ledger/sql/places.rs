@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use super::*;
 use crate::detect::Judgement;
+pub(in crate::ledger) use crate::ledger::Reuse;
 pub(in crate::ledger) use crate::ledger::samples::question;
 use crate::ledger::{CallEnd, CallRecord, samples, spacing, sqlite};
 use crate::report::{Billing, Reason, ReasonCode};
@@ -238,6 +239,17 @@ pub(in crate::ledger) fn pools(ledger: &SqlLedger) -> &sqlite::Sqlite {
         Backend::Sqlite(engine) => engine,
         #[cfg(feature = "postgres")]
         Backend::Postgres(_) => panic!("SQLite"),
+    }
+}
+
+impl SqlLedger {
+    /// What the ledger knows of a question whose content is known.
+    pub(in crate::ledger) async fn look(
+        &self,
+        question: &Question,
+        reuse: &Reuse,
+    ) -> Result<Lookup, LedgerError> {
+        self.lookup(question.query(reuse)).await.map(|found| found.unwrap().lookup)
     }
 }
 

@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime};
 use sqlx::{ColumnIndex, Decode, FromRow, Type};
 
 use crate::detect::{Answer, Detector, End, Outcome, Repeats, RetryState, decide};
+use crate::ledger::identity::digest_of;
 use crate::ledger::quota::micros;
 use crate::ledger::{
-    AttemptOutcome, CallEnd, CallRecord, Lookup, OtherAttempt, Question, Reuse, ServiceAnswer,
+    AttemptOutcome, CallEnd, CallRecord, Lookup, OtherAttempt, Query, ServiceAnswer,
 };
-use crate::probe::{Sameness, Version};
+use crate::probe::Content;
 use crate::report::{Billing, Certainty};
 
 /// A question's row with its deciding attempt's, by the names in `sql::READ_QUESTION`.
@@ -19,7 +20,6 @@ pub(in crate::ledger) struct Row {
     standing: Option<i64>,
     attempt: i64,
     source: String,
-    version: Option<Version>,
     owner: String,
     slot: i64,
     ended: Option<i64>,
@@ -38,25 +38,11 @@ where
     Vec<u8>: Decode<'r, R::Database> + Type<R::Database>,
 {
     fn from_row(row: &'r R) -> sqlx::Result<Self> {
-        let digest = |name: &'static str| -> sqlx::Result<Option<[u8; 32]>> {
-            let bytes: Option<Vec<u8>> = row.try_get(name)?;
-            Ok(bytes.and_then(|bytes| bytes.try_into().ok()))
-        };
-        let length: Option<i64> = row.try_get("image_length")?;
-        let (end, etag) = (digest("image_end")?, row.try_get("image_etag")?);
         Ok(Self {
             state: State::named(&row.try_get::<String, _>("state")?),
             standing: row.try_get("standing")?,
             attempt: row.try_get("attempt")?,
             source: row.try_get("source")?,
-            version: digest("image_start")?.map(|start| Version {
-                length: length.and_then(|length| u64::try_from(length).ok()),
-                start,
-                end,
-                // Two versions are told apart by their parts; the whole is for one content's name.
-                whole: None,
-                etag,
-            }),
             owner: row.try_get("owner")?,
             slot: row.try_get("slot_us")?,
             ended: row.try_get("ended_us")?,
@@ -71,27 +57,26 @@ where
 
 /// A row that one of a list was found by, and that one's place in the list, from 1 on.
 #[cfg(feature = "postgres")]
-pub(in crate::ledger) struct Placed {
+pub(in crate::ledger) struct Placed<T> {
     place: i64,
-    row: Row,
+    row: T,
 }
 
 #[cfg(feature = "postgres")]
-impl<'r, R: sqlx::Row> FromRow<'r, R> for Placed
+impl<'r, R: sqlx::Row, T: FromRow<'r, R>> FromRow<'r, R> for Placed<T>
 where
-    Row: FromRow<'r, R>,
     &'static str: ColumnIndex<R>,
     i64: Decode<'r, R::Database> + Type<R::Database>,
 {
     fn from_row(row: &'r R) -> sqlx::Result<Self> {
-        Ok(Self { place: row.try_get("place")?, row: Row::from_row(row)? })
+        Ok(Self { place: row.try_get("place")?, row: T::from_row(row)? })
     }
 }
 
 #[cfg(feature = "postgres")]
-impl Placed {
+impl<T> Placed<T> {
     /// The rows by the places of a list of so many; there may be none for some.
-    pub(in crate::ledger) fn in_their_places(all: Vec<Self>, count: usize) -> Vec<Option<Row>> {
+    pub(in crate::ledger) fn in_their_places(all: Vec<Self>, count: usize) -> Vec<Option<T>> {
         let mut rows: Vec<_> = std::iter::repeat_with(|| None).take(count).collect();
         for Self { place, row } in all {
             let place = usize::try_from(place.saturating_sub(1)).ok();
@@ -103,6 +88,20 @@ impl Placed {
     }
 }
 
+/// The content that a sighting stands for.
+pub(in crate::ledger) struct Sighted(pub(in crate::ledger) Option<Content>);
+
+impl<'r, R: sqlx::Row> FromRow<'r, R> for Sighted
+where
+    &'static str: ColumnIndex<R>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> sqlx::Result<Self> {
+        let content: String = row.try_get("content")?;
+        Ok(Self(digest_of(&content).map(Content)))
+    }
+}
+
 impl Row {
     /// The attempt whose verdict still stands, where the one that decides is unknown.
     pub(in crate::ledger) fn standing(&self) -> Option<i64> {
@@ -110,7 +109,8 @@ impl Row {
     }
 
     /// What it says of its question, now.
-    pub(in crate::ledger) fn judge(self, question: &Question, reuse: &Reuse, now: i64) -> Lookup {
+    pub(in crate::ledger) fn judge(self, query: Query<'_>, now: i64) -> Lookup {
+        let Query { ask, reuse, .. } = query;
         match self.state {
             State::Booked | State::Sending => {
                 let leaves_in = u64::try_from(self.slot.saturating_sub(now)).unwrap_or(0);
@@ -125,12 +125,12 @@ impl Row {
                 Some(most) if now.saturating_sub(self.ended.unwrap_or(now)) > micros(most) => {
                     Lookup::Free
                 }
-                _ => self.judge_verdict(question),
+                _ => Lookup::Known(self.recall(ask.detector)),
             },
             State::Unknown => match reuse.retry_unknown {
                 Some(moment) if moment.is_after(self.attempt, self.ended) => Lookup::Free,
                 // However whole its answer looks: what was lost on the way is not believed later.
-                _ => Lookup::Known(match self.recall(question.detector) {
+                _ => Lookup::Known(match self.recall(ask.detector) {
                     known @ CallRecord { end: CallEnd::Unknown(_), .. } => known,
                     known => CallRecord { end: CallRecord::lost().end, ..known },
                 }),
@@ -140,34 +140,12 @@ impl Row {
         }
     }
 
-    /// As [`judge`](Self::judge), of a verdict of any age.
-    pub(in crate::ledger) fn judge_verdict(self, question: &Question) -> Lookup {
-        match Version::compare(self.version.as_ref(), question.version.as_ref()) {
-            Sameness::Same => Lookup::Known(self.recall(question.detector)),
-            Sameness::NeedsLastBytes if !question.version_is_final => Lookup::NeedsLastBytes,
-            Sameness::NeedsLastBytes | Sameness::Another => Lookup::Free,
-        }
-    }
-
-    /// What it says of a question about the same content under another URL, now.
-    pub(in crate::ledger) fn judge_content(
-        self,
-        question: &Question,
-        reuse: &Reuse,
-        now: i64,
-    ) -> Lookup {
-        let source = self.source.as_str().into();
-        // That it is the same is known already, and by more than ETags of two URLs could tell.
-        let question = Question { version: None, ..question.clone() };
-        match self.judge(&question, reuse, now) {
-            Lookup::Known(known) => Lookup::Known(CallRecord { same_as: Some(source), ..known }),
-            look => look,
-        }
-    }
-
-    fn recall(self, detector: &'static Detector) -> CallRecord {
+    /// The record that it holds.
+    pub(in crate::ledger) fn recall(self, detector: &'static Detector) -> CallRecord {
         let answer = self.answer.and_then(|raw| Some((Answer::parse(&raw, detector)?, raw)));
-        recall(self.status, self.request_id, self.images, self.certainty.as_deref(), answer)
+        let record =
+            recall(self.status, self.request_id, self.images, self.certainty.as_deref(), answer);
+        CallRecord { source: Some(self.source.into()), ..record }
     }
 }
 

@@ -5,16 +5,17 @@
 pub(in crate::ledger) const VERSION: i64 = 2;
 
 /// Makes the schema of this [`VERSION`], statement by statement.
-pub(in crate::ledger) const TABLES: [&str; 5] = [
+pub(in crate::ledger) const TABLES: [&str; 6] = [
     "CREATE TABLE ledger_schema (version BIGINT NOT NULL)",
     QUESTION,
     ATTEMPT,
     "CREATE TABLE pace (account TEXT NOT NULL PRIMARY KEY, next_us BIGINT NOT NULL)",
     DAY_SUM,
+    SIGHTING,
 ];
 
 /// Comes after the tables.
-pub(in crate::ledger) const INDEXES: [&str; 4] = [
+pub(in crate::ledger) const INDEXES: [&str; 3] = [
     // What a run's cap counts.
     "CREATE INDEX attempt_of_run ON attempt (run, state)
         WHERE state IN ('booked', 'sending') OR images > 0 OR certainty = 'unknown'",
@@ -22,7 +23,6 @@ pub(in crate::ledger) const INDEXES: [&str; 4] = [
     "CREATE INDEX attempt_in_flight ON attempt (state) WHERE state IN ('booked', 'sending')",
     "CREATE INDEX attempt_unknown ON attempt (id)
         WHERE certainty = 'unknown' OR state = 'sending'",
-    "CREATE INDEX attempt_of_content ON attempt (content) WHERE content IS NOT NULL",
 ];
 
 macro_rules! add_to_sum {
@@ -105,8 +105,8 @@ const QUESTION: &str = "CREATE TABLE question (
     asking BIGINT
 )";
 
-// `image_*` is the version of the image that was asked about: its length, the SHA-256 of its first
-// and last bytes, its strong ETag. `content` is its fingerprint, the same under every URL.
+// A question's `identity` is made of service, model, ratio and `content`, which is the image's. `image_id` is
+// the caller's label.
 const ATTEMPT: &str = "CREATE TABLE attempt (
     id BIGINT NOT NULL PRIMARY KEY,
     identity TEXT NOT NULL,
@@ -126,11 +126,16 @@ const ATTEMPT: &str = "CREATE TABLE attempt (
     images BIGINT NOT NULL DEFAULT 0,
     certainty TEXT,
     answer BLOB,
-    image_length BIGINT,
-    image_start BLOB,
-    image_end BLOB,
-    image_etag TEXT,
-    content BLOB
+    service TEXT NOT NULL,
+    content TEXT NOT NULL,
+    image_id TEXT
+)";
+
+// What content was met at a URL with its strong ETag, its length and its first bytes: `key` is a digest
+// of all four.
+const SIGHTING: &str = "CREATE TABLE sighting (
+    key TEXT NOT NULL PRIMARY KEY,
+    content TEXT NOT NULL
 )";
 
 // Attempts that have ended, by Beijing day (UTC+8) and by what came of them.

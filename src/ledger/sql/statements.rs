@@ -25,8 +25,23 @@ macro_rules! write_attempt {
     () => {
         "
     INSERT INTO attempt (id, identity, account, run, owner, source, ratio, model, state, slot_us,
-                         image_length, image_start, image_end, image_etag, content)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'booked', $9, $10, $11, $12, $13, $14)"
+                         service, content, image_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'booked', $9, $10, $11, $12)"
+    };
+}
+
+/// An image that is met where it was met before is known by what is remembered here.
+macro_rules! write_sighting {
+    ($key:literal, $content:literal) => {
+        concat!(
+            "
+    INSERT INTO sighting (key, content) VALUES (",
+            $key,
+            ", ",
+            $content,
+            ")
+    ON CONFLICT (key) DO UPDATE SET content = excluded.content"
+        )
     };
 }
 
@@ -140,9 +155,8 @@ macro_rules! release_question {
 macro_rules! attempt_columns {
     () => {
         "
-           a.id AS attempt, a.source, a.image_length, a.image_start, a.image_end, a.image_etag,
-           a.owner, a.slot_us, a.ended_us, a.http_status, a.request_id, a.images, a.certainty,
-           a.answer"
+           a.id AS attempt, a.source, a.owner, a.slot_us, a.ended_us, a.http_status, a.request_id,
+           a.images, a.certainty, a.answer"
     };
 }
 
@@ -163,25 +177,6 @@ macro_rules! question {
             attempt_columns!(),
             "
     FROM question q JOIN attempt a ON a.id = COALESCE(q.asking, q.attempt)"
-        )
-    };
-}
-
-macro_rules! read_content {
-    ($content:literal, $earliest:literal) => {
-        concat!(
-            "SELECT",
-            attempt!(),
-            "
-    FROM attempt a
-    WHERE a.content = ",
-            $content,
-            " AND (a.state IN ('booked', 'sending', 'unknown')
-                              OR (a.state = 'settled' AND a.ended_us >= ",
-            $earliest,
-            "))
-    ORDER BY CASE a.state WHEN 'settled' THEN 0 WHEN 'unknown' THEN 2 ELSE 1 END, a.id DESC
-    LIMIT 1"
         )
     };
 }
@@ -217,20 +212,13 @@ pub(in crate::ledger) const READ_ATTEMPTS: &str = concat!(
       ON a.id = CAST(asked.id AS BIGINT)"
 );
 
-/// The attempt that tells most about an image under whatever URL: a verdict, else one in flight,
-/// else one of unknown bill. A verdict from before $2 counts for nothing.
-pub(in crate::ledger) const READ_CONTENT: &str = read_content!("$1", "$2");
-/// As [`READ_CONTENT`], of a list of contents and one of times, with each one's place in them.
+pub(in crate::ledger) const READ_SIGHTING: &str = "SELECT content FROM sighting WHERE key = $1";
+/// As [`READ_SIGHTING`], of a list of keys, with each one's place in it.
 #[cfg(feature = "postgres")]
-pub(in crate::ledger) const READ_CONTENTS: &str = concat!(
-    "
-    SELECT asked.place, known.*
-    FROM UNNEST(STRING_TO_ARRAY($1, ','), STRING_TO_ARRAY($2, ',')) WITH ORDINALITY
-        AS asked (content, earliest, place)
-    CROSS JOIN LATERAL (",
-    read_content!("DECODE(asked.content, 'hex')", "CAST(asked.earliest AS BIGINT)"),
-    ") AS known"
-);
+pub(in crate::ledger) const READ_SIGHTINGS: &str = "
+    SELECT asked.place, s.content
+    FROM sighting s JOIN UNNEST(STRING_TO_ARRAY($1, ',')) WITH ORDINALITY AS asked (key, place)
+      ON s.key = asked.key";
 
 /// Of a run's attempts: how many may yet turn out unbilled, and how many were or may have been
 /// billed, whatever came of them.
@@ -250,7 +238,8 @@ pub(in crate::ledger) const RESET_PACE: &str = "UPDATE pace SET next_us = $2 WHE
 pub(in crate::ledger) const READ_LAST_ATTEMPT: &str = "SELECT COALESCE(MAX(id), 0) FROM attempt";
 pub(in crate::ledger) const WRITE_ATTEMPT: &str = write_attempt!();
 pub(in crate::ledger) const WRITE_QUESTION: &str = write_question!("$1", "$2");
-/// All three in one round trip, by the values of [`WRITE_ATTEMPT`] and the pace.
+pub(in crate::ledger) const WRITE_SIGHTING: &str = write_sighting!("$1", "$2");
+/// All but the last in one round trip, by the values of [`WRITE_ATTEMPT`] and the pace.
 #[cfg(feature = "postgres")]
 pub(in crate::ledger) const WRITE_RESERVATION: &str = concat!(
     "WITH booked AS (",
@@ -258,7 +247,19 @@ pub(in crate::ledger) const WRITE_RESERVATION: &str = concat!(
     "), asked AS (",
     write_question!("$2", "$1"),
     ")",
-    write_pace!("$3", "$15")
+    write_pace!("$3", "$13")
+);
+/// All of them.
+#[cfg(feature = "postgres")]
+pub(in crate::ledger) const WRITE_RESERVATION_AND_SIGHTING: &str = concat!(
+    "WITH booked AS (",
+    write_attempt!(),
+    "), asked AS (",
+    write_question!("$2", "$1"),
+    "), seen AS (",
+    write_sighting!("$14", "$11"),
+    ")",
+    write_pace!("$3", "$13")
 );
 
 /// The last write before a request leaves. It changes nothing where the attempt was taken away, nor

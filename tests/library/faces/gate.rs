@@ -71,7 +71,10 @@ async fn off_calls_for_all_advise_says_and_reject_calls_for_none_that_surely_fai
             }
             let length = bytes.len() as u64;
             let fetched = report.fetch.unwrap().bytes;
-            assert_eq!(fetched == length, action.is_some(), "{row}: {fetched} of {length} bytes");
+            // Two samples come twice where the whole is wanted too.
+            let expected =
+                if action.is_some() { length..=length + 8_192 } else { 0..=length.min(16_384) };
+            assert!(expected.contains(&fetched), "{row}: {fetched} of {length} bytes");
         }
     }
 }
@@ -135,28 +138,6 @@ async fn a_refusal_without_a_cause_gets_a_likely_one() {
         assert_eq!(report.reasons[0].code.as_str(), "check_pass_false", "{name}");
         assert_eq!(advice(&report), cause, "{name}");
     }
-}
-
-#[tokio::test]
-async fn one_content_under_two_urls_is_told_by_all_of_its_bytes() {
-    let emulator = emulator().await;
-    let mut bytes = png(portrait(480, 600));
-    let first = served(&emulator, "/a.png", bytes.clone());
-    let same = served(&emulator, "/b.png", bytes.clone());
-    // Neither its first nor its last bytes: text, which decoders pass over.
-    bytes.splice(33..33, super::bounds::chunk(b"tEXt", &[b'x'; 3_000]));
-    let one = served(&emulator, "/c.png", bytes.clone());
-    bytes[2_000] = b'y';
-    let crc = super::bounds::chunk(b"tEXt", &bytes[41..3_041]);
-    bytes[3_041..3_045].copy_from_slice(&crc[crc.len() - 4..]);
-    let other = served(&emulator, "/d.png", bytes);
-    let gate = gate_on(&emulator, Some(ScreenAction::Reject)).same_content(true);
-    let gate = gate.build().await.unwrap();
-    for (image, is_known) in [(&first, false), (&same, true), (&one, false), (&other, false)] {
-        let report = gate.check(Source::url(image.url())).await.unwrap();
-        assert_eq!(report.same_as.is_some(), is_known, "{}", image.url());
-    }
-    assert_eq!(emulator.calls(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@
 /// What the tests are about here; those of `ledger_postgres` are the same.
 const ENGINE: scene::Engine = scene::Engine::Sqlite;
 
+mod content;
 mod file;
 mod once;
 mod quota;

@@ -1,156 +1,12 @@
-//! One image is paid for once: under another URL, from another replica, in a ledger of an older
-//! version, and when a later call for it is lost.
+//! One image is paid for once: when a later call for it is lost, and when its ledger is pulled away.
 
 use std::time::Duration;
 
-use emo_preflight::emulator::{Fate, Picture, Served};
-use emo_preflight::header::{Format, Header};
-use emo_preflight::{
-    Certainty, GateError, Ledger, PreflightBuilder, Report, RunOptions, Source, Verdict,
-};
+use emo_preflight::emulator::Fate;
+use emo_preflight::{Certainty, GateError, Ledger, PreflightBuilder, Report, RunOptions, Source};
 use futures_util::stream::StreamExt as _;
 
-use super::scene::{Scene, check, code, number, sources};
-use crate::common::{Origin, Request, answer, ranged, ranged_with};
-
-/// Served in several places, byte for byte the same.
-fn copies(scene: &Scene, names: &[&str]) -> Vec<Served> {
-    let image = Picture::bmp(420, 400);
-    names.iter().map(|name| scene.emulator.serve(name, image.clone())).collect()
-}
-
-#[tokio::test]
-async fn the_same_content_under_another_url_is_paid_for_once_where_that_is_asked_for() {
-    let scene = Scene::new().await;
-    let images = copies(&scene, &["/a.bmp", "/b.bmp", "/c.bmp"]);
-    let other = scene.emulator.serve("/other.bmp", Picture::bmp(421, 400));
-    check(&scene.gate().await, &images[0]).await;
-    // Off by default.
-    let report = check(&scene.gate().await, &images[1]).await;
-    assert_eq!((report.from_ledger, report.same_as), (false, None));
-    let gate = scene.gate_with(|builder| builder.same_content(true)).await;
-    let report = check(&gate, &images[2]).await;
-    assert_eq!((report.verdict.as_str(), report.from_ledger), ("accepted", true));
-    // The last of those that were asked about.
-    assert_eq!(report.same_as.as_deref(), Some(images[1].url()));
-    assert_eq!(report.billing.images, 1, "the original bill is repeated");
-    assert_eq!(scene.emulator.calls(), 2);
-    let report = check(&gate, &other).await;
-    assert_eq!((report.from_ledger, report.same_as), (false, None));
-    // Another ratio is another question.
-    let half = Source::url(images[2].url()).ratio(emo_preflight::AspectRatio::Portrait);
-    assert!(!gate.check(half).await.unwrap().from_ledger);
-    assert_eq!(scene.emulator.calls(), 4);
-}
-
-/// In memory and on disk: of two at once one is asked about.
-#[tokio::test]
-async fn the_same_content_twice_in_flight_is_one_call() {
-    for in_memory in [true, false] {
-        let scene = Scene::new().await;
-        let images = copies(&scene, &["/a.bmp", "/b.bmp", "/c.bmp", "/d.bmp"]);
-        for image in &images {
-            scene.emulator.script(image, [Fate::judge().late(Duration::from_millis(300))]);
-        }
-        let gate = scene
-            .gate_with(|builder| match in_memory {
-                true => builder.ledger(Ledger::in_memory()).same_content(true),
-                false => builder.same_content(true),
-            })
-            .await;
-        let reports: Vec<Report> =
-            gate.run(sources(&images), RunOptions::default()).collect().await;
-        assert_eq!((scene.emulator.calls(), scene.emulator.billed()), (1, 1), "{in_memory}");
-        let asked = reports.iter().find(|report| !report.from_ledger).unwrap();
-        for report in &reports {
-            assert_eq!(report.verdict, asked.verdict);
-            let same_as = report.from_ledger.then(|| asked.source.clone());
-            assert_eq!(report.same_as, same_as, "{in_memory}");
-        }
-    }
-}
-
-/// What may have been billed is not asked about under another name either.
-#[tokio::test]
-async fn the_same_content_of_unknown_bill_is_not_asked_about_again() {
-    let scene = Scene::new().await;
-    let images = copies(&scene, &["/a.bmp", "/b.bmp"]);
-    scene.emulator.script(&images[0], [Fate::judge().reset()]);
-    let same = |builder: PreflightBuilder| builder.same_content(true);
-    check(&scene.gate_with(same).await, &images[0]).await;
-    let report = check(&scene.gate_with(same).await, &images[1]).await;
-    assert_eq!((code(&report), report.from_ledger), (Some("billing_unknown"), true));
-    assert_eq!(report.same_as.as_deref(), Some(images[0].url()));
-    let retry = scene.gate_with(|builder| same(builder).retry_unknown(true)).await;
-    assert_eq!(check(&retry, &images[1]).await.verdict.as_str(), "accepted");
-    assert_eq!(scene.emulator.calls(), 2);
-}
-
-/// Two servers behind one name give one file two strong ETags: the last bytes decide.
-#[tokio::test]
-async fn replicas_with_tags_of_their_own_are_one_image() {
-    let file = Picture::bmp(400, 400).body().to_vec();
-    let mut changed = file.clone();
-    *changed.last_mut().unwrap() ^= 1;
-    for (changes, calls) in [(false, 1), (true, 2)] {
-        let (file, changed) = (file.clone(), changed.clone());
-        // Each answer comes from the next replica. Header, last bytes and the service's own download
-        // are the first three.
-        let replicas = Origin::start(move |request: &Request| {
-            let etag = format!("ETag: \"replica-{}\"", request.index);
-            let file = if changes && request.index >= 3 { &changed } else { &file };
-            ranged_with(request, file, &[&etag])
-        })
-        .await;
-        let scene = Scene::new().await;
-        let image = scene.emulator.elsewhere(&replicas.url("a.bmp"));
-        let first = check(&scene.gate().await, &image).await;
-        assert_eq!((first.verdict.as_str(), first.from_ledger), ("accepted", false));
-        let fetch = first.fetch.unwrap();
-        assert_eq!((fetch.requests, fetch.bytes), (2, 4_096 + 1_024), "{changes}");
-        assert_eq!(replicas.requests().len(), 3);
-        let second = check(&scene.gate().await, &image).await;
-        assert_eq!(second.from_ledger, calls == 1, "{changes}: {second:?}");
-        assert_eq!(scene.emulator.calls(), calls, "{changes}");
-    }
-}
-
-/// Of an image whose end cannot be had the tag decides, and nothing is lost by trying.
-#[tokio::test]
-async fn an_origin_without_ranges_or_with_trouble_at_the_end_costs_no_verdict() {
-    let file = Picture::bmp(400, 400).body().to_vec();
-    let end = format!("bytes={}-{}", file.len() - 1_024, file.len() - 1);
-    let gone = end.clone();
-    let origin = Origin::start(move |request: &Request| {
-        let wants_end = request.header("range") == Some(end.as_str());
-        match request.path.as_str() {
-            "/whole.bmp" => answer("200 OK", &[], &file),
-            "/forbidden.bmp" if wants_end => answer("403 Forbidden", &[], b"no"),
-            "/gone.bmp" if wants_end => answer("404 Not Found", &[], b"no"),
-            _ => ranged(request, &file),
-        }
-    })
-    .await;
-    for (path, verdict) in [
-        ("/whole.bmp", "accepted"),
-        ("/forbidden.bmp", "accepted"),
-        ("/gone.bmp", "rejected_local"),
-        ("/plain.bmp", "accepted"),
-    ] {
-        let scene = Scene::new().await;
-        let image = scene.emulator.elsewhere(&origin.url(&path[1..]));
-        let report = check(&scene.gate().await, &image).await;
-        assert_eq!(report.verdict.as_str(), verdict, "{path}: {report:?}");
-        let again = check(&scene.gate().await, &image).await;
-        assert_eq!(again.from_ledger, verdict == "accepted", "{path}");
-    }
-    let asked_for_the_end = |request: &&Request| request.header("range") == Some(gone.as_str());
-    let requests = origin.requests();
-    let paths: Vec<&str> =
-        requests.iter().filter(asked_for_the_end).map(|request| request.path.as_str()).collect();
-    assert!(!paths.contains(&"/whole.bmp"), "{paths:?}");
-    assert_eq!(paths.iter().filter(|path| **path == "/plain.bmp").count(), 1, "{paths:?}");
-}
+use super::scene::{Scene, check, code, sources};
 
 /// A call repeated for its verdict's age is lost: the verdict before it is given, and that is said.
 #[tokio::test]
@@ -182,64 +38,10 @@ async fn a_lost_call_hides_no_earlier_verdict() {
             assert!(report.reasons[0].message.contains("earlier verdict"), "{report:?}");
         }
         assert_eq!(scene.emulator.calls(), 2, "{in_memory}");
-        // Of another image the earlier verdict says nothing.
-        scene.emulator.serve("/face.png", Picture::png(500, 500));
-        let report = check(&scene.gate_with(with).await, &image).await;
-        assert_eq!(report.verdict, Verdict::Failed, "{in_memory}");
         let retry = scene.gate_with(|builder| with(builder).retry_unknown(true)).await;
         let report = check(&retry, &image).await;
         assert_eq!((report.verdict.as_str(), report.reasons.len()), ("accepted", 0));
     }
-}
-
-/// `fixtures/ledger-1.db` was written by the last program that knew schema 1.
-#[tokio::test]
-async fn a_ledger_of_an_older_version_keeps_its_verdicts() {
-    let scene = Scene::new().await;
-    std::fs::copy("fixtures/ledger-1.db", scene.path()).unwrap();
-    let size = Header::new(Format::Jpeg, 640, 800, None);
-    let at = |name: &str| format!("http://127.0.0.1:47113/pictures/{name}");
-    // Only reading brings it to this version too.
-    let before = Ledger::open_read_only(scene.path()).await.unwrap().unwrap();
-    let total = before.spend(None, None).await.unwrap().total();
-    assert_eq!([total.accepted, total.rejected_billed, total.box_mismatch], [3, 1, 1]);
-    assert_eq!([total.unknown, total.images_certain, total.images_at_most], [2, 5, 7]);
-    assert_eq!(before.unknown_calls().await.unwrap().len(), 2);
-    drop(before);
-    let gate = scene.gate_with(|builder| builder.base_url("http://127.0.0.1:47113/api/v1")).await;
-    for (name, verdict, reason) in [
-        ("portrait.jpg", "accepted", None),
-        ("crowd.jpg", "rejected_remote", Some("InvalidFile.MultiHuman")),
-        ("wrong-box.jpg", "box_mismatch", Some("ratio_mismatch")),
-        ("answer-lost.jpg", "failed", Some("billing_unknown")),
-        ("portrait.png", "accepted", None),
-        // Its process was killed: schema 1 said "being sent" of what was booked.
-        ("half-body.webp", "failed", Some("billing_unknown")),
-    ] {
-        let report = gate.check(Source::url(at(name)).known_header(size)).await.unwrap();
-        assert_eq!((report.verdict.as_str(), code(&report)), (verdict, reason), "{name}");
-        assert!(report.from_ledger, "{name}");
-    }
-    let named = Source::url("https://elsewhere.example/x").image_id("portrait-7");
-    assert!(gate.check(named.known_header(size)).await.unwrap().from_ledger);
-    assert_eq!(number(&scene.path(), "SELECT version FROM ledger_schema").await, 2);
-    let kept = "SELECT COUNT(*) FROM attempt WHERE image_length > 0 AND length(image_start) = 32";
-    assert_eq!(number(&scene.path(), kept).await, 7);
-}
-
-/// A process of an older version would go on writing what it knows.
-#[tokio::test]
-async fn a_ledger_in_use_is_not_brought_to_this_version() {
-    let scene = Scene::new().await;
-    std::fs::copy("fixtures/ledger-1.db", scene.path()).unwrap();
-    let owners = scene.path().with_file_name("ledger.db-owners");
-    std::fs::create_dir(&owners).unwrap();
-    let lock = std::fs::File::create(owners.join("0123456789abcdef")).unwrap();
-    lock.lock().unwrap();
-    let error = Ledger::open(scene.path()).await.unwrap_err().to_string();
-    assert!(error.contains("must not be in use"), "{error}");
-    drop(lock);
-    Ledger::open(scene.path()).await.unwrap();
 }
 
 /// A file that was removed or replaced takes no more answers: what is written there is lost.

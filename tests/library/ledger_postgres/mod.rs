@@ -4,6 +4,8 @@ const ENGINE: scene::Engine = scene::Engine::Postgres;
 
 #[path = "../ledger/address.rs"]
 mod address;
+#[path = "../ledger/content.rs"]
+mod content;
 #[path = "../ledger/cut.rs"]
 mod cut;
 #[path = "../ledger/quota.rs"]
