@@ -1,8 +1,10 @@
 //! The owner's session.
 
+use std::time::Duration;
+
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
-use super::connect::FREE_WITHIN;
+use super::connect::free_within;
 
 /// The session that holds the owner's lock, or the next one where it died.
 pub(super) struct OwnerSession {
@@ -12,12 +14,12 @@ pub(super) struct OwnerSession {
 }
 
 impl OwnerSession {
-    pub(super) fn with(options: PgConnectOptions) -> Self {
+    pub(super) fn with(options: PgConnectOptions, patience: Duration) -> Self {
         let prefix = format!("{:08x}", fastrand::u32(..));
         let begins = prefix.clone();
         let pool = PgPoolOptions::new()
             .max_connections(1)
-            .acquire_timeout(FREE_WITHIN)
+            .acquire_timeout(free_within(patience))
             // A broken one shows itself, and costs no round trip until then.
             .test_before_acquire(false)
             .idle_timeout(None)

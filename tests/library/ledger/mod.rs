@@ -5,8 +5,10 @@
 const ENGINE: scene::Engine = scene::Engine::Sqlite;
 
 mod file;
+mod location;
 mod once;
 mod quota;
 mod reuse;
 mod scene;
+mod texts;
 mod trouble;

@@ -4,13 +4,12 @@
 use std::time::Duration;
 
 use emo_preflight::emulator::{Fate, Picture, Served};
-use emo_preflight::header::{Format, Header};
 use emo_preflight::{
     Certainty, GateError, Ledger, PreflightBuilder, Report, RunOptions, Source, Verdict,
 };
 use futures_util::stream::StreamExt as _;
 
-use super::scene::{Scene, check, code, number, sources};
+use super::scene::{Scene, check, code, sources};
 use crate::common::{Origin, Request, answer, ranged, ranged_with};
 
 /// Served in several places, byte for byte the same.
@@ -190,56 +189,6 @@ async fn a_lost_call_hides_no_earlier_verdict() {
         let report = check(&retry, &image).await;
         assert_eq!((report.verdict.as_str(), report.reasons.len()), ("accepted", 0));
     }
-}
-
-/// `fixtures/ledger-1.db` was written by the last program that knew schema 1.
-#[tokio::test]
-async fn a_ledger_of_an_older_version_keeps_its_verdicts() {
-    let scene = Scene::new().await;
-    std::fs::copy("fixtures/ledger-1.db", scene.path()).unwrap();
-    let size = Header::new(Format::Jpeg, 640, 800, None);
-    let at = |name: &str| format!("http://127.0.0.1:47113/pictures/{name}");
-    // Only reading brings it to this version too.
-    let before = Ledger::open_read_only(scene.path()).await.unwrap().unwrap();
-    let total = before.spend(None, None).await.unwrap().total();
-    assert_eq!([total.accepted, total.rejected_billed, total.box_mismatch], [3, 1, 1]);
-    assert_eq!([total.unknown, total.images_certain, total.images_at_most], [2, 5, 7]);
-    assert_eq!(before.unknown_calls().await.unwrap().len(), 2);
-    drop(before);
-    let gate = scene.gate_with(|builder| builder.base_url("http://127.0.0.1:47113/api/v1")).await;
-    for (name, verdict, reason) in [
-        ("portrait.jpg", "accepted", None),
-        ("crowd.jpg", "rejected_remote", Some("InvalidFile.MultiHuman")),
-        ("wrong-box.jpg", "box_mismatch", Some("ratio_mismatch")),
-        ("answer-lost.jpg", "failed", Some("billing_unknown")),
-        ("portrait.png", "accepted", None),
-        // Its process was killed: schema 1 said "being sent" of what was booked.
-        ("half-body.webp", "failed", Some("billing_unknown")),
-    ] {
-        let report = gate.check(Source::url(at(name)).known_header(size)).await.unwrap();
-        assert_eq!((report.verdict.as_str(), code(&report)), (verdict, reason), "{name}");
-        assert!(report.from_ledger, "{name}");
-    }
-    let named = Source::url("https://elsewhere.example/x").image_id("portrait-7");
-    assert!(gate.check(named.known_header(size)).await.unwrap().from_ledger);
-    assert_eq!(number(&scene.path(), "SELECT version FROM ledger_schema").await, 2);
-    let kept = "SELECT COUNT(*) FROM attempt WHERE image_length > 0 AND length(image_start) = 32";
-    assert_eq!(number(&scene.path(), kept).await, 7);
-}
-
-/// A process of an older version would go on writing what it knows.
-#[tokio::test]
-async fn a_ledger_in_use_is_not_brought_to_this_version() {
-    let scene = Scene::new().await;
-    std::fs::copy("fixtures/ledger-1.db", scene.path()).unwrap();
-    let owners = scene.path().with_file_name("ledger.db-owners");
-    std::fs::create_dir(&owners).unwrap();
-    let lock = std::fs::File::create(owners.join("0123456789abcdef")).unwrap();
-    lock.lock().unwrap();
-    let error = Ledger::open(scene.path()).await.unwrap_err().to_string();
-    assert!(error.contains("must not be in use"), "{error}");
-    drop(lock);
-    Ledger::open(scene.path()).await.unwrap();
 }
 
 /// A file that was removed or replaced takes no more answers: what is written there is lost.

@@ -4,6 +4,7 @@ const ENGINE: scene::Engine = scene::Engine::Postgres;
 
 #[path = "../ledger/address.rs"]
 mod address;
+mod away;
 #[path = "../ledger/cut.rs"]
 mod cut;
 #[path = "../ledger/quota.rs"]
@@ -12,5 +13,7 @@ mod quota;
 mod reuse;
 #[path = "../ledger/scene.rs"]
 mod scene;
+#[path = "../ledger/texts.rs"]
+mod texts;
 #[path = "../ledger/trouble.rs"]
 mod trouble;
