@@ -177,8 +177,9 @@ impl Pair {
 
     async fn reserve(&mut self, owner: usize, q: usize, retry: bool, stale: bool) {
         if self.has_no_lock(owner) {
-            let reserved = self.processes[owner].ledger.reserve(&question(q), &terms(), None);
-            assert!(reserved.await.is_err(), "it books without a lock");
+            let (question, terms) = (question(q), terms());
+            let reserved = self.processes[owner].ledger.reserve(&question, &terms, None).await;
+            assert!(reserved.is_err(), "it books without a lock");
             return;
         }
         let retries = self.world.owners[owner].retries;
