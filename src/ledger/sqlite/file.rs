@@ -34,7 +34,11 @@ pub(super) async fn open(path: &Path) -> Result<(PathBuf, Pools), LedgerError> {
     make_private_file(path).map_err(|e| cannot(e.to_string()))?;
     let path = real_path(path)?;
     let writer = connect_in_turn(&path, 1).await?;
-    prepare(&writer, &path).await?;
+    // What is refused is let go of before it is said: its user may go on to adopt it.
+    if let Err(error) = prepare(&writer, &path).await {
+        writer.close().await;
+        return Err(error);
+    }
     let reader = connect_in_turn(&path, READERS).await?;
     Ok((path, Pools { reader, writer }))
 }
@@ -53,14 +57,25 @@ pub(super) async fn open_read_only(
     let cannot = |e: sqlx::Error| cannot_open(&path, said(&e));
     // What reads may tidy up: the last to leave a ledger must leave nothing outside its file.
     let reader = connect(&path, Purpose::Read, READERS).await.map_err(cannot)?;
+    match is_ledger(&reader, &path).await {
+        Ok(true) => Ok(Some((path, reader))),
+        refused => {
+            reader.close().await;
+            refused.map(|_| None)
+        }
+    }
+}
+
+/// Whether there is one in the file; an error where there is one that may not be used.
+async fn is_ledger(reader: &SqlitePool, path: &Path) -> Result<bool, LedgerError> {
+    let cannot = |e: sqlx::Error| cannot_open(path, said(&e));
     let mut connection = reader.acquire().await.map_err(cannot)?;
     if is_blank(&mut connection).await.map_err(cannot)? {
-        return Ok(None);
+        return Ok(false);
     }
-    check_schema(&mut connection, &path).await?;
-    check_id(&mut connection, &path).await?;
-    drop(connection);
-    Ok(Some((path, reader)))
+    check_schema(&mut connection, path).await?;
+    check_id(&mut connection, path).await?;
+    Ok(true)
 }
 
 /// Makes a ledger's file and the folder beside it belong together, by a new id.
@@ -72,13 +87,20 @@ pub(in crate::ledger) async fn adopt(path: &Path) -> Result<(), LedgerError> {
         false => cannot_open(&path, said(&e)),
     };
     let pool = connect(&path, Purpose::HaveAlone, 1).await.map_err(cannot)?;
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(cannot)?;
-    check_schema(&mut transaction, &path).await?;
-    let id = give_id(&path)?;
-    sqlx::query(sql::WRITE_LEDGER_ID).bind(&id).execute(&mut *transaction).await.map_err(cannot)?;
-    transaction.commit().await.map_err(cannot)?;
+    let adopted = async {
+        let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(cannot)?;
+        check_schema(&mut transaction, &path).await?;
+        let id = give_id(&path)?;
+        sqlx::query(sql::WRITE_LEDGER_ID)
+            .bind(&id)
+            .execute(&mut *transaction)
+            .await
+            .map_err(cannot)?;
+        transaction.commit().await.map_err(cannot)
+    };
+    let adopted = adopted.await;
     pool.close().await;
-    Ok(())
+    adopted
 }
 
 /// The path by which SQLite and this crate find the files beside a ledger: the same whatever links
