@@ -32,7 +32,7 @@ fn at_each_orderly_end_the_file_alone_knows_every_call() {
     run(&mut desk.check([url(0), url(1), url(2), "--max-calls", "1"])).assert_status(4);
     assert_is_one_file(&desk);
     let mut refused = desk.check([url(3)]);
-    run(refused.env("DASHSCOPE_API_KEY", "sk-of-another")).assert_status(4);
+    run(refused.env("DASHSCOPE_API_KEY", "sk-of-another")).assert_status(3);
     assert_is_one_file(&desk);
     desk.rig.emu.script(&images[3], [Fate::judge().late(Duration::from_millis(500))]);
     let billed = desk.rig.emu.billed();
