@@ -22,6 +22,9 @@ pub(super) fn of_ledger(error: &LedgerError) -> &'static str {
         LedgerError::Open { path, .. } if !path.contains("://") => {
             "; --ledger FILE keeps it elsewhere, --ledger none in memory"
         }
+        LedgerError::Separated { .. } => {
+            "; emo-preflight ledger adopt goes on with a copy that no other process uses"
+        }
         _ => "",
     }
 }

@@ -28,6 +28,12 @@ impl LedgerArguments {
                 )
             }
             Some("") => anyhow::bail!("the ledger must be a path or none, found an empty text"),
+            Some(uri) if uri.starts_with("file:") => {
+                anyhow::bail!(
+                    "the ledger must be a path, found a file: URI: give the path alone (./file:… for \
+                     a file of that name)"
+                )
+            }
             Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
                 Ok(Place::Server(url.to_owned(), self.ledger_wait))
             }
@@ -67,7 +73,7 @@ impl Place {
         }
     }
 
-    /// Opens the ledger for writing and says on stderr where it is.
+    /// Opens the ledger for writing and says on stderr where it is, and whether it is a new one.
     pub(super) async fn open(&self, timing: LedgerTiming) -> Result<Ledger, LedgerError> {
         let ledger = match self {
             Self::Memory => {
@@ -77,7 +83,11 @@ impl Place {
             Self::File(path) => Ledger::open_with(path, timing).await?,
             Self::Server(url, wait) => Ledger::connect_with(url, *wait, timing).await?,
         };
-        text::say(format_args!("ledger: {self}"));
+        // One without calls must not pass for the one that was meant.
+        match ledger.is_empty().await? {
+            true => text::say(format_args!("new ledger: {self}")),
+            false => text::say(format_args!("ledger: {self}")),
+        }
         Ok(ledger)
     }
 

@@ -16,6 +16,7 @@ mod hints;
 mod input;
 mod job;
 mod ledger;
+mod ledger_commands;
 mod manual;
 mod money;
 mod next_steps;
@@ -49,7 +50,7 @@ use crate::cli::resume::Redo;
 use crate::cli::status::Status;
 use crate::cli::summary::Calls;
 use crate::gate::DryRun;
-use crate::{GateError, Ledger, LedgerError, Probe};
+use crate::{ApiKey, GateError, Ledger, LedgerError, Probe};
 
 /// Runs the program with the process's own arguments.
 #[must_use]
@@ -97,7 +98,7 @@ async fn run(command: Command) -> anyhow::Result<Status> {
         Command::EmoBody(arguments) => emo_body::run(&arguments),
         Command::Report(arguments) => report::run(*arguments).await,
         Command::Annotate(arguments) => annotate::run(*arguments).await,
-        Command::LedgerSchema => Ok(print(Ledger::postgres_schema())),
+        Command::Ledger(command) => ledger_commands::run(command).await,
         Command::Emulator(arguments) => stand_in::run(arguments.listen, arguments.rps).await,
         Command::Demo => demo::run().await,
         Command::Completions { shell } => Ok(print(manual::completions(shell))),
@@ -160,12 +161,19 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
         Ok(ledger) => ledger,
         Err(error) => return Ok(no_ledger(&error)),
     };
-    let gate = match arguments
-        .gate
-        .gate(key, ledger, arguments.screen.added_to(arguments.local.probe_options())?)
-        .build()
-        .await
-    {
+    let status = check_with(&arguments, key, ledger.clone(), job).await;
+    ledger.close().await;
+    status
+}
+
+async fn check_with(
+    arguments: &CheckArguments,
+    key: ApiKey,
+    ledger: Ledger,
+    mut job: Job,
+) -> anyhow::Result<Status> {
+    let probe = arguments.screen.added_to(arguments.local.probe_options())?;
+    let gate = match arguments.gate.gate(key, ledger, probe).build().await {
         Ok(gate) => gate,
         // With --retry-unknown the ledger is read for the first time here.
         Err(GateError::Ledger(error)) => return Ok(no_ledger(&error)),
@@ -192,6 +200,18 @@ async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
         (place, None) => text::say(format_args!("ledger: {place} (not there yet)")),
         (place, Some(_)) => text::say(format_args!("ledger: {place}")),
     }
+    let status = dry_run_with(&arguments, probe, ledger.clone()).await;
+    if let Some(ledger) = ledger {
+        ledger.close().await;
+    }
+    status
+}
+
+async fn dry_run_with(
+    arguments: &CheckArguments,
+    probe: Probe,
+    ledger: Option<Ledger>,
+) -> anyhow::Result<Status> {
     let dry =
         DryRun::new(probe, ledger, arguments.gate.base_url.as_deref(), &arguments.gate.model)?
             .max_age(arguments.gate.ledger_max_age)

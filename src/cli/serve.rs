@@ -8,11 +8,11 @@ use anyhow::{Context as _, bail};
 use futures_util::FutureExt as _;
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::GateError;
 use crate::cli::args::ServeArguments;
 use crate::cli::status::Status;
 use crate::cli::{hints, no_ledger, signals, text};
 use crate::serve::{ServeOptions, ServerToken, serve};
+use crate::{ApiKey, GateError, Ledger};
 
 /// Serves until a signal comes.
 pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
@@ -33,6 +33,14 @@ pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
             arguments.listen
         );
     }
+    // The default one lies in a home directory, which a container's end takes along.
+    if !arguments.listen.ip().is_loopback() && arguments.gate.ledger.ledger.is_none() {
+        bail!(
+            "a server on another address than loopback must have its ledger named, found none for {}; \
+             name it with --ledger or EMO_PREFLIGHT_LEDGER",
+            arguments.listen
+        );
+    }
     let listen = arguments.listen;
     let listener = bind(listen).with_context(|| {
         format!("cannot listen on {listen}; choose another with --listen ADDRESS:PORT")
@@ -41,12 +49,20 @@ pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
         Ok(ledger) => ledger,
         Err(error) => return Ok(no_ledger(&error)),
     };
-    let gate = arguments
-        .gate
-        .gate(key, ledger, arguments.screen.added_to(arguments.local.probe_options())?)
-        .build()
-        .await;
-    let gate = match gate {
+    let status = serve_on(&arguments, key, ledger.clone(), listener, options).await;
+    ledger.close().await;
+    status
+}
+
+async fn serve_on(
+    arguments: &ServeArguments,
+    key: ApiKey,
+    ledger: Ledger,
+    listener: TcpListener,
+    options: ServeOptions,
+) -> anyhow::Result<Status> {
+    let probe = arguments.screen.added_to(arguments.local.probe_options())?;
+    let gate = match arguments.gate.gate(key, ledger, probe).build().await {
         Ok(gate) => gate,
         Err(GateError::Ledger(error)) => return Ok(no_ledger(&error)),
         Err(error) => return Err(error.into()),

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first ends the run in order, the second at once.
+//! SIGINT, SIGTERM and SIGHUP: the first ends the run in order, the second at once.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -48,6 +48,8 @@ pub(super) fn stop_on_signal(stopper: Stopper) -> Received {
 pub(super) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    /// Absent where the process was started to outlive its terminal.
+    hangup: Option<tokio::signal::unix::Signal>,
 }
 
 #[cfg(unix)]
@@ -58,17 +60,38 @@ impl Signals {
         Some(Self {
             interrupt: signal(SignalKind::interrupt()).ok()?,
             terminate: signal(SignalKind::terminate()).ok()?,
+            hangup: match is_hangup_ignored() {
+                true => None,
+                false => Some(signal(SignalKind::hangup()).ok()?),
+            },
         })
     }
 
     /// Waits for the next one and gives its number.
     pub(super) async fn next(&mut self) -> Option<u8> {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             Some(()) = self.interrupt.recv() => Some(SIGINT),
             Some(()) = self.terminate.recv() => Some(SIGTERM),
+            Some(()) = hangup => Some(SIGHUP),
             else => None,
         }
     }
+}
+
+/// Whether SIGHUP was ignored when the process began, as nohup(1) does. Linux says so; where it cannot
+/// be told, the signal ends the run in order, which loses no call.
+#[cfg(unix)]
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
 }
 
 /// The signals that end the program.
@@ -88,5 +111,7 @@ impl Signals {
 }
 
 const SIGINT: u8 = 2;
+#[cfg(unix)]
+const SIGHUP: u8 = 1;
 #[cfg(unix)]
 const SIGTERM: u8 = 15;

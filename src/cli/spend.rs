@@ -12,7 +12,7 @@ use crate::cli::money::Price;
 use crate::cli::status::Status;
 use crate::cli::text;
 use crate::ledger::beijing_day;
-use crate::{DaySpend, LedgerError, Spend, UnknownCall};
+use crate::{DaySpend, Ledger, LedgerError, Spend, UnknownCall};
 
 pub(super) async fn run(arguments: &SpendArguments) -> anyhow::Result<Status> {
     let days = arguments.days()?;
@@ -42,6 +42,19 @@ async fn read(
     (since, until): (Option<i64>, Option<i64>),
 ) -> Result<Vec<String>, LedgerError> {
     let ledger = place.open_read_only().await?;
+    let lines = read_from(place, ledger.as_ref(), arguments, (since, until)).await;
+    if let Some(ledger) = ledger {
+        ledger.close().await;
+    }
+    lines
+}
+
+async fn read_from(
+    place: &Place,
+    ledger: Option<&Ledger>,
+    arguments: &SpendArguments,
+    (since, until): (Option<i64>, Option<i64>),
+) -> Result<Vec<String>, LedgerError> {
     if ledger.is_none() {
         text::say(match place {
             Place::Memory => "no ledger is kept with `none`, so there is nothing to sum".to_owned(),
@@ -49,7 +62,7 @@ async fn read(
         });
     }
     if arguments.unknown {
-        let mut calls = match &ledger {
+        let mut calls = match ledger {
             Some(ledger) => ledger.unknown_calls().await?,
             None => Vec::new(),
         };
@@ -64,7 +77,7 @@ async fn read(
         let line = |call| if arguments.json { call_json(call).to_string() } else { call_row(call) };
         return Ok(calls.iter().map(line).collect());
     }
-    let spend = match &ledger {
+    let spend = match ledger {
         Some(ledger) => ledger.spend(since, until).await?,
         None => Spend::default(),
     };

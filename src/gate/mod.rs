@@ -7,6 +7,8 @@ mod counters;
 #[cfg(feature = "cli")]
 mod dry_run;
 mod error;
+#[cfg(feature = "ledger")]
+mod export;
 mod recorder;
 mod single_flight;
 mod timing;
@@ -157,7 +159,8 @@ impl Preflight {
     ///
     /// Later checks that need a call end with [`GateError::Closed`], and a run ends with the first
     /// of its sources that does. Closing twice is harmless; dropping the future stops only the
-    /// waiting.
+    /// waiting. The ledger stays open, for it may be other gates' too: see
+    /// [`Ledger::close`](crate::Ledger::close).
     pub async fn close(&self) -> Spent {
         self.0.caller.closing.cancel();
         self.0.calls.close();

@@ -28,6 +28,33 @@ pub enum LedgerError {
         /// The newest version known.
         known: i64,
     },
+    /// The ledger was written by a program from before the first release, which this one cannot read.
+    #[error(
+        "the ledger {path} must have schema version {known}, found {found} from before the first \
+         release: move it away and start a new one"
+    )]
+    Older {
+        /// The file.
+        path: String,
+        /// The version found.
+        found: i64,
+        /// The version known.
+        known: i64,
+    },
+    /// The ledger's file was copied or mounted without the folder of its processes' locks:
+    /// [`Ledger::adopt`](crate::Ledger::adopt) goes on with a copy.
+    #[error(
+        "the ledger {path} must come with its folder {folder}, found {found}: mount or copy the two \
+         together, from one place"
+    )]
+    Separated {
+        /// The file.
+        path: String,
+        /// The folder that belongs beside it.
+        folder: String,
+        /// What is there: `none`, or `another ledger's`.
+        found: &'static str,
+    },
     /// A read or write failed: a full disk, a lock held for too long, a damaged file.
     #[error("the ledger cannot be {action}: {why}")]
     Failed {

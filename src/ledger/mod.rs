@@ -36,6 +36,8 @@ use tokio::time::Instant;
 pub use error::{LedgerAction, LedgerError};
 pub(crate) use identity::{Ask, Identity, ImageKey, Question};
 pub(crate) use quota::{MOST_LATE, spacing};
+#[cfg(feature = "ledger")]
+pub(crate) use record::KeptVerdict;
 pub(crate) use record::{AttemptOutcome, CallEnd, CallRecord, ServiceAnswer};
 #[cfg(feature = "cli")]
 pub(crate) use sql::beijing_day;
@@ -75,14 +77,17 @@ impl Ledger {
     /// A ledger in an SQLite file, made (readable for its owner only) if it is not there.
     ///
     /// Beside it SQLite keeps its own files, and a folder named like the file with `-owners` holds
-    /// a lock for each process at work. The file must lie on a local disk: SQLite's locks, and so
+    /// a lock for each process at work. The file and the folder belong together: mount or copy the
+    /// folder that both are in, never the file alone. They must lie on a local disk: locks, and so
     /// the promises, do not hold on network file systems.
     ///
-    /// Dropping the future is harmless: the file is then a ledger or empty, never half of one.
+    /// [Close](Self::close) it in the end. Dropping the future is harmless: the file is then a ledger
+    /// or empty, never half of one.
     ///
     /// # Errors
-    /// [`LedgerError`] when the file cannot be opened for writing, is no ledger, was written by a
-    /// newer version of this crate, or lies on a network file system.
+    /// [`LedgerError`] when the file cannot be opened for writing, is no ledger, has another schema
+    /// than this version of the crate knows, was separated from its folder, has several hard links,
+    /// is a mount point of its own, or lies on a network or cluster file system.
     #[cfg(feature = "ledger")]
     pub async fn open(path: impl AsRef<std::path::Path>) -> Result<Self, LedgerError> {
         Self::open_with(path, LedgerTiming::default()).await
@@ -100,8 +105,8 @@ impl Ledger {
         sqlite::open(path.as_ref(), sqlite::wall_clock, timing).await.map(Self::of)
     }
 
-    /// A ledger in an SQLite file, to be read only: for [`Ledger::spend`] and dry runs. `None` when
-    /// there is no such file. Dropping the future is harmless.
+    /// A ledger in an SQLite file, to be read only: for [`Ledger::spend`], [`Ledger::verdicts`] and
+    /// dry runs. `None` when there is no such file. Dropping the future is harmless.
     ///
     /// # Errors
     /// [`LedgerError`] as [`Ledger::open`].
@@ -110,6 +115,37 @@ impl Ledger {
         path: impl AsRef<std::path::Path>,
     ) -> Result<Option<Self>, LedgerError> {
         Ok(sqlite::open_read_only(path.as_ref()).await?.map(Self::of))
+    }
+
+    /// Makes an SQLite file that was copied or moved without its folder a ledger again: it and the
+    /// folder beside it get a new id. Two copies that are both gone on with know nothing of each
+    /// other's calls, and pay for the same images twice.
+    ///
+    /// # Errors
+    /// [`LedgerError`] as [`Ledger::open`], and when any process has the file open.
+    #[cfg(feature = "ledger")]
+    pub async fn adopt(path: impl AsRef<std::path::Path>) -> Result<(), LedgerError> {
+        sqlite::adopt(path.as_ref()).await
+    }
+
+    /// Ends the ledger's connections, for all its clones and all gates that have one: close those
+    /// first ([`Preflight::close`](crate::Preflight::close)). After it an SQLite ledger's file alone
+    /// holds all calls, unless other processes still have it open: then the last of them to close
+    /// sees to that. Dropping the future leaves that to the next who opens it.
+    pub async fn close(&self) {
+        match &*self.0 {
+            Engine::Memory(_) => {}
+            #[cfg(feature = "ledger")]
+            Engine::Sql(engine) => engine.close().await,
+        }
+    }
+
+    /// Whether no call was ever booked in it, as in one that was just made.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub async fn is_empty(&self) -> Result<bool, LedgerError> {
+        Ok(self.moment().await?.attempt == 0)
     }
 
     #[cfg(feature = "ledger")]
@@ -128,8 +164,8 @@ impl Ledger {
     /// what the ledger promises, and is refused where it can be told.
     ///
     /// # Errors
-    /// [`LedgerError`] when the database cannot be reached, or its schema was written by a newer
-    /// version of this crate.
+    /// [`LedgerError`] when the database cannot be reached, or has another schema than this version of
+    /// the crate knows.
     #[cfg(feature = "postgres")]
     pub async fn connect_patiently(url: &str, patience: Duration) -> Result<Self, LedgerError> {
         Self::connect_with(url, patience, LedgerTiming::default()).await
@@ -214,6 +250,15 @@ impl Ledger {
         match &*self.0 {
             Engine::Memory(_) => Ok(Vec::new()),
             Engine::Sql(engine) => engine.unknown_calls().await,
+        }
+    }
+
+    /// A page of the service's verdicts, those after an attempt. Only reads.
+    #[cfg(feature = "ledger")]
+    pub(crate) async fn kept_verdicts(&self, after: i64) -> Result<Vec<KeptVerdict>, LedgerError> {
+        match &*self.0 {
+            Engine::Memory(_) => Ok(Vec::new()),
+            Engine::Sql(engine) => engine.verdicts(after).await,
         }
     }
 

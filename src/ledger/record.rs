@@ -6,6 +6,8 @@ use bytes::Bytes;
 
 use crate::detect::Judgement;
 use crate::report::{Billing, Reason, ReasonCode};
+#[cfg(feature = "ledger")]
+use crate::rules::AspectRatio;
 
 /// What came of an attempt, as the ledger keeps it.
 #[derive(Clone, Debug)]
@@ -50,6 +52,20 @@ pub(crate) struct CallRecord {
     pub(crate) source: Option<Box<str>>,
     /// Said beside the verdict: a later call for the image was lost.
     pub(crate) note: Option<Box<Reason>>,
+}
+
+/// A verdict of the service, with what was asked about.
+#[cfg(feature = "ledger")]
+#[derive(Clone, Debug)]
+pub(crate) struct KeptVerdict {
+    pub(crate) attempt: i64,
+    /// Safe to print.
+    pub(crate) source: String,
+    pub(crate) ratio: AspectRatio,
+    pub(crate) model: String,
+    /// The verdict's name when it was given.
+    pub(crate) verdict: String,
+    pub(crate) record: CallRecord,
 }
 
 /// An answer of the service's own, byte for byte.

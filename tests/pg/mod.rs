@@ -83,9 +83,14 @@ impl Server {
 
     /// Starts it and waits until it answers.
     pub fn go(&self) {
+        self.go_with("");
+    }
+
+    /// The same, with more settings.
+    pub fn go_with(&self, more: &str) {
         let options = format!(
             "-c listen_addresses=127.0.0.1 -p {} -k {} -c max_connections=400 -c shared_buffers=64MB \
-             -c fsync=on -c log_min_messages=fatal",
+             -c fsync=on -c log_min_messages=fatal {more}",
             self.port,
             self.folder.display()
         );

@@ -30,7 +30,7 @@ Examples:
 Exit status:
   0  all accepted or eligible          3    some undetermined or failed
   1  some rejected or mismatched       4    stopped early, not confirmed, or no ledger
-  2  a wrong argument or setting       130  SIGINT (143: SIGTERM)";
+  2  a wrong argument or setting       130  SIGINT (143: SIGTERM, 129: SIGHUP)";
 
 pub(super) const SERVE: &str = "\
 Example:
@@ -46,9 +46,23 @@ pub(super) const EMO_BODY: &str = "\
 Example:
   emo-preflight emo-body results.jsonl --audio-url https://example.org/a.wav > bodies.jsonl";
 
+pub(super) const LEDGER: &str = "\
+Examples:
+  emo-preflight ledger export > results.jsonl
+  emo-preflight ledger adopt --ledger copy.db
+  emo-preflight ledger schema | psql postgres://admin@host/database";
+
+pub(super) const LEDGER_EXPORT: &str = "\
+Example:
+  emo-preflight ledger export > results.jsonl";
+
+pub(super) const LEDGER_ADOPT: &str = "\
+Example:
+  emo-preflight ledger adopt --ledger copy.db";
+
 pub(super) const LEDGER_SCHEMA: &str = "\
 Example:
-  emo-preflight ledger-schema | psql postgres://admin@host/database";
+  emo-preflight ledger schema | psql postgres://admin@host/database";
 
 pub(super) const EMULATOR: &str = "\
 Example:

@@ -5,6 +5,7 @@
 mod batch;
 mod examples;
 mod gate;
+mod ledger;
 mod pictures;
 mod screen;
 mod values;
@@ -18,6 +19,7 @@ use jiff::civil::Date;
 
 pub(super) use batch::{LocalArguments, OutputArguments, SourceArguments};
 pub(super) use gate::{GateArguments, LedgerArguments};
+pub(super) use ledger::LedgerCommand;
 pub(super) use pictures::{AnnotateArguments, ReportArguments};
 pub(super) use screen::ScreenArguments;
 
@@ -92,9 +94,10 @@ pub(super) enum Command {
     /// Turn a results file into emo-v1 request bodies, one a line; submits nothing
     #[command(after_help = examples::EMO_BODY)]
     EmoBody(EmoBodyArguments),
-    /// Print the SQL that makes a PostgreSQL ledger's schema, for a database administrator
-    #[command(after_help = examples::LEDGER_SCHEMA)]
-    LedgerSchema,
+    /// Export what was paid for, go on with a copied ledger, print a database's schema
+    #[command(after_help = examples::LEDGER)]
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Run the stand-in service on loopback until Ctrl-C
     #[command(after_help = examples::EMULATOR)]
     Emulator(EmulatorArguments),

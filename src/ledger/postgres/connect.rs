@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use tokio::time::Instant;
 use url::Url;
 
 use super::owner::OwnerSession;
 use crate::ledger::sql::Patience;
-use crate::ledger::sql::driver::{Fault, POOLED, may_pass, said};
+use crate::ledger::sql::driver::{Fault, POOLED, in_time, may_pass, said};
 use crate::ledger::sql::{schema, statements as sql};
 use crate::ledger::{LedgerError, LedgerTiming};
 
@@ -30,9 +31,9 @@ impl Target {
         let options = PgConnectOptions::from_str(url)
             .map_err(|_| refuse(MALFORMED))?
             .application_name("emo-preflight");
-        let options = match url.contains("search_path") {
-            true => options,
-            false => options.options([("search_path", SCHEMA)]),
+        let options = match parsed(url).and_then(|url| search_path_of(&url)) {
+            Some(_) => options,
+            None => options.options([("search_path", SCHEMA)]),
         };
         let stalled = format!("{}ms", timing.stalled.as_millis());
         let options =
@@ -46,8 +47,9 @@ impl Target {
         patience: Duration,
     ) -> Result<(OwnerSession, PgPool), LedgerError> {
         let other = self.pool(patience).await?;
+        self.check_server(&other, patience).await?;
         self.make_schema(&other, patience).await?;
-        let owner = OwnerSession::with(self.options.clone(), self.timing.turn);
+        let owner = OwnerSession::with(self.options.clone(), self.free_within(patience));
         match self.within(patience, async || owner.is_kept().await).await? {
             true => Ok((owner, other)),
             false => Err(self.cannot(POOLED.to_owned())),
@@ -59,11 +61,18 @@ impl Target {
         patience: Duration,
     ) -> Result<Option<PgPool>, LedgerError> {
         let other = self.pool(patience).await?;
+        self.check_server(&other, patience).await?;
         let found = self.within(patience, async || find_version(&other).await).await?;
         match found {
             None => Ok(None),
-            Some(found) => self.check_version(found).map(|()| Some(other)),
+            Some(found) => schema::check_version(found, &self.place).map(|()| Some(other)),
         }
+    }
+
+    /// How long one task of this process waits for a connection: for the others' work, or until the server
+    /// is back.
+    fn free_within(&self, patience: Duration) -> Duration {
+        patience.max(Duration::from_secs(5)).min(self.timing.turn)
     }
 
     async fn pool(&self, patience: Duration) -> Result<PgPool, LedgerError> {
@@ -72,7 +81,7 @@ impl Target {
             PgConnection::connect_with(&self.options).await?.close().await?;
             PgPoolOptions::new()
                 .max_connections(1)
-                .acquire_timeout(self.timing.turn)
+                .acquire_timeout(self.free_within(patience))
                 .test_before_acquire(false)
                 .max_lifetime(None)
                 .connect_with(self.options.clone())
@@ -104,16 +113,30 @@ impl Target {
                 Ok(schema::VERSION)
             })
             .await?;
-        self.check_version(found)
+        schema::check_version(found, &self.place)
     }
 
-    fn check_version(&self, found: i64) -> Result<(), LedgerError> {
-        match found {
-            schema::VERSION => Ok(()),
-            _ => {
-                Err(LedgerError::Newer { path: self.place.clone(), found, known: schema::VERSION })
+    /// What an administrator's settings mean for the ledger.
+    async fn check_server(&self, pool: &PgPool, patience: Duration) -> Result<(), LedgerError> {
+        let read = async || sqlx::query_as(READ_SETTINGS).fetch_one(pool).await;
+        let (encoding, fsync, pages): (String, String, String) =
+            self.within(patience, read).await?;
+        if !["UTF8", "SQL_ASCII"].contains(&&*encoding) {
+            return Err(self.cannot(format!(
+                "the database's encoding must be UTF8, found {encoding}: make another with CREATE \
+                 DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+            )));
+        }
+        for (setting, value) in [("fsync", fsync), ("full_page_writes", pages)] {
+            if value == "off" {
+                tracing::warn!(
+                    ledger = self.place,
+                    "the server has {setting} = off: a crash of its machine may lose calls that were \
+                     paid for, which are then paid for again"
+                );
             }
         }
+        Ok(())
     }
 
     /// Does `work`, again where what failed may pass.
@@ -122,9 +145,11 @@ impl Target {
         patience: Duration,
         mut work: impl AsyncFnMut() -> Result<T, sqlx::Error>,
     ) -> Result<T, LedgerError> {
+        let until = Instant::now() + answer_within(patience);
         let mut patience = Patience::of(patience);
         loop {
-            match work().await {
+            let left = until.saturating_duration_since(Instant::now()).max(CONNECT_LEAST);
+            match in_time(left, work()).await {
                 Ok(done) => return Ok(done),
                 Err(error) => {
                     let fault =
@@ -219,10 +244,36 @@ pub(in crate::ledger) fn place_of(url: &str) -> String {
     match parsed(url) {
         Some(url) => {
             let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-            format!("postgres://{}{port}{}", url.host_str().unwrap_or_default(), url.path())
+            let schema = search_path_of(&url).unwrap_or_else(|| SCHEMA.to_owned());
+            format!(
+                "postgres://{}{port}{} (schema {})",
+                url.host_str().unwrap_or_default(),
+                url.path(),
+                schema.escape_debug()
+            )
         }
         None => "postgres://…".to_owned(),
     }
+}
+
+/// Where the URL's options say that the tables are; the last word counts.
+fn search_path_of(url: &Url) -> Option<String> {
+    let said = url.query_pairs().filter_map(|(name, value)| match &*name {
+        "options[search_path]" => Some(value.into_owned()),
+        // As in `-c search_path=a,b`; a backslash keeps what comes after it from ending the value.
+        "options" => {
+            let (_, rest) = value.rsplit_once("search_path=")?;
+            let mut is_escaped = false;
+            let end = rest.find(|c: char| {
+                let ends = c.is_whitespace() && !is_escaped;
+                is_escaped = c == '\\' && !is_escaped;
+                ends
+            });
+            Some(rest.get(..end.unwrap_or(rest.len()))?.to_owned())
+        }
+        _ => None,
+    });
+    said.last().filter(|schema| !schema.is_empty())
 }
 
 const MALFORMED: &str = "it must be a URL as postgres://user@host:5432/database; what is not a letter, \
@@ -262,6 +313,19 @@ const SESSION: [(&str, &str); 9] = [
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
 ];
+
+/// How long an answer to what is only read is waited for, tries and all: a healthy server that is slow
+/// is not one that is away.
+pub(super) fn answer_within(patience: Duration) -> Duration {
+    patience.max(Duration::from_secs(10))
+}
+
+/// A last try to connect is a try.
+const CONNECT_LEAST: Duration = Duration::from_secs(1);
+
+const READ_SETTINGS: &str = "
+    SELECT current_setting('server_encoding'), current_setting('fsync'),
+           current_setting('full_page_writes')";
 
 const FIND_TABLE: &str = "SELECT to_regclass('ledger_schema') IS NOT NULL";
 const TAKE_TURNS_TO_MAKE_IT: &str = "SELECT pg_advisory_xact_lock(7210, 0)";

@@ -25,10 +25,10 @@ use super::sql::lookup::{look_up, look_up_one};
 use super::sql::{Backend, Reading, SqlLedger};
 use super::{Found, LedgerAction, LedgerError, LedgerTiming, Query};
 
-use connect::Target;
 pub(super) use connect::ddl;
 #[cfg(feature = "cli")]
 pub(super) use connect::place_of;
+use connect::{Target, answer_within, free_within};
 use gathering::{Gathering, Waiting};
 use owner::{OwnerSession, lock_of};
 
@@ -102,14 +102,23 @@ impl Postgres {
 
     pub(super) async fn read(&self) -> Result<Session, Fault> {
         // One at a time: the writes before and after a call must not wait behind what many images ask
-        // at once. The semaphore is never closed.
-        let turn = Arc::clone(&self.reading).acquire_owned().await.ok();
-        let connection = self.other.acquire().await.map_err(Fault::reading)?;
-        Ok(Session::Postgres { connection, _turn: turn })
+        // at once. The semaphore is never closed. Who waits for the turn waits for the same server.
+        let session = in_time(free_within(self.patience), async {
+            let turn = Arc::clone(&self.reading).acquire_owned().await.ok();
+            let connection = self.other.acquire().await?;
+            Ok(Session::Postgres { connection, _turn: turn })
+        });
+        session.await.map_err(Fault::reading)
     }
 
     /// What is known of a question. Whoever has the turn to read asks for those that wait too.
     pub(super) async fn lookup(&self, query: Query<'_>) -> Result<Option<Found>, Fault> {
+        let within = answer_within(self.patience);
+        let found = tokio::time::timeout(within, self.lookup_by_turns(query)).await;
+        found.unwrap_or_else(|_| Err(Fault::reading(sqlx::Error::PoolTimedOut)))
+    }
+
+    async fn lookup_by_turns(&self, query: Query<'_>) -> Result<Option<Found>, Fault> {
         let mut answered = self.lookups.add(query);
         loop {
             tokio::select! {
@@ -148,7 +157,7 @@ impl Postgres {
     }
 
     pub(super) async fn begin(&self) -> Result<Transaction, Fault> {
-        begin(&self.other, self.timing.reservation_turn).await.map(Transaction::Postgres)
+        begin(&self.other, self.turn()).await.map(Transaction::Postgres)
     }
 
     /// One statement, whose commit is part of its answer: a single round trip.
@@ -167,10 +176,10 @@ impl Postgres {
         identity: &str,
     ) -> Result<(Transaction, String), Fault> {
         let Some(owner) = &self.owner else { return Err(read_only().into()) };
-        let mut transaction = begin(&owner.pool, self.timing.reservation_turn).await?;
+        let mut transaction = begin(&owner.pool, self.turn()).await?;
         let turn = sqlx::query_as(TAKE_TURNS).fetch_one(&mut *transaction);
         let (_, name): (String, Option<String>) =
-            in_time(self.timing.reservation_turn, turn).await.map_err(Fault::writing)?;
+            in_time(self.turn(), turn).await.map_err(Fault::writing)?;
         let mut transaction = Transaction::Postgres(transaction);
         let mut ledger = transaction.connection();
         let Some(name) = name.filter(|name| owner.is_name_ours(Some(name))) else {
@@ -241,6 +250,13 @@ impl Postgres {
         end.execute(&self.other).await.unwrap();
     }
 
+    pub(super) async fn close(&self) {
+        self.other.close().await;
+        if let Some(owner) = &self.owner {
+            owner.pool.close().await;
+        }
+    }
+
     pub(super) fn is_read_only(&self) -> bool {
         self.owner.is_none()
     }
@@ -248,16 +264,22 @@ impl Postgres {
     pub(super) fn patience(&self) -> Duration {
         self.patience
     }
+
+    /// How long the others' reservations, and this process's own writes, are waited for: longer than
+    /// one that stands still holds the others up.
+    fn turn(&self) -> Duration {
+        self.patience.max(Duration::from_secs(20)).min(self.timing.reservation_turn)
+    }
 }
 
 /// In a task of its own: dropped before its answer, the driver would take the connection for one
 /// outside a transaction, and what it writes next would never be committed.
 async fn begin(
     pool: &PgPool,
-    within: Duration,
+    turn: Duration,
 ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Fault> {
     let pool = pool.clone();
-    let begun = in_time(within, async {
+    let begun = in_time(turn, async {
         let begun = tokio::spawn(async move { pool.begin().await }).await;
         begun.unwrap_or_else(|ended| Err(sqlx::Error::Io(std::io::Error::other(ended))))
     });

@@ -12,12 +12,12 @@ pub(super) struct OwnerSession {
 }
 
 impl OwnerSession {
-    pub(super) fn with(options: PgConnectOptions, turn: Duration) -> Self {
+    pub(super) fn with(options: PgConnectOptions, free_within: Duration) -> Self {
         let prefix = format!("{:08x}", fastrand::u32(..));
         let begins = prefix.clone();
         let pool = PgPoolOptions::new()
             .max_connections(1)
-            .acquire_timeout(turn)
+            .acquire_timeout(free_within)
             // A broken one shows itself, and costs no round trip until then.
             .test_before_acquire(false)
             .idle_timeout(None)

@@ -65,6 +65,7 @@ impl Backend {
     pub(super) async fn mark_sending(&self, attempt: i64) -> Result<u64, Fault> {
         match self {
             Self::Sqlite(engine) => {
+                engine.check_owner()?;
                 let earliest = engine.now().saturating_sub(micros(MOST_LATE));
                 self.write(sql::MARK_SENDING, values![attempt, earliest]).await
             }
@@ -124,7 +125,10 @@ impl Backend {
         identity: &str,
     ) -> Result<(Transaction, String), Fault> {
         match self {
-            Self::Sqlite(engine) => Ok((engine.begin().await?, engine.owner_name().to_owned())),
+            Self::Sqlite(engine) => {
+                engine.check_owner()?;
+                Ok((engine.begin().await?, engine.owner_name().to_owned()))
+            }
             #[cfg(feature = "postgres")]
             Self::Postgres(engine) => engine.begin_reserving(identity).await,
         }
@@ -225,6 +229,15 @@ impl Backend {
             Self::Sqlite(engine) => engine.clear_owners(),
             #[cfg(feature = "postgres")]
             Self::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Ends all connections, each after what it is doing.
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite(engine) => engine.close().await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(engine) => engine.close().await,
         }
     }
 

@@ -2,6 +2,8 @@
 //! up, and a failure says what it means for who asked.
 
 #[cfg(feature = "postgres")]
+use std::borrow::Cow;
+#[cfg(feature = "postgres")]
 use std::time::Duration;
 
 use sqlx::FromRow;
@@ -92,17 +94,29 @@ pub(in crate::ledger) enum Connection<'a> {
 
 /// Binds the values to the statement, for whichever database.
 macro_rules! bound {
-    ($query:expr, $values:expr) => {{
+    ($query:expr, $values:expr) => {
+        bound!($query, $values, std::convert::identity)
+    };
+    ($query:expr, $values:expr, $text:path) => {{
         let mut query = $query;
         for value in $values {
             query = match *value {
                 Value::Int(value) => query.bind(value),
-                Value::Text(value) => query.bind(value),
+                Value::Text(value) => query.bind($text(value)),
                 Value::Bytes(value) => query.bind(value),
             };
         }
         query
     }};
+}
+
+/// PostgreSQL's texts hold any character but one.
+#[cfg(feature = "postgres")]
+fn without_nul(text: Option<&str>) -> Option<Cow<'_, str>> {
+    text.map(|text| match text.contains('\0') {
+        true => text.replace('\0', "\u{FFFD}").into(),
+        false => text.into(),
+    })
 }
 
 impl Connection<'_> {
@@ -118,11 +132,12 @@ impl Connection<'_> {
                 .await
                 .map(|done| done.rows_affected()),
             #[cfg(feature = "postgres")]
-            Self::Postgres(connection) => {
-                in_time(ANSWER, bound!(sqlx::query(statement), values).execute(&mut **connection))
-                    .await
-                    .map(|done| done.rows_affected())
-            }
+            Self::Postgres(connection) => in_time(
+                ANSWER,
+                bound!(sqlx::query(statement), values, without_nul).execute(&mut **connection),
+            )
+            .await
+            .map(|done| done.rows_affected()),
         };
         done.map_err(Fault::writing)
     }
@@ -140,7 +155,8 @@ impl Connection<'_> {
             Self::Postgres(connection) => {
                 in_time(
                     ANSWER,
-                    bound!(sqlx::query_as(statement), values).fetch_all(&mut **connection),
+                    bound!(sqlx::query_as(statement), values, without_nul)
+                        .fetch_all(&mut **connection),
                 )
                 .await
             }

@@ -25,6 +25,7 @@ macro_rules! patiently {
 mod backend;
 mod cap;
 pub(super) mod driver;
+mod export;
 pub(super) mod lookup;
 mod queue;
 pub(super) mod rows;
@@ -82,6 +83,11 @@ impl SqlLedger {
 
     pub(super) fn is_read_only(&self) -> bool {
         self.backend.is_read_only()
+    }
+
+    /// A server that is gone without a word must not hold up the end.
+    pub(super) async fn close(&self) {
+        let _ = tokio::time::timeout(CLOSE, self.backend.close()).await;
     }
 
     pub(super) async fn moment(&self) -> Result<Moment, LedgerError> {
@@ -427,6 +433,9 @@ const CLOCKS_AGREE: Duration = Duration::from_secs(1);
 
 /// Where no account's pace is asked for.
 const NO_ACCOUNT: &str = "";
+
+/// How long the connections' end is waited for: longer than SQLite waits for another's lock.
+const CLOSE: Duration = Duration::from_secs(15);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);

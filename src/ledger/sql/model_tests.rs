@@ -100,6 +100,11 @@ impl Pair {
                 let Hand::Booked(attempt) = self.world.owners[owner].hands[question] else {
                     return;
                 };
+                if self.has_no_lock(owner) {
+                    let marked = self.processes[owner].ledger.mark_sending(&self.ids[attempt]);
+                    assert!(marked.await.is_err(), "it sends without a lock");
+                    return;
+                }
                 self.world = self.world.after(Move::Mark { owner, question }, &RULES).unwrap();
                 let marked = self.world.owners[owner].hands[question] == Hand::Marked(attempt);
                 let ledger = &self.processes[owner].ledger;
@@ -164,7 +169,19 @@ impl Pair {
         }
     }
 
+    /// A file's lock that is gone stops its process before its next call; a session's successor has
+    /// another.
+    fn has_no_lock(&self, owner: usize) -> bool {
+        self.world.owners[owner].seems_gone && matches!(self.place, Place::Sqlite(_))
+    }
+
     async fn reserve(&mut self, owner: usize, q: usize, retry: bool, stale: bool) {
+        if self.has_no_lock(owner) {
+            let (question, terms) = (question(q), terms());
+            let reserved = self.processes[owner].ledger.reserve(&question, &terms, None).await;
+            assert!(reserved.is_err(), "it books without a lock");
+            return;
+        }
         let retries = self.world.owners[owner].retries;
         self.world.owners[owner].retries = if retry { retries } else { 0 };
         let seen = match self.world.see(owner, q) {

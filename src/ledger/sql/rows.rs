@@ -151,7 +151,7 @@ impl Row {
 
 /// The record that an attempt's row holds: decided anew from the answer as it came, so that
 /// the ledger needs no second form of a verdict.
-fn recall(
+pub(in crate::ledger) fn recall(
     status: Option<i64>,
     request_id: Option<String>,
     images: i64,

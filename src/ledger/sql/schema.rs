@@ -1,12 +1,18 @@
-//! The ledger's tables, and how those of an older version become them. In the subset that SQLite
-//! and PostgreSQL share, but for the type BLOB, which is BYTEA there, and the triggers' language.
+//! The ledger's tables. In the subset that SQLite and PostgreSQL share, but for the type BLOB, which is
+//! BYTEA there, and the triggers' language.
 
-/// The schema's version that this program writes.
-pub(in crate::ledger) const VERSION: i64 = 2;
+use std::cmp::Ordering;
+use std::fmt;
+
+use crate::ledger::LedgerError;
+
+/// The schema's version that this program reads and writes.
+pub(in crate::ledger) const VERSION: i64 = 3;
 
 /// Makes the schema of this [`VERSION`], statement by statement.
 pub(in crate::ledger) const TABLES: [&str; 6] = [
-    "CREATE TABLE ledger_schema (version BIGINT NOT NULL)",
+    // The id tells which folder beside an SQLite file is its own.
+    "CREATE TABLE ledger_schema (version BIGINT NOT NULL, id TEXT)",
     QUESTION,
     ATTEMPT,
     "CREATE TABLE pace (account TEXT NOT NULL PRIMARY KEY, next_us BIGINT NOT NULL)",
@@ -60,39 +66,18 @@ pub(in crate::ledger) const TRIGGERS: [&str; 3] = [
     END",
 ];
 
-/// Turns version 1 into version 2, before [`INDEXES`].
-///
-/// Version 1 wrote `sending` when it booked: such an attempt may have left. It kept what was asked
-/// about beside the question, and digests in hexadecimal.
-pub(in crate::ledger) const FROM_1: [&str; 9] = [
-    "ALTER TABLE question RENAME TO question_1",
-    "ALTER TABLE attempt RENAME TO attempt_1",
-    QUESTION,
-    ATTEMPT,
-    DAY_SUM,
-    "INSERT INTO question (identity, state, attempt, asking)
-        SELECT identity, state, attempt, asking FROM question_1",
-    "INSERT INTO attempt (id, identity, account, run, owner, source, ratio, model, state, slot_us,
-                          ended_us, verdict, http_status, request_id, images, certainty, answer,
-                          image_length, image_start, image_etag)
-        SELECT a.id, a.identity, a.account, a.run, a.owner, a.source, a.ratio, a.model, a.state,
-               a.slot_us, a.ended_us, a.verdict, a.http_status, a.request_id, a.images,
-               a.certainty, a.answer,
-               CASE a.id WHEN q.asking THEN q.asked_length WHEN q.attempt THEN q.picture_length END,
-               unhex(CASE a.id WHEN q.asking THEN q.asked_start
-                               WHEN q.attempt THEN q.picture_start END),
-               CASE a.id WHEN q.asking THEN q.asked_etag WHEN q.attempt THEN q.picture_etag END
-        FROM attempt_1 a LEFT JOIN question_1 q ON q.identity = a.identity
-        ORDER BY a.id",
-    "INSERT INTO day_sum (day, verdict, certainty, calls, images, billed)
-        SELECT (slot_us + 28800000000) / 86400000000, COALESCE(verdict, state),
-               COALESCE(certainty, 'unknown'), COUNT(*), SUM(images), SUM(images > 0)
-        FROM attempt WHERE state NOT IN ('booked', 'sending', 'not_sent') GROUP BY 1, 2, 3",
-    "UPDATE ledger_schema SET version = 2",
-];
-
-/// Drops what [`FROM_1`] has read, its indexes with it.
-pub(in crate::ledger) const DROP_1: [&str; 2] = ["DROP TABLE question_1", "DROP TABLE attempt_1"];
+/// Whether this program knows the version of a ledger.
+pub(in crate::ledger) fn check_version(
+    found: i64,
+    ledger: impl fmt::Display,
+) -> Result<(), LedgerError> {
+    let (path, known) = (ledger.to_string(), VERSION);
+    match found.cmp(&known) {
+        Ordering::Equal => Ok(()),
+        Ordering::Less => Err(LedgerError::Older { path, found, known }),
+        Ordering::Greater => Err(LedgerError::Newer { path, found, known }),
+    }
+}
 
 // `state` and `attempt` are what the question came to last. `asking` is the attempt in flight, if
 // there is one: one that comes to nothing leaves what was known before. `standing` is the attempt

@@ -184,6 +184,8 @@ macro_rules! question {
 pub(in crate::ledger) const READ_SCHEMA_VERSION: &str = "SELECT version FROM ledger_schema";
 pub(in crate::ledger) const WRITE_SCHEMA_VERSION: &str =
     "INSERT INTO ledger_schema (version) VALUES ($1)";
+pub(in crate::ledger) const READ_LEDGER_ID: &str = "SELECT id FROM ledger_schema";
+pub(in crate::ledger) const WRITE_LEDGER_ID: &str = "UPDATE ledger_schema SET id = $1";
 
 /// A question with the attempt that decides: the one in flight, or given up while it was, else the
 /// last that came to something. No row for one that is free. `standing` is the attempt whose verdict
@@ -310,6 +312,11 @@ pub(in crate::ledger) const READ_SPEND: &str = "
     WHERE state IN ('booked', 'sending') AND state = 'sending'
         AND (slot_us + 28800000000) / 86400000000 BETWEEN $1 AND $2
     ORDER BY 1";
+/// A page of what the service has judged.
+pub(in crate::ledger) const READ_VERDICTS: &str = "
+    SELECT id, source, image_id, ratio, model, verdict, http_status, request_id, images, certainty,
+           answer
+    FROM attempt WHERE id > $1 AND state = 'settled' ORDER BY id LIMIT $2";
 pub(in crate::ledger) const READ_UNKNOWN: &str = "
     SELECT slot_us, request_id, source, state FROM attempt
     WHERE certainty = 'unknown' OR state = 'sending' ORDER BY id";

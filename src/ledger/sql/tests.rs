@@ -22,7 +22,7 @@ fn a_process_that_slept_finds_its_question_gone_and_frees_nothing() {
             assert!(matches!(again, ReserveResult::Reserved { .. }));
             // The sleeper wakes late: nothing was sent, and the question is the other's now.
             sleeper.record(&asked, &AttemptOutcome::not_sent(), &terms()).await.unwrap();
-            let once_more = sleeper.reserve(&question(1), &terms(), None).await.unwrap();
+            let once_more = other.reserve(&question(1), &terms(), None).await.unwrap();
             assert!(matches!(once_more, ReserveResult::InFlight(_)));
         }
     });

@@ -4,14 +4,19 @@
 //! that returned survives power loss.
 
 mod file;
+mod location;
+mod open_files;
 mod owner;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use sqlx::sqlite::SqlitePool;
 
-use file::{Place, Pools};
+use file::Pools;
+pub(super) use file::adopt;
+use open_files::OpenFiles;
 use owner::Owner;
 
 use super::sql::driver::{Fault, Session, Transaction};
@@ -25,7 +30,7 @@ pub(super) struct Sqlite {
     /// Absent when the ledger is only read.
     owner: Option<Owner>,
     owners: PathBuf,
-    place: Place,
+    files: OpenFiles,
     clock: fn() -> i64,
 }
 
@@ -35,11 +40,13 @@ pub(super) async fn open(
     clock: fn() -> i64,
     timing: LedgerTiming,
 ) -> Result<SqlLedger, LedgerError> {
-    let Pools { reader, writer } = file::open(path, timing).await?;
-    let owners = file::owners_of(path)?;
-    let owner = Owner::take(&owners)
-        .map_err(|e| file::cannot_open(path, format!("{}: {e}", owners.display())))?;
-    let engine = Sqlite { owner: Some(owner), ..Sqlite::of(reader, writer, path, clock)? };
+    let (path, Pools { reader, writer }) = file::open(path, timing).await?;
+    let cannot = |e: io::Error| file::cannot_open(&path, e.to_string());
+    let owners = file::beside(&path, file::OWNERS);
+    let owner = Some(Owner::take(&owners).map_err(cannot)?);
+    let files = ["", "-wal", "-shm"].map(|end| file::beside(&path, end));
+    let files = OpenFiles::new(files).map_err(cannot)?;
+    let engine = Sqlite { reader, writer, owner, owners, files, clock };
     let ledger = SqlLedger::new(Backend::Sqlite(engine), timing);
     ledger.abandon_the_dead().await?;
     Ok(ledger)
@@ -48,32 +55,45 @@ pub(super) async fn open(
 /// Opens a ledger for reading; `None` where there is none.
 pub(super) async fn open_read_only(path: &Path) -> Result<Option<SqlLedger>, LedgerError> {
     let timing = LedgerTiming::default();
-    let Some(reader) = file::open_read_only(path, timing).await? else { return Ok(None) };
-    let engine = Sqlite::of(reader.clone(), reader, path, wall_clock)?;
+    let Some((path, reader)) = file::open_read_only(path, timing).await? else { return Ok(None) };
+    let owners = file::beside(&path, file::OWNERS);
+    let files =
+        OpenFiles::new([path.clone()]).map_err(|e| file::cannot_open(&path, e.to_string()))?;
+    let engine = Sqlite {
+        writer: reader.clone(),
+        reader,
+        owner: None,
+        owners,
+        files,
+        clock: wall_clock,
+    };
     Ok(Some(SqlLedger::new(Backend::Sqlite(engine), timing)))
 }
 
 impl Sqlite {
-    /// One that nobody writes to.
-    fn of(
-        reader: SqlitePool,
-        writer: SqlitePool,
-        path: &Path,
-        clock: fn() -> i64,
-    ) -> Result<Self, LedgerError> {
-        let (owners, place) = (file::owners_of(path)?, Place::of(path)?);
-        Ok(Self { reader, writer, owner: None, owners, place, clock })
-    }
-
     pub(super) async fn read(&self) -> Result<Session, Fault> {
-        self.place.check()?;
+        self.files.check()?;
         self.reader.acquire().await.map(Session::Sqlite).map_err(Fault::reading)
     }
 
     pub(super) async fn begin(&self) -> Result<Transaction, Fault> {
-        self.place.check()?;
+        self.files.check()?;
         let begun = self.writer.begin_with("BEGIN IMMEDIATE").await;
         begun.map(Transaction::Sqlite).map_err(Fault::writing)
+    }
+
+    /// Whether this process may still book and send: others must find its lock.
+    pub(super) fn check_owner(&self) -> Result<(), Fault> {
+        Ok(self.owner.as_ref().map_or(Ok(()), Owner::check)?)
+    }
+
+    /// Leaves nothing outside the file, unless others have the ledger open: the last to leave does.
+    pub(super) async fn close(&self) {
+        if !self.is_read_only() && self.files.check().is_ok() {
+            let _ = sqlx::query(file::CHECKPOINT).execute(&self.writer).await;
+        }
+        self.reader.close().await;
+        self.writer.close().await;
     }
 
     pub(super) fn now(&self) -> i64 {

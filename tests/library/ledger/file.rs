@@ -121,14 +121,25 @@ async fn a_ledger_that_cannot_be_used_is_a_clear_error() {
     std::fs::write(at("empty"), "").unwrap();
     sql(&make(&at("foreign")), "CREATE TABLE other (a)").await;
     let newer = at("newer");
-    drop(Ledger::open(&newer).await.unwrap());
+    Ledger::open(&newer).await.unwrap().close().await;
     sql(&newer, "UPDATE ledger_schema SET version = 99").await;
+    let older = ["older-1", "older-2"].map(at);
+    for (path, version) in older.iter().zip(["1", "2"]) {
+        let made = "CREATE TABLE ledger_schema (version BIGINT NOT NULL); \
+                    INSERT INTO ledger_schema VALUES (";
+        sql(&make(path), &format!("{made}{version})")).await;
+    }
 
     for (name, says) in [
         ("text", "not a database"),
         ("folder", "is a directory"),
         ("foreign", "no ledger"),
         ("text/below", "folder cannot be made"),
+        (
+            "older-1",
+            "must have schema version 3, found 1 from before the first release: move it away",
+        ),
+        ("older-2", "must have schema version 3, found 2"),
     ] {
         let error = Ledger::open(at(name)).await.unwrap_err();
         assert!(error.to_string().contains(says), "{name}: {error}");
@@ -137,6 +148,11 @@ async fn a_ledger_that_cannot_be_used_is_a_clear_error() {
     match Ledger::open(&newer).await {
         Err(LedgerError::Newer { found: 99, .. }) => {}
         other => panic!("{other:?}"),
+    }
+    for path in &older {
+        let reading = Ledger::open_read_only(path).await;
+        assert!(matches!(reading, Err(LedgerError::Older { .. })), "{reading:?}");
+        assert!(Ledger::adopt(path).await.is_err());
     }
     Ledger::open(at("empty")).await.unwrap();
     assert!(Ledger::open_read_only(at("nowhere")).await.unwrap().is_none());

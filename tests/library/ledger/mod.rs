@@ -6,8 +6,10 @@ const ENGINE: scene::Engine = scene::Engine::Sqlite;
 
 mod content;
 mod file;
+mod location;
 mod once;
 mod quota;
 mod reuse;
 mod scene;
+mod texts;
 mod trouble;

@@ -6,6 +6,7 @@ const ENGINE: scene::Engine = scene::Engine::Postgres;
 mod address;
 #[path = "../ledger/content.rs"]
 mod content;
+mod away;
 #[path = "../ledger/cut.rs"]
 mod cut;
 #[path = "../ledger/quota.rs"]
@@ -14,5 +15,7 @@ mod quota;
 mod reuse;
 #[path = "../ledger/scene.rs"]
 mod scene;
+#[path = "../ledger/texts.rs"]
+mod texts;
 #[path = "../ledger/trouble.rs"]
 mod trouble;

@@ -24,14 +24,14 @@ fn the_place_of_the_ledger_is_the_first_that_is_said() {
         (done.stderr.lines().next().unwrap().to_owned(), done.rows().remove(0))
     };
     let (line, row) = said(check().env_remove("EMO_PREFLIGHT_LEDGER"));
-    assert_eq!(line, format!("ledger: {ledger}"));
+    assert_eq!(line, format!("new ledger: {ledger}"));
     assert_eq!(row["from_ledger"], false);
     assert!(std::path::Path::new(&ledger).is_file());
     // Another process knows it; the option stands above the variable, the variable above the place.
-    let (_, row) = said(check().env_remove("EMO_PREFLIGHT_LEDGER"));
-    assert_eq!(row["from_ledger"], true);
+    let (line, row) = said(check().env_remove("EMO_PREFLIGHT_LEDGER"));
+    assert_eq!((line, &row["from_ledger"]), (format!("ledger: {ledger}"), &true.into()));
     let (line, _) = said(check().env("EMO_PREFLIGHT_LEDGER", desk.at("var.db")));
-    assert_eq!(line, format!("ledger: {}", desk.at("var.db")));
+    assert_eq!(line, format!("new ledger: {}", desk.at("var.db")));
     let (line, row) =
         said(check().env("EMO_PREFLIGHT_LEDGER", desk.at("var.db")).args(["--ledger", &ledger]));
     assert_eq!((line, &row["from_ledger"]), (format!("ledger: {ledger}"), &true.into()));
@@ -55,7 +55,7 @@ fn ledger_that_cannot_be_opened_end_it_before_any_call() {
     for (ledger, why) in [
         (folder.as_str(), "is a directory"),
         (&garbage, "file is not a database"),
-        (&desk.at("newer.db"), "schema version 99, this program knows up to 2: update it"),
+        (&desk.at("newer.db"), "schema version 99, this program knows up to 3: update it"),
         (&other, "it is an SQLite file but no ledger"),
         ("/dev/null/ledger.db", "folder"),
     ] {
@@ -111,7 +111,11 @@ fn what_is_secret_in_a_database_url_is_never_repeated() {
     let desk = Desk::new();
     let images = desk.images(1);
     for (url, status, says) in [
-        ("postgres://user:SECRET@127.0.0.1:1/db", 4, "postgres://127.0.0.1:1/db: "),
+        (
+            "postgres://user:SECRET@127.0.0.1:1/db",
+            4,
+            "postgres://127.0.0.1:1/db (schema emo_preflight): ",
+        ),
         ("postgresql://user:SECRET@127.0.0.1:1/db?password=SECRET", 4, "cannot open the ledger"),
         ("postgres://user:SECRET@127.0.0.1:port/db", 4, "it must be a URL as postgres://"),
         ("mysql://user:SECRET@h/db", 2, "must be a path, a URL as postgres://"),

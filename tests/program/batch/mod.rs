@@ -12,6 +12,8 @@ mod input;
 #[cfg(unix)]
 mod interrupted;
 mod ledger;
+#[cfg(unix)]
+mod ledger_location;
 mod next_steps;
 mod output;
 mod progress;

@@ -84,7 +84,7 @@ fn told_while_one_is_late(late: Duration) -> Option<()> {
     // All else on stderr is as without it.
     assert_eq!(others.len(), 13, "{others:?}");
     assert_eq!(others[0], "1 of 6 images done before");
-    assert!(others[1].starts_with("ledger: "));
+    assert!(others[1].starts_with("new ledger: "));
     assert!(others[2].starts_with("5 images: 3 accepted, 1 failed, 1 rejected_local"));
     assert_eq!(desk.rig.emu.calls_for(&small), 0);
     desk.rig.emu.finish();

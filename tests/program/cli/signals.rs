@@ -10,7 +10,7 @@ use crate::rig::{Rig, Running, file, kill, program_with, rig, rows};
 
 #[test]
 fn a_signal_ends_a_batch_in_order() {
-    for (signal, status) in [("INT", 130), ("TERM", 143)] {
+    for (signal, status) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let rig = rig();
         let served = slow_images(&rig);
         let mut running = Running::start(&mut slow_batch(&rig, &served, signal));
@@ -25,6 +25,31 @@ fn a_signal_ends_a_batch_in_order() {
         assert!(rig.emu.calls() < served.len() as u64);
         done.says(&format!("{} images: {} accepted", rows.len(), rows.len()));
     }
+}
+
+/// As nohup(1) starts it.
+#[test]
+fn a_hangup_that_is_ignored_ends_nothing() {
+    let rig = rig();
+    let slow = rig.emu.serve("/slow.png", Picture::png(400, 400));
+    rig.emu.script(&slow, [Fate::judge().late(Duration::from_secs(2))]);
+    let check = rig.check([slow.url()]);
+    let mut ignoring = std::process::Command::new("sh");
+    ignoring.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(check.get_program());
+    ignoring.args(check.get_args());
+    for (name, value) in check.get_envs() {
+        match value {
+            Some(value) => ignoring.env(name, value),
+            None => ignoring.env_remove(name),
+        };
+    }
+    let running = Running::start(&mut ignoring);
+    until_calls_are_in_flight(&rig);
+    kill(running.id(), "HUP");
+    let done = running.finish();
+    done.assert_status(0);
+    assert!(!done.stderr.contains("stopping"), "{}", done.stderr);
+    assert_eq!(done.rows().len(), 1);
 }
 
 #[test]

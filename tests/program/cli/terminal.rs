@@ -16,7 +16,7 @@ fn the_short_help_fits_a_screen_and_the_long_one_has_all() {
         ("serve", 40),
         ("spend", 24),
         ("emo-body", 24),
-        ("ledger-schema", 24),
+        ("ledger", 24),
         ("emulator", 24),
         ("demo", 24),
         ("completions", 24),

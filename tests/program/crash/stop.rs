@@ -1,5 +1,6 @@
 //! Processes that are stopped for longer than anything they were promised, and go on.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -97,16 +98,35 @@ fn a_process_stopped_before_its_call_books_again() {
     stopped.assert_each_was_paid_once();
 }
 
+/// A process's lock where others do not find it, for a while. For good it would end the process.
+struct Hidden {
+    lock: PathBuf,
+    away: PathBuf,
+}
+
+impl Hidden {
+    fn hide(lock: PathBuf) -> Self {
+        let away = lock.parent().unwrap().with_extension("away");
+        std::fs::rename(&lock, &away).unwrap();
+        Self { lock, away }
+    }
+
+    fn put_back(self) {
+        std::fs::rename(self.away, self.lock).unwrap();
+    }
+}
+
 /// With its lock gone a process counts as gone, so its question becomes unknown. It wakes with
 /// nobody else asking: nothing was sent, and it is the one to know that.
 #[test]
 fn a_process_stopped_before_its_call_and_given_up_still_books_again() {
     let mut stopped = Stopped::between_intent_and_send([]);
-    std::fs::remove_file(stopped.scene.lock_of_the_sender()).unwrap();
+    let lock = Hidden::hide(stopped.scene.lock_of_the_sender());
     assert_eq!(stopped.scene.run(&mut stopped.other("other.jsonl")), 3);
     assert_eq!(stopped.gists("other.jsonl"), ["accepted", "failed billing_unknown"]);
     assert_eq!(stopped.scene.calls(), ["settled", "unknown"]);
 
+    lock.put_back();
     stopped.wake();
     assert_eq!(stopped.sleeper.end(), 0);
     stopped.assert_first_attempt_was_not_sent();
@@ -118,7 +138,7 @@ fn a_process_stopped_before_its_call_and_given_up_still_books_again() {
 fn a_process_given_up_wakes_while_another_asks_in_its_place() {
     let slow = Fate::judge().late(Duration::from_secs(1));
     let mut stopped = Stopped::between_intent_and_send([slow]);
-    std::fs::remove_file(stopped.scene.lock_of_the_sender()).unwrap();
+    let lock = Hidden::hide(stopped.scene.lock_of_the_sender());
     assert_eq!(stopped.scene.run(&mut stopped.other("other.jsonl")), 3);
     assert_eq!(stopped.gists("other.jsonl"), ["accepted", "failed billing_unknown"]);
 
@@ -126,6 +146,7 @@ fn a_process_given_up_wakes_while_another_asks_in_its_place() {
     let mut retry = stopped.scene.check(&input, "retry.jsonl", 100.0);
     let mut retry = stopped.scene.start(retry.arg("--retry-unknown"));
     until("the retry", || stopped.scene.emu().calls() == 2);
+    lock.put_back();
     stopped.wake();
     assert_eq!([retry.end(), stopped.sleeper.end()], [0, 0]);
     assert_eq!(stopped.gists("retry.jsonl"), ["accepted", "accepted"]);
@@ -139,12 +160,13 @@ fn a_process_given_up_wakes_while_another_asks_in_its_place() {
 #[test]
 fn a_process_given_up_wakes_after_another_asked_in_its_place() {
     let mut stopped = Stopped::between_intent_and_send([]);
-    std::fs::remove_file(stopped.scene.lock_of_the_sender()).unwrap();
+    let lock = Hidden::hide(stopped.scene.lock_of_the_sender());
     // It finds the question given up itself: that was before it began to ask.
     let input = stopped.scene.path("images.txt");
     let mut retry = stopped.scene.check(&input, "retry.jsonl", 100.0);
     assert_eq!(stopped.scene.run(retry.arg("--retry-unknown")), 0);
 
+    lock.put_back();
     stopped.wake();
     assert_eq!(stopped.sleeper.end(), 0);
     assert_eq!(stopped.scene.results("sleeper.jsonl")[1]["from_ledger"], true);
