@@ -187,7 +187,7 @@ async fn one_connection_serves_many_images() {
 async fn a_range_begins_small_again_after_a_redirect_or_a_retry() {
     let file = png(640, 800, 500_000);
     let [outcome] = check([row("two redirects, then 503", move |r| match r.index {
-        0 | 1 => common::redirect(&format!("/{}", r.index)),
+        0 | 1 => crate::common::redirect(&format!("/{}", r.index)),
         2 => status("503 Service Unavailable"),
         _ => ranged(r, &file),
     })
@@ -422,12 +422,12 @@ async fn the_bytes_decide_not_their_label() {
 #[tokio::test]
 async fn a_compressed_body_is_unpacked() {
     let file = jpeg(640, 800, 60_000, 90_000);
-    let (gzip, zlib) = (common::gzip(&file), common::zlib(&file));
+    let (gzip, zlib) = (crate::common::gzip(&file), crate::common::zlib(&file));
     let cut = gzip[..gzip.len() / 8].to_vec();
     let raw = zlib[2..zlib.len() - 4].to_vec();
     // Fill bytes before a marker, as many as you like.
     let bomb = [&b"\xFF\xD8"[..], &vec![0xFF; 30_000_000]].concat();
-    let bomb = common::gzip(&bomb);
+    let bomb = crate::common::gzip(&bomb);
     let packed = |name, coding: &'static str, body: &[u8]| {
         let (header, body) = (format!("Content-Encoding: {coding}"), body.to_vec());
         row(name, move |_| answer("200 OK", &[&header], &body))

@@ -126,7 +126,7 @@ async fn a_transfer_that_breaks_off_is_taken_up_again() {
         row("chunks that end before the range does", |r| {
             let (first, last) = r.range().unwrap();
             let range = format!("Content-Range: bytes {first}-{last}/20000");
-            common::chunked("206 Partial Content", &[&range], &image()[first..][..300], 300)
+            crate::common::chunked("206 Partial Content", &[&range], &image()[first..][..300], 300)
         })
         .says("undetermined/network")
         .requests(3)

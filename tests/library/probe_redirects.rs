@@ -66,14 +66,14 @@ async fn redirects_are_followed_five_times() {
         .redirects(1),
         // Further ranges go where the first was found.
         row("before a second range", |r| match r.path.as_str() {
-            "/b" => ranged(r, &common::jpeg(640, 800, 60_000, 90_000)),
+            "/b" => ranged(r, &crate::common::jpeg(640, 800, 60_000, 90_000)),
             _ => redirect("/b"),
         })
         .requests(3)
         .redirects(1),
         row("at the second range", |r| match (r.path.as_str(), r.index) {
             (_, 1) => redirect("/b"),
-            _ => ranged(r, &common::jpeg(640, 800, 60_000, 90_000)),
+            _ => ranged(r, &crate::common::jpeg(640, 800, 60_000, 90_000)),
         })
         .requests(3)
         .redirects(1),
@@ -132,7 +132,8 @@ async fn user_and_password_are_for_the_source_only() {
         assert_eq!(said(&report), "eligible", "{path}");
     }
     let sent = |origin: &Origin| -> Vec<_> {
-        let sent = |r: common::Request| (r.path.clone(), r.header("authorization").is_some());
+        let sent =
+            |r: crate::common::Request| (r.path.clone(), r.header("authorization").is_some());
         origin.requests().into_iter().map(sent).collect()
     };
     let expected = [
@@ -165,7 +166,7 @@ async fn a_redirect_cannot_write_lines_of_its_own_into_a_request() {
 #[tokio::test]
 async fn a_report_is_no_longer_than_the_origin_deserves() {
     let long = "a".repeat(30_000);
-    let to = |location: String| move |_: &common::Request| redirect(&location);
+    let to = |location: String| move |_: &crate::common::Request| redirect(&location);
     let (range, coding) =
         (format!("Content-Range: bytes {long}"), format!("Content-Encoding: {long}"));
     let outcomes = check([
@@ -188,7 +189,7 @@ async fn a_report_is_no_longer_than_the_origin_deserves() {
 #[tokio::test]
 async fn a_redirect_shows_no_secret() {
     let secret = table::SECRET;
-    let to = |location: String| move |_: &common::Request| redirect(&location);
+    let to = |location: String| move |_: &crate::common::Request| redirect(&location);
     check([
         row("too many", to(format!("/b?sig={secret}")))
             .says("undetermined/too_many_redirects")
@@ -443,7 +444,7 @@ async fn a_location_beyond_utf_8_is_kept_as_it_is() {
         _ => {
             let redirect =
                 b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: /caf\xe9.png\r\n\r\n";
-            vec![common::Step::Bytes(redirect.to_vec())]
+            vec![crate::common::Step::Bytes(redirect.to_vec())]
         }
     })
     .requests(2)
@@ -457,7 +458,7 @@ async fn a_location_in_utf_8_is_understood() {
     let [outcome] = check([row("raw UTF-8", |r| match r.index {
         0 => {
             let head = head("302 Found", &["Location: /bücher", "Content-Length: 0"]);
-            vec![common::Step::Bytes(head)]
+            vec![crate::common::Step::Bytes(head)]
         }
         _ => ranged(r, &image()),
     })

@@ -71,7 +71,7 @@ async fn the_time_out_covers_redirects_and_retries_together() {
     // Far enough from the second, and from the third, that a busy machine makes no difference.
     let (limit, wait) = (Duration::from_secs(1), Duration::from_millis(400));
     check([
-        row("redirects", slow(wait, |_| common::redirect("/again")))
+        row("redirects", slow(wait, |_| crate::common::redirect("/again")))
             .redirects(2)
             .requests(3)
             .options(|o| o.timeout = limit)
@@ -101,7 +101,7 @@ async fn waiting_for_ones_turn_is_not_on_the_clock() {
         let kind = r.path.trim_end_matches(|c: char| c.is_ascii_digit());
         match (kind, r.header("host").unwrap().split_once(':').unwrap()) {
             ("/moved", ("127.0.0.1", port)) => {
-                common::redirect(&format!("http://localhost:{port}{}", r.path))
+                crate::common::redirect(&format!("http://localhost:{port}{}", r.path))
             }
             ("/first-refused", _) if is_first => status("503 Service Unavailable"),
             ("/two-ranges", _) => slowly(ranged(r, &file)),
@@ -117,7 +117,7 @@ async fn waiting_for_ones_turn_is_not_on_the_clock() {
         let sources: Vec<_> =
             (0..20).map(|i| Source::url(origin.url(&format!("{kind}{i}")))).collect();
         let run = probe(&options).run(stream::iter(sources), RunOptions::default());
-        let reports: Vec<Report> = common::in_time("the run", run.collect()).await;
+        let reports: Vec<Report> = crate::common::in_time("the run", run.collect()).await;
         for report in &reports {
             assert_eq!(said(report), "eligible", "{report:?}");
             assert_eq!(report.fetch.unwrap().requests, 2, "{report:?}");

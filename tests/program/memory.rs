@@ -28,9 +28,9 @@ fn memory_does_not_grow_with_the_number_of_sources() {
     let origin = serve();
     let ledger = folder.path().join("ledger.db");
     // An empty ledger, which the runs then read.
-    let mut make = rig::program_with(["check", "--json", "no-url"]);
-    make.arg("--ledger").arg(&ledger).env("DASHSCOPE_API_KEY", rig::KEY);
-    rig::run(&mut make).assert_status(1);
+    let mut make = crate::rig::program_with(["check", "--json", "no-url"]);
+    make.arg("--ledger").arg(&ledger).env("DASHSCOPE_API_KEY", crate::rig::KEY);
+    crate::rig::run(&mut make).assert_status(1);
 
     let of = |count| {
         let run = Run::new(folder.path(), &ledger, &origin, count);
@@ -59,9 +59,9 @@ fn memory_does_not_grow_with_the_number_of_local_files() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let [small, large] = [40_000, many].map(|count| {
         let input = folder.path().join(format!("{count}.txt"));
-        let line = format!("{}\n", rig::fixture("plain.png"));
+        let line = format!("{}\n", crate::rig::fixture("plain.png"));
         std::fs::write(&input, line.repeat(count)).unwrap();
-        let mut command = rig::program_with(["probe", "--exit-zero", "--json", "--input"]);
+        let mut command = crate::rig::program_with(["probe", "--exit-zero", "--json", "--input"]);
         // One arena: what is measured is the program, not how the allocator shares out its threads.
         command.env("MALLOC_ARENA_MAX", "1");
         let (status, peak, stderr) = watch(command.arg(&input));
@@ -102,7 +102,8 @@ fn the_face_screen_keeps_its_bound_with_the_largest_images_at_once() {
     let count = if full { 64 } else { 8 };
     let input = folder.path().join("input.txt");
     std::fs::write(&input, list.repeat(count / 2)).unwrap();
-    let mut command = rig::program_with(["probe", "--screen-faces", "reject", "--json", "--input"]);
+    let mut command =
+        crate::rig::program_with(["probe", "--screen-faces", "reject", "--json", "--input"]);
     let start = Instant::now();
     let (status, peak, stderr) = watch(command.arg(&input));
     assert_eq!(status, Some(1), "{stderr}");
@@ -142,7 +143,7 @@ impl Run {
     fn measure(&self, how: &str) -> u64 {
         let before = lines(&self.results);
         let start = Instant::now();
-        let mut command = rig::program_with(self.arguments.iter().map(String::as_str));
+        let mut command = crate::rig::program_with(self.arguments.iter().map(String::as_str));
         let (status, peak, stderr) = watch(command.env_remove("DASHSCOPE_API_KEY"));
         assert_eq!(status, Some(0), "{stderr}");
         let seconds = start.elapsed().as_secs_f64();
