@@ -189,11 +189,16 @@ async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
         (place, None) => text::say(format_args!("ledger: {place} (not there yet)")),
         (place, Some(_)) => text::say(format_args!("ledger: {place}")),
     }
-    let dry =
-        DryRun::new(probe, ledger, arguments.gate.base_url.as_deref(), &arguments.gate.model)?
-            .max_age(arguments.gate.ledger_max_age)
-            .retry_unknown(arguments.gate.retry_unknown)
-            .same_content(arguments.gate.same_content);
+    let dry = DryRun::new(
+        probe,
+        ledger,
+        arguments.gate.base_url.as_deref(),
+        arguments.gate.service.as_deref(),
+        &arguments.gate.model,
+    )?
+    .max_age(arguments.gate.ledger_max_age)
+    .retry_unknown(arguments.gate.retry_unknown)
+    .same_content(arguments.gate.same_content);
     let redo = Redo {
         model: Some(arguments.gate.model.clone()),
         eligible: false,

@@ -11,7 +11,7 @@ use crate::probe::{LocalOutcome, Probe, VersionBuilder};
 use crate::report::{ReasonCode, Report, Verdict};
 use crate::run::Source;
 
-use super::call::verdict_of;
+use super::call::verdict_of_call;
 
 /// All that is needed to say whether a source needs a call.
 #[derive(Clone)]
@@ -148,7 +148,7 @@ impl BeforeCall {
     /// The question that a source asks.
     fn question(&self, source: &Source, local: &LocalOutcome) -> Question {
         let service = &self.service;
-        let endpoint = service.endpoint.as_str();
+        let endpoint = service.identity();
         let version = local.version.as_ref().map(VersionBuilder::build);
         let content = local.header.as_ref().zip(version.as_ref()).and_then(|(header, version)| {
             Content::of(header, version, endpoint, &service.model, source.ratio)
@@ -176,12 +176,7 @@ impl Inquiry {
     /// What came of a source whose question has this answer.
     pub(super) fn answered_by(self, record: &CallRecord, from_ledger: bool) -> Checked {
         let Self { source, local, question } = self;
-        let (verdict, reasons) = match &record.end {
-            CallEnd::Settled(judgement) => {
-                verdict_of(judgement, source.ratio, local.header.as_ref())
-            }
-            _ => (Verdict::Failed, record.reason().cloned().into_iter().collect()),
-        };
+        let (verdict, reasons) = verdict_of_call(record, source.ratio, local.header.as_ref());
         let mut report = local.report(source, verdict);
         report.reasons = reasons;
         report.reasons.extend(record.note.as_deref().cloned());

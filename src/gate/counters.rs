@@ -34,8 +34,11 @@ pub struct Activity {
     pub waiting: u64,
     /// Calls that have left and are not answered yet.
     pub in_flight: u64,
-    /// Calls that the service refused for their pace (429).
+    /// Calls that were refused for their pace (429).
     pub throttled: u64,
+    /// The least time between two calls: what was asked for, and more where calls were refused for
+    /// their pace. It does not become less again.
+    pub spacing: Duration,
     /// How long calls have waited for their turn, all of them together.
     pub waited: Duration,
     /// Slots reserved in the ledger so far.
@@ -138,6 +141,7 @@ impl Counters {
             reservations: self.reservations.load(Ordering::Relaxed),
             reserving: Duration::from_micros(self.reserving.load(Ordering::Relaxed)),
             unwritten: 0,
+            spacing: Duration::ZERO,
             throttled: self.throttled.load(Ordering::Relaxed),
             quota_idle: self.idle.lock().unwrap_or_else(PoisonError::into_inner).total,
         }

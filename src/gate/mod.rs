@@ -7,8 +7,10 @@ mod counters;
 #[cfg(feature = "cli")]
 mod dry_run;
 mod error;
+mod foreign;
 mod recorder;
 mod single_flight;
+mod throttle;
 
 use std::fmt;
 use std::sync::Arc;
