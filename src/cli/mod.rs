@@ -171,9 +171,7 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
     };
     job.begin()?;
     let run = gate.run(job.sources(), arguments.local.run_options());
-    let status = job.finish(run, Calls::Made, Some((gate.clone(), arguments.gate.rps))).await;
-    gate.close().await;
-    Ok(status)
+    Ok(job.finish(run, Calls::Made, Some((gate, arguments.gate.rps))).await)
 }
 
 async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use crate::GateError;
 use crate::cli::args::ServeArguments;
 use crate::cli::status::Status;
-use crate::cli::{hints, no_ledger, signals, text};
+use crate::cli::{hints, no_ledger, signals, summary, text};
 use crate::serve::{ServeOptions, ServerToken, serve};
 
 /// Serves until a signal comes.
@@ -70,6 +70,7 @@ pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
     ));
     server.await?;
     let spent = gate.close().await;
+    summary::say_if_throttled(gate.activity(), arguments.gate.rps);
     text::say(format_args!(
         "{} made, {} billed for certain, {} of unknown bill",
         text::count(spent.calls, "call", "calls"),

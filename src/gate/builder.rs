@@ -199,7 +199,7 @@ impl PreflightBuilder {
         };
         Ok(Preflight(Arc::new(Gate {
             before_call,
-            caller: Arc::new(Caller::new(paid, self.ledger, terms, call_timeout)),
+            caller: Arc::new(Caller::new(paid, self.ledger, terms, rate, call_timeout)),
             flights: SingleFlight::default(),
             calls: TaskTracker::new(),
         })))

@@ -133,6 +133,7 @@ impl Caller {
         paid: PaidClient,
         ledger: Ledger,
         terms: Terms,
+        calls_per_second: f64,
         call_timeout: Duration,
     ) -> Self {
         // One at a time below 10 calls a second, which leaves each 50 ms for each of its commits.
@@ -143,10 +144,7 @@ impl Caller {
         let horizon = ledger.horizon().unwrap_or(Duration::from_millis(100)).as_millis();
         let ahead = 1 + usize::try_from(horizon / terms.spacing.as_millis().max(1)).unwrap_or(0);
         Self {
-            throttle: Throttle::new(
-                terms.spacing,
-                spacing(paid.service().detector.calls_per_second),
-            ),
+            throttle: Throttle::new(calls_per_second, paid.service().detector.calls_per_second),
             foreign: ForeignAnswers::default(),
             paid,
             recorder: Recorder::new(ledger.clone()),
@@ -169,7 +167,7 @@ impl Caller {
     pub(super) fn activity(&self) -> Activity {
         Activity {
             unwritten: self.recorder.unwritten(),
-            spacing: self.throttle.spacing(),
+            calls_per_second: self.throttle.calls_per_second(),
             ..self.counters.activity()
         }
     }
@@ -230,7 +228,7 @@ impl Caller {
             drop((admission, waiting));
             tracing::info!(index = request.index, attempt = attempt.id, "call_sent");
             // A request may be billed from here on, and is marked as being sent.
-            self.counters.leaves(slot, self.throttle.spacing());
+            self.counters.leaves(slot, spacing(self.throttle.calls_per_second()));
             let left = Instant::now();
             let sent = self.paid.send(&request.image_url, request.question.ratio).await;
             self.counters.returns();
@@ -300,7 +298,8 @@ impl Caller {
             let has_others = self.booked.count.load(Ordering::Relaxed) > 0;
             let horizon = self.ledger.horizon().filter(|_| has_others);
             let begun = Instant::now();
-            let terms = Terms { spacing: self.throttle.spacing(), ..self.terms.clone() };
+            let spacing = spacing(self.throttle.calls_per_second());
+            let terms = Terms { spacing, ..self.terms.clone() };
             match self.ledger.reserve(&request.question, &terms, horizon).await {
                 Ok(ReserveResult::Reserved { attempt, mark, slot }) => {
                     self.counters.reserved(begun.elapsed());

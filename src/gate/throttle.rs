@@ -5,30 +5,30 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How far apart this gate's calls leave. It only grows: a pace that was refused once is not tried
-/// again.
+/// How many calls of this gate leave in a second. It only falls: a pace that was refused once is not
+/// tried again.
 pub(super) struct Throttle {
-    /// As slow as it gets: the service is documented to take that.
-    most: Duration,
+    /// The service is documented to take that.
+    least: f64,
     state: Mutex<State>,
 }
 
 struct State {
-    spacing: Duration,
-    /// When it last grew.
+    calls_per_second: f64,
+    /// When it last fell.
     since: Option<Instant>,
     /// How often everyone was asked to slow down since a call was last let through.
     in_a_row: u32,
 }
 
 impl Throttle {
-    pub(super) fn new(spacing: Duration, documented: Duration) -> Self {
-        let state = State { spacing, since: None, in_a_row: 0 };
-        Self { most: spacing.max(documented), state: Mutex::new(state) }
+    pub(super) fn new(calls_per_second: f64, documented: f64) -> Self {
+        let state = State { calls_per_second, since: None, in_a_row: 0 };
+        Self { least: calls_per_second.min(documented), state: Mutex::new(state) }
     }
 
-    pub(super) fn spacing(&self) -> Duration {
-        self.lock().spacing
+    pub(super) fn calls_per_second(&self) -> f64 {
+        self.lock().calls_per_second
     }
 
     /// A call that left at `left` was refused for its pace. Says for how long none may leave.
@@ -36,7 +36,7 @@ impl Throttle {
         let mut state = self.lock();
         // One that left before the pace came down tells nothing of the new one.
         if state.since.is_none_or(|since| left >= since) {
-            state.spacing = state.spacing.saturating_mul(2).min(self.most);
+            state.calls_per_second = (state.calls_per_second / 2.0).max(self.least);
             state.since = Some(now);
             state.in_a_row = state.in_a_row.saturating_add(1);
         }
@@ -66,32 +66,32 @@ mod tests {
     #[test]
     fn the_pace_comes_down_to_what_is_documented_once_for_all_that_left_before() {
         let start = Instant::now();
-        let throttle = Throttle::new(20 * MS, 207 * MS);
-        // (left, refused, spacing from then on, pause), in ms from the start.
-        for (left, now, spacing, pause) in [
-            (0, 10, 40, 1_000),
-            (5, 11, 40, 1_000),
-            (10, 30, 80, 2_000),
-            (29, 31, 80, 2_000),
-            (40, 50, 160, 4_000),
-            (60, 70, 207, 8_000),
-            (80, 90, 207, 16_000),
-            (100, 110, 207, 32_000),
-            (120, 130, 207, 32_000),
+        let throttle = Throttle::new(50.0, 5.0);
+        // When a call left and when it was refused, in ms; the pace from then on; the pause in s.
+        for (left, now, pace, pause) in [
+            (0, 10, 25.0, 1),
+            (5, 11, 25.0, 1),
+            (10, 30, 12.5, 2),
+            (29, 31, 12.5, 2),
+            (40, 50, 6.25, 4),
+            (60, 70, 5.0, 8),
+            (80, 90, 5.0, 16),
+            (100, 110, 5.0, 32),
+            (120, 130, 5.0, 32),
         ] {
-            assert_eq!(throttle.refused(start + left * MS, start + now * MS), pause * MS, "{left}");
-            assert_eq!(throttle.spacing(), spacing * MS, "{left}");
+            let found = throttle.refused(start + left * MS, start + now * MS);
+            assert_eq!((found.as_secs(), throttle.calls_per_second()), (pause, pace), "{left}");
         }
         throttle.passed();
-        assert_eq!(throttle.spacing(), 207 * MS, "it does not go back up");
+        assert_eq!(throttle.calls_per_second(), 5.0, "it does not go back up");
         assert_eq!(throttle.refused(start + 140 * MS, start + 150 * MS), PAUSE);
     }
 
     #[test]
     fn a_pace_that_is_slower_than_documented_stays() {
         let start = Instant::now();
-        let throttle = Throttle::new(500 * MS, 207 * MS);
+        let throttle = Throttle::new(2.0, 5.0);
         throttle.refused(start, start);
-        assert_eq!(throttle.spacing(), 500 * MS);
+        assert_eq!(throttle.calls_per_second(), 2.0);
     }
 }

@@ -18,3 +18,4 @@ mod progress;
 mod refused;
 mod resume;
 mod spend;
+mod who_answers;
