@@ -11,7 +11,7 @@ use crate::probe::{LocalOutcome, Probe, VersionBuilder};
 use crate::report::{ReasonCode, Report, Verdict};
 use crate::run::Source;
 
-use super::call::verdict_of_call;
+use super::verdict::verdict_of_call;
 
 /// All that is needed to say whether a source needs a call.
 #[derive(Clone)]

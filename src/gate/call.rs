@@ -15,16 +15,14 @@ use super::foreign::ForeignAnswers;
 use super::recorder::Recorder;
 use super::single_flight::Leader;
 use super::throttle::Throttle;
-use crate::detect::{
-    End, Judgement, Outcome, PaidClient, Repeats, RetryState, Sent, decide, is_rejection,
-};
+use super::verdict::verdict_of;
+use crate::detect::{End, Outcome, PaidClient, Repeats, RetryState, Sent, decide};
 use crate::header::Header;
 use crate::ledger::{
     AttemptOutcome, CallEnd, CallRecord, Ledger, LedgerError, Lookup, MOST_LATE, OtherAttempt,
     Question, Reservation, ReserveResult, ServiceAnswer, Terms, spacing,
 };
-use crate::report::{Reason, ReasonCode, Verdict};
-use crate::rules::{AspectRatio, check_boxes};
+use crate::report::{Reason, ReasonCode};
 use crate::run::Stop;
 
 /// What every call of one gate shares.
@@ -86,9 +84,15 @@ struct Conclusion {
 
 /// What came of the wish to call.
 enum Turn<'a> {
-    /// It is booked and this caller's alone to send at `slot`, once it was marked as being sent, from
-    /// `mark` on. `admission` is held until then.
-    Ours { attempt: Reservation, mark: Instant, slot: Instant, admission: Admission<'a> },
+    /// It was booked at `booked` and is this caller's alone to send at `slot`, once it was marked as
+    /// being sent, from `mark` on. `admission` is held until then.
+    Ours {
+        attempt: Reservation,
+        booked: Instant,
+        mark: Instant,
+        slot: Instant,
+        admission: Admission<'a>,
+    },
     /// There is nothing to call for any more.
     Over(Box<CallOutcome>),
 }
@@ -198,12 +202,15 @@ impl Caller {
         let mut repeats = Repeats::default();
         loop {
             let waiting = self.counters.waits();
-            let (attempt, mark, slot, admission) = match self.turn(leader, request, stop).await {
-                Ok(Turn::Ours { attempt, mark, slot, admission }) => {
-                    (attempt, mark, slot, admission)
-                }
-                Ok(Turn::Over(outcome)) => return Ok(*outcome),
+            let turn = match self.turn(leader, request, stop).await {
+                Ok(turn) => turn,
                 Err(Ended) => return Ok(CallOutcome::CutShort(last)),
+            };
+            let (attempt, booked, mark, slot, admission) = match turn {
+                Turn::Ours { attempt, booked, mark, slot, admission } => {
+                    (attempt, booked, mark, slot, admission)
+                }
+                Turn::Over(outcome) => return Ok(*outcome),
             };
             let mut may_leave = self.may_leave_at(mark, leader, stop).await;
             let mut unmarked = None;
@@ -229,11 +236,10 @@ impl Caller {
             tracing::info!(index = request.index, attempt = attempt.id, "call_sent");
             // A request may be billed from here on, and is marked as being sent.
             self.counters.leaves(slot, spacing(self.throttle.calls_per_second()));
-            let left = Instant::now();
             let sent = self.paid.send(&request.image_url, request.question.ratio).await;
             self.counters.returns();
             let Conclusion { outcome, pause, note } =
-                self.conclude(sent, left, &mut repeats, request, stop);
+                self.conclude(sent, booked, &mut repeats, request, stop);
             tracing::info!(
                 index = request.index,
                 attempt = attempt.id,
@@ -304,7 +310,7 @@ impl Caller {
                 Ok(ReserveResult::Reserved { attempt, mark, slot }) => {
                     self.counters.reserved(begun.elapsed());
                     let admission = Admission::of(permit, &self.booked);
-                    return Ok(Turn::Ours { attempt, mark, slot, admission });
+                    return Ok(Turn::Ours { attempt, booked: begun, mark, slot, admission });
                 }
                 Ok(ReserveResult::Known(record)) => {
                     return Ok(Turn::recorded(record));
@@ -387,11 +393,11 @@ impl Caller {
         }
     }
 
-    /// What follows from the outcome of a request that left at `left`.
+    /// What follows from the outcome of a request that was booked at `booked`.
     fn conclude(
         &self,
         sent: Sent,
-        left: Instant,
+        booked: Instant,
         repeats: &mut Repeats,
         request: &CallRequest,
         stop: &Stop,
@@ -401,7 +407,7 @@ impl Caller {
         let was_sent = !matches!(sent.outcome, Outcome::NotSent { .. });
         let note = self.heed_who_answered(&sent.outcome, &decision.end, stop);
         let push_back =
-            decision.throttled.map(|wait| wait.max(self.throttle.refused(left, Instant::now())));
+            decision.throttled.map(|wait| wait.max(self.throttle.refused(booked, Instant::now())));
         if push_back.is_none() && matches!(sent.outcome, Outcome::Answered { .. }) {
             self.throttle.passed();
         }
@@ -478,42 +484,6 @@ impl Caller {
             () = stop.over() => Err(Ended),
             done = wait => Ok(done),
         }
-    }
-}
-
-/// The verdict a call comes to for this image and ratio, and why.
-pub(super) fn verdict_of_call(
-    record: &CallRecord,
-    ratio: AspectRatio,
-    header: Option<&Header>,
-) -> (Verdict, Vec<Reason>) {
-    match &record.end {
-        CallEnd::Settled(judgement) => verdict_of(judgement, ratio, header),
-        CallEnd::Refused(reason) if is_rejection(&reason.code) => {
-            (Verdict::RejectedRemote, vec![reason.clone()])
-        }
-        _ => (Verdict::Failed, record.reason().cloned().into_iter().collect()),
-    }
-}
-
-/// The verdict a judgement comes to for this image and ratio, and what does not hold.
-fn verdict_of(
-    judgement: &Judgement,
-    ratio: AspectRatio,
-    header: Option<&Header>,
-) -> (Verdict, Vec<Reason>) {
-    match *judgement {
-        Judgement::Passed { face, ext } => {
-            let problems = check_boxes(&face, &ext, ratio, header);
-            let verdict = if problems.is_empty() {
-                Verdict::Accepted { face, ext }
-            } else {
-                Verdict::BoxMismatch { face, ext }
-            };
-            (verdict, problems.iter().map(Reason::from).collect())
-        }
-        Judgement::Rejected(ref reason) => (Verdict::RejectedRemote, vec![reason.clone()]),
-        Judgement::Unusable(ref reason) => (Verdict::Failed, vec![reason.clone()]),
     }
 }
 

@@ -11,6 +11,7 @@ mod foreign;
 mod recorder;
 mod single_flight;
 mod throttle;
+mod verdict;
 
 use std::fmt;
 use std::sync::Arc;

@@ -31,11 +31,11 @@ impl Throttle {
         self.lock().calls_per_second
     }
 
-    /// A call that left at `left` was refused for its pace. Says for how long none may leave.
-    pub(super) fn refused(&self, left: Instant, now: Instant) -> Duration {
+    /// A call that was booked at `booked` was refused for its pace. Says for how long none may leave.
+    pub(super) fn refused(&self, booked: Instant, now: Instant) -> Duration {
         let mut state = self.lock();
-        // One that left before the pace came down tells nothing of the new one.
-        if state.since.is_none_or(|since| left >= since) {
+        // One that was booked before the pace came down tells nothing of the new one.
+        if state.since.is_none_or(|since| booked >= since) {
             state.calls_per_second = (state.calls_per_second / 2.0).max(self.least);
             state.since = Some(now);
             state.in_a_row = state.in_a_row.saturating_add(1);
@@ -64,11 +64,11 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn the_pace_comes_down_to_what_is_documented_once_for_all_that_left_before() {
+    fn the_pace_comes_down_to_what_is_documented_once_for_all_that_were_booked_before() {
         let start = Instant::now();
         let throttle = Throttle::new(50.0, 5.0);
-        // When a call left and when it was refused, in ms; the pace from then on; the pause in s.
-        for (left, now, pace, pause) in [
+        // When a call was booked and when it was refused, in ms; the pace from then on; the pause in s.
+        for (booked, now, pace, pause) in [
             (0, 10, 25.0, 1),
             (5, 11, 25.0, 1),
             (10, 30, 12.5, 2),
@@ -79,8 +79,8 @@ mod tests {
             (100, 110, 5.0, 32),
             (120, 130, 5.0, 32),
         ] {
-            let found = throttle.refused(start + left * MS, start + now * MS);
-            assert_eq!((found.as_secs(), throttle.calls_per_second()), (pause, pace), "{left}");
+            let found = throttle.refused(start + booked * MS, start + now * MS);
+            assert_eq!((found.as_secs(), throttle.calls_per_second()), (pause, pace), "{booked}");
         }
         throttle.passed();
         assert_eq!(throttle.calls_per_second(), 5.0, "it does not go back up");
