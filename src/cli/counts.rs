@@ -16,7 +16,6 @@ pub(super) struct Counts {
     pub(super) worst: Option<Status>,
     /// Images of bills that were known already and are not paid again.
     pub(super) known: u64,
-    pub(super) unknown: u64,
     /// Images whose results cost nothing and would be done over with `--resume`.
     pub(super) undone: u64,
     /// Images without a verdict whose bill is unknown, whoever made their call.
@@ -67,7 +66,6 @@ impl Counts {
         } else if called {
             self.called += 1;
             self.images = self.images.saturating_add(report.billing.images);
-            self.unknown += u64::from(report.billing.certainty == Certainty::Unknown);
         }
         self.note_what_to_do(report);
     }

@@ -72,7 +72,7 @@ pub(super) async fn run() -> anyhow::Result<Status> {
             &stopper,
         );
     }
-    summary::say(&printer.counts, Calls::Made, &Earlier::default());
+    summary::say(&printer.counts, Calls::Made, &Earlier::default(), spent);
     text::say_wrapped(
         format_args!(
             "the stand-in billed {}; the gate knows of {} for certain and of {} that may have been",

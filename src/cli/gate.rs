@@ -22,6 +22,9 @@ impl GateArguments {
         if let Some(url) = &self.base_url {
             gate = gate.base_url(url);
         }
+        if let Some(name) = &self.service {
+            gate = gate.service(name);
+        }
         if let Some(id) = &self.workspace {
             gate = gate.workspace(id);
         }

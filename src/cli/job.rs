@@ -17,7 +17,7 @@ use crate::cli::status::Status;
 use crate::cli::summary::{self, Calls};
 use crate::cli::timing::Timing;
 use crate::cli::{next_steps, signals, text};
-use crate::{Preflight, Run, Source};
+use crate::{Preflight, Run, Source, Spent};
 
 /// What is to be done, with everything opened and nothing changed or spent.
 pub(super) struct Job {
@@ -158,7 +158,7 @@ impl Job {
         gate: Option<(Preflight, f64)>,
     ) -> Status {
         let signal = signals::stop_on_signal(run.stopper());
-        let progress = Progress::new(self.shown, gate, self.total, self.progress_every);
+        let progress = Progress::new(self.shown, gate.clone(), self.total, self.progress_every);
         let out: Box<dyn Write + Send> = match std::mem::replace(&mut self.out, Out::Stdout) {
             Out::Stdout => Box::new(std::io::stdout()),
             Out::Results(results) => Box::new(results.file),
@@ -167,7 +167,15 @@ impl Job {
         printer.print_all(&mut run).await;
         let ended_early = signal.received().is_some() || printer.is_unread();
         let is_short = !ended_early && self.tell_if_short(printer.counts.sources);
-        summary::say(&printer.counts, calls, &self.earlier);
+        // What has left and could not be printed is paid for too.
+        let spent = match &gate {
+            Some((gate, _)) => gate.close().await,
+            None => Spent::default(),
+        };
+        summary::say(&printer.counts, calls, &self.earlier, spent);
+        if let Some((gate, rps)) = &gate {
+            summary::say_if_throttled(gate.activity(), *rps);
+        }
         summary::say_what_to_do(&printer.counts);
         if let (Calls::Made, Some(path)) = (calls, &self.results) {
             let is_whole = !ended_early && !is_short;

@@ -182,9 +182,7 @@ async fn check_with(
     job.progress_every = timing.progress;
     job.begin()?;
     let run = gate.run(job.sources(), arguments.local.run_options());
-    let status = job.finish(run, Calls::Made, Some((gate.clone(), arguments.gate.rps))).await;
-    gate.close().await;
-    Ok(status)
+    Ok(job.finish(run, Calls::Made, Some((gate, arguments.gate.rps))).await)
 }
 
 async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
@@ -212,10 +210,15 @@ async fn dry_run_with(
     probe: Probe,
     ledger: Option<Ledger>,
 ) -> anyhow::Result<Status> {
-    let dry =
-        DryRun::new(probe, ledger, arguments.gate.base_url.as_deref(), &arguments.gate.model)?
-            .max_age(arguments.gate.ledger_max_age)
-            .retry_unknown(arguments.gate.retry_unknown);
+    let dry = DryRun::new(
+        probe,
+        ledger,
+        arguments.gate.base_url.as_deref(),
+        arguments.gate.service.as_deref(),
+        &arguments.gate.model,
+    )?
+    .max_age(arguments.gate.ledger_max_age)
+    .retry_unknown(arguments.gate.retry_unknown);
     let redo = Redo {
         model: Some(arguments.gate.model.clone()),
         eligible: false,

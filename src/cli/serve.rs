@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::cli::args::ServeArguments;
 use crate::cli::status::Status;
-use crate::cli::{hints, no_ledger, signals, text};
+use crate::cli::{hints, no_ledger, signals, summary, text};
 use crate::serve::{ServeOptions, ServerToken, serve};
 use crate::{ApiKey, GateError, Ledger};
 
@@ -87,6 +87,7 @@ async fn serve_on(
     ));
     server.await?;
     let spent = gate.close().await;
+    summary::say_if_throttled(gate.activity(), arguments.gate.rps);
     text::say(format_args!(
         "{} made, {} billed for certain, {} of unknown bill",
         text::count(spent.calls, "call", "calls"),

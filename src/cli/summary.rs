@@ -1,8 +1,8 @@
 //! The last words on stderr: counts, spending and savings.
 
-use crate::Reason;
 use crate::cli::counts::{Counts, Earlier};
 use crate::cli::{colour, text};
+use crate::{Activity, Reason, Spent};
 
 /// Whether calls were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +17,9 @@ pub(super) enum Calls {
     NotAsked,
 }
 
-/// What calls would cost takes in the results of `earlier` parts of the run; what was spent is
-/// this part's.
-pub(super) fn say(counts: &Counts, calls: Calls, earlier: &Earlier) {
+/// What calls would cost takes in the results of `earlier` parts of the run; what was `spent` is
+/// this part's, also for what could not be printed.
+pub(super) fn say(counts: &Counts, calls: Calls, earlier: &Earlier, spent: Spent) {
     let verdicts = counts.verdicts();
     let colon = if verdicts.is_empty() { "" } else { ": " };
     let images = text::count(counts.sources, "image", "images");
@@ -49,22 +49,41 @@ pub(super) fn say(counts: &Counts, calls: Calls, earlier: &Earlier) {
             );
         }
         Calls::Made => {
-            let unknown = match counts.unknown {
+            let unknown = match spent.unknown {
                 0 => String::new(),
                 unknown => format!(", up to {} more not known", text::cny(unknown)),
+            };
+            let calls = match spent.calls {
+                calls if calls == counts.called => String::new(),
+                calls => format!(" in {}", text::count(calls, "call", "calls")),
             };
             // A refused call may be free, so what was saved is an upper bound.
             text::say_wrapped(
                 format_args!(
-                    "rejected for free: {rejected}; {}; spent {}{unknown}; saved up to {}",
+                    "rejected for free: {rejected}; {}{calls}; spent {}{unknown}; saved up to {}",
                     text::count(counts.called, "image called for", "images called for"),
-                    text::cny(counts.images),
+                    text::cny(spent.images),
                     text::cny(rejected + counts.known),
                 ),
                 2,
             );
         }
     }
+}
+
+/// How many calls were refused for their pace, if any were, and which pace to ask for.
+pub(super) fn say_if_throttled(activity: Activity, rps: f64) {
+    if activity.throttled == 0 {
+        return;
+    }
+    let calls = text::count(activity.throttled, "call was", "calls were");
+    let taken = (activity.calls_per_second * 10.0).floor() / 10.0;
+    let mend = match activity.calls_per_second < rps {
+        true => format!("take --rps {taken}"),
+        false => "let every program of the account share one ledger, or take a lower --rps".into(),
+    };
+    let line = format!("{calls} refused for the pace (429) of --rps {rps}; {mend}");
+    text::say_wrapped(format_args!("{line}"), 2);
 }
 
 /// Why the run stopped, where it did, and what can be done about each reason that was met.

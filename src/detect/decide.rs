@@ -30,6 +30,15 @@ pub(crate) enum Outcome {
         /// What the body says.
         answer: Answer,
     },
+    /// A complete body that is not the service's JSON: somebody in front of the service spoke.
+    Foreign {
+        /// The HTTP status.
+        status: u16,
+        /// The Retry-After header, verbatim.
+        retry_after: Option<String>,
+        /// Who must answer, what was found and what to do.
+        what: String,
+    },
     /// Anything else once the request may have left.
     Lost {
         /// The HTTP status, when one arrived.
@@ -87,6 +96,8 @@ pub(crate) struct Decision {
     pub(crate) billing: Billing,
     /// No other source's call can fare better: the run is over.
     pub(crate) stops_run: bool,
+    /// Everyone is asked to slow down, and to send nothing for at least this long.
+    pub(crate) throttled: Option<Duration>,
 }
 
 /// What an attempt makes of its question.
@@ -100,8 +111,6 @@ pub(crate) enum End {
     Repeat {
         /// The pause.
         after: Duration,
-        /// The service asked everyone to slow down.
-        throttled: bool,
         /// With this one.
         repeats: Repeats,
         /// What to report should there be no repeat after all.
@@ -129,6 +138,9 @@ pub(crate) enum Judgement {
 
 /// Decides. `now` is the wall clock, for a Retry-After that is a date.
 pub(crate) fn decide(outcome: &Outcome, attempt: RetryState, now: SystemTime) -> Decision {
+    let read = |value: &Option<String>| {
+        value.as_deref().and_then(|value| crate::net::retry_after::parse(value, now))
+    };
     match outcome {
         Outcome::NotSent { error } => {
             let reason = Reason::new(
@@ -138,9 +150,20 @@ pub(crate) fn decide(outcome: &Outcome, attempt: RetryState, now: SystemTime) ->
             repeat(Patience::NotSent, reason, None, attempt, Billing::NONE)
         }
         Outcome::Lost { status, what } => unknown(*status, what, Billing::UNKNOWN),
+        Outcome::Foreign { status, retry_after, what } => {
+            let reason = Reason::new(ReasonCode::NotTheService, what);
+            match status {
+                429 => {
+                    repeat(Patience::Throttled, reason, read(retry_after), attempt, Billing::NONE)
+                }
+                // The service may have worked behind who gave up waiting for it.
+                300..=407 | 409..=498 => End::Refused(reason).with(Billing::NONE),
+                // The service may have worked behind it.
+                _ => unknown(Some(*status), NOT_ITS_JSON, Billing::UNKNOWN),
+            }
+        }
         Outcome::Answered { status, retry_after, answer } => {
-            let wait = retry_after.as_deref().and_then(|v| crate::net::retry_after::parse(v, now));
-            answered(*status, wait, answer, attempt)
+            answered(*status, read(retry_after), answer, attempt)
         }
     }
 }
@@ -148,7 +171,7 @@ pub(crate) fn decide(outcome: &Outcome, attempt: RetryState, now: SystemTime) ->
 fn answered(status: u16, wait: Option<Duration>, answer: &Answer, attempt: RetryState) -> Decision {
     let billing = bill(answer);
     // Something between us and the service spoke, whoever wrote the body: only a bill counts.
-    if (300..400).contains(&status) || matches!(status, 502 | 504) {
+    if (300..400).contains(&status) || matches!(status, 408 | 499 | 502 | 504) {
         let billing = match answer.image_count {
             Count::Images(images) => Billing::certain(images),
             Count::Absent | Count::Unreadable => Billing::UNKNOWN,
@@ -162,7 +185,7 @@ fn answered(status: u16, wait: Option<Duration>, answer: &Answer, attempt: Retry
         }
         (Finding::Incomplete(required), _) if is_success => unusable(required, billing),
         // An account that may not call is no verdict on an image, wherever it is said.
-        (_, Some(code)) if class_of(code) == Class::StopsRun => {
+        (_, Some(code)) if class_of(code, status) == Class::StopsRun => {
             coded(status, code, wait, answer, attempt, billing)
         }
         (Finding::Failed, code) if is_success => {
@@ -204,21 +227,24 @@ fn coded(
     // One and the same 429 code is used for "slow down" and for "your free quota is gone".
     let free_quota_gone =
         status == 429 && answer.message.as_deref().is_some_and(|m| m.contains(FREE_QUOTA_GONE));
-    let class = if free_quota_gone { Class::StopsRun } else { class_of(code) };
-    let stops_run = class == Class::StopsRun;
-    match class {
-        Class::Judged => settled(Judgement::Rejected(reason), billing),
-        _ if billing.certainty == Certainty::Unknown => {
-            Decision { end: End::Unknown(reason), billing, stops_run }
-        }
-        _ if billing.images > 0 => {
-            Decision { end: End::Settled(Judgement::Unusable(reason)), billing, stops_run }
-        }
-        Class::Repeat(patience) => repeat(patience, reason, wait, attempt, billing),
-        Class::StopsRun | Class::Refused => {
-            Decision { end: End::Refused(reason), billing, stops_run }
-        }
-    }
+    let class = if free_quota_gone { Class::StopsRun } else { class_of(code, status) };
+    let is_free = billing.images == 0 && billing.certainty != Certainty::Unknown;
+    let end = match class {
+        Class::Judged => End::Settled(Judgement::Rejected(reason)),
+        Class::Disputed if !is_free => End::Settled(Judgement::Rejected(reason)),
+        _ if billing.certainty == Certainty::Unknown => End::Unknown(reason),
+        _ if billing.images > 0 => End::Settled(Judgement::Unusable(reason)),
+        Class::Repeat(patience) => return repeat(patience, reason, wait, attempt, billing),
+        Class::Disputed | Class::StopsRun | Class::Refused => End::Refused(reason),
+    };
+    let throttled = (class == Class::Repeat(Patience::Throttled)).then(|| bounded(wait));
+    Decision { stops_run: class == Class::StopsRun, throttled, ..end.with(billing) }
+}
+
+/// Whether a refusal with this code says that the image was rejected, though its question is free
+/// to be asked another time.
+pub(crate) fn is_rejection(code: &ReasonCode) -> bool {
+    matches!(code, ReasonCode::Service(code) if listed(code) == Some(Class::Disputed))
 }
 
 fn bill(answer: &Answer) -> Billing {
@@ -244,26 +270,33 @@ fn repeat(
     let end = match pauses.nth(*so_far) {
         Some(pause) => {
             *so_far = so_far.saturating_add(1);
-            End::Repeat {
-                after: pause.max(wait.unwrap_or_default()).min(attempt.longest_pause),
-                throttled: patience == Patience::Throttled,
-                repeats,
-                reason,
-            }
+            End::Repeat { after: pause.max(bounded(wait)).min(attempt.longest_pause), repeats, reason }
         }
         None => End::Refused(reason),
     };
-    Decision { end, billing, stops_run: false }
+    let throttled = (patience == Patience::Throttled).then(|| bounded(wait));
+    Decision { throttled, ..end.with(billing) }
+}
+
+/// How long a Retry-After is obeyed.
+fn bounded(wait: Option<Duration>) -> Duration {
+    wait.unwrap_or_default().min(LONGEST_PAUSE)
+}
+
+impl End {
+    fn with(self, billing: Billing) -> Decision {
+        Decision { end: self, billing, stops_run: false, throttled: None }
+    }
 }
 
 fn settled(judgement: Judgement, billing: Billing) -> Decision {
-    Decision { end: End::Settled(judgement), billing, stops_run: false }
+    End::Settled(judgement).with(billing)
 }
 
 fn unusable(what: &str, billing: Billing) -> Decision {
     let reason = Reason::new(ReasonCode::MalformedAnswer, what);
     match billing.certainty {
-        Certainty::Unknown => Decision { end: End::Unknown(reason), billing, stops_run: false },
+        Certainty::Unknown => End::Unknown(reason).with(billing),
         _ => settled(Judgement::Unusable(reason), billing),
     }
 }
@@ -274,7 +307,7 @@ fn unknown(status: Option<u16>, what: &str, billing: Billing) -> Decision {
         ReasonCode::BillingUnknown,
         format!("the call may have been billed and is not repeated: {what}{status}"),
     );
-    Decision { end: End::Unknown(reason), billing, stops_run: false }
+    End::Unknown(reason).with(billing)
 }
 
 fn said(code: ReasonCode, answer: &Answer) -> Reason {
@@ -287,6 +320,9 @@ fn said(code: ReasonCode, answer: &Answer) -> Reason {
 enum Class {
     /// A verdict on the image.
     Judged,
+    /// A verdict on the URL, on the download, or against what our own header read: without a bill
+    /// the question stays free, for a fresh signature or another day may do.
+    Disputed,
     /// No verdict, and the same request would end the same way.
     Refused,
     /// As refused, and so would every other request.
@@ -323,7 +359,16 @@ impl Patience {
     }
 }
 
-fn class_of(code: &str) -> Class {
+/// A code that no table has goes by its status.
+fn class_of(code: &str, status: u16) -> Class {
+    listed(code).unwrap_or(match status {
+        429 => Class::Repeat(Patience::Throttled),
+        500 | 503 => Class::Repeat(Patience::Server),
+        _ => Class::Refused,
+    })
+}
+
+fn listed(code: &str) -> Option<Class> {
     CODES
         .iter()
         .find(|(pattern, _)| match pattern {
@@ -331,7 +376,7 @@ fn class_of(code: &str) -> Class {
             Code::StartsWith(start) => code.starts_with(start),
             Code::EndsWith(end) => code.ends_with(end),
         })
-        .map_or(Class::Refused, |(_, class)| *class)
+        .map(|(_, class)| *class)
 }
 
 enum Code {
@@ -340,39 +385,84 @@ enum Code {
     EndsWith(&'static str),
 }
 
-/// The documented codes that are more than a plain refusal, which is what an unknown code is too.
+/// The documented codes, and some that were seen. The first that fits counts.
 const CODES: &[(Code, Class)] = &[
+    (Code::Is("InvalidFile.Resolution"), Class::Disputed),
+    (Code::Is("InvalidFile.Format"), Class::Disputed),
+    (Code::Is("InvalidFile.Size"), Class::Disputed),
+    (Code::Is("InvalidFile.ImageSize"), Class::Disputed),
+    (Code::Is("InvalidImage.ImageSize"), Class::Disputed),
+    (Code::Is("InvalidImage.FileFormat"), Class::Disputed),
+    (Code::Is("InvalidImageResolution"), Class::Disputed),
+    (Code::Is("InvalidImageFormat"), Class::Disputed),
+    (Code::Is("InvalidFile.DownloadFailed"), Class::Disputed),
+    (Code::Is("InvalidFile.Openerror"), Class::Disputed),
+    (Code::Is("InvalidURL"), Class::Disputed),
     (Code::StartsWith("InvalidFile."), Class::Judged),
+    (Code::StartsWith("InvalidImage."), Class::Judged),
+    (Code::Is("InvalidPerson"), Class::Judged),
+    (Code::Is("IPInfringementSuspect"), Class::Judged),
     (Code::Is("DataInspectionFailed"), Class::Judged),
-    (Code::Is("InvalidURL"), Class::Judged),
+    (Code::Is("data_inspection_failed"), Class::Judged),
     (Code::Is("InvalidURL.ConnectionRefused"), Class::Repeat(Patience::Download)),
     (Code::Is("InvalidURL.Timeout"), Class::Repeat(Patience::Download)),
     (Code::Is("InvalidParameter.DataInspection"), Class::Repeat(Patience::Download)),
+    (Code::StartsWith("InvalidURL."), Class::Refused),
+    (Code::EndsWith("DownloadFailed"), Class::Refused),
+    (Code::Is("InvalidParameter"), Class::Refused),
+    (Code::StartsWith("InvalidParameter."), Class::Refused),
+    (Code::Is("InvalidParamter.OutOfDefinition"), Class::Refused),
+    (Code::Is("invalid_parameter_error"), Class::Refused),
+    (Code::StartsWith("BadRequest."), Class::Refused),
+    (Code::Is("UnsupportedOperation"), Class::Refused),
+    (Code::Is("CustomRoleBlocked"), Class::Refused),
+    (Code::Is("FaqRuleBlocked"), Class::Refused),
+    (Code::Is("Contain.Forbidden.Label.Error"), Class::Refused),
+    (Code::Is("isv.OUT_OF_SERVICE"), Class::Refused),
+    (Code::Is("InternalError.Algo.InvalidParameter"), Class::Refused),
     (Code::Is("Arrearage"), Class::StopsRun),
     (Code::Is("InvalidApiKey"), Class::StopsRun),
+    (Code::Is("invalid_api_key"), Class::StopsRun),
     (Code::Is("NOT AUTHORIZED"), Class::StopsRun),
+    (Code::Is("invalid access token or token expired"), Class::StopsRun),
     (Code::EndsWith(".NotAuthorised"), Class::StopsRun),
     (Code::Is("AccessDenied"), Class::StopsRun),
+    (Code::Is("access_denied"), Class::StopsRun),
     (Code::Is("AccessDenied.Unpurchased"), Class::StopsRun),
     (Code::Is("Model.AccessDenied"), Class::StopsRun),
     (Code::Is("Workspace.AccessDenied"), Class::StopsRun),
+    (Code::Is("Endpoint.AccessDenied"), Class::StopsRun),
     (Code::Is("AllocationQuota.FreeTierOnly"), Class::StopsRun),
     (Code::Is("ModelNotFound"), Class::StopsRun),
+    (Code::Is("model_not_found"), Class::StopsRun),
     (Code::Is("WorkSpaceNotFound"), Class::StopsRun),
+    (Code::Is("NotFound"), Class::StopsRun),
     (Code::Is(FREE_QUOTA_GONE), Class::StopsRun),
+    (Code::Is("insufficient_quota"), Class::StopsRun),
     (Code::Is("CommodityNotPurchased"), Class::StopsRun),
     (Code::Is("PrepaidBillOverdue"), Class::StopsRun),
     (Code::Is("PostpaidBillOverdue"), Class::StopsRun),
     (Code::Is("Throttling"), Class::Repeat(Patience::Throttled)),
     (Code::StartsWith("Throttling."), Class::Repeat(Patience::Throttled)),
+    (Code::Is("limit_requests"), Class::Repeat(Patience::Throttled)),
+    (Code::Is("LimitRequests"), Class::Repeat(Patience::Throttled)),
+    (Code::Is("limit_burst_rate"), Class::Repeat(Patience::Throttled)),
     (Code::Is("InternalError"), Class::Repeat(Patience::Server)),
     (Code::Is("InternalError.Timeout"), Class::Repeat(Patience::Server)),
+    (Code::Is("InternalError.Algo"), Class::Repeat(Patience::Server)),
+    (Code::Is("InternalError.Upload"), Class::Repeat(Patience::Server)),
+    (Code::Is("InternalError.FileUpload"), Class::Repeat(Patience::Server)),
+    (Code::Is("internal_error"), Class::Repeat(Patience::Server)),
     (Code::Is("SystemError"), Class::Repeat(Patience::Server)),
     (Code::Is("ModelServiceFailed"), Class::Repeat(Patience::Server)),
     (Code::Is("RequestTimeOut"), Class::Repeat(Patience::Server)),
+    (Code::Is("ResponseTimeout"), Class::Repeat(Patience::Server)),
     (Code::Is("ModelServingError"), Class::Repeat(Patience::Server)),
     (Code::Is("ModelUnavailable"), Class::Repeat(Patience::Server)),
+    (Code::Is("ServiceUnavailable"), Class::Repeat(Patience::Server)),
 ];
+
+const NOT_ITS_JSON: &str = "the answer is not the service's JSON";
 
 const FREE_QUOTA_GONE: &str = "Free allocated quota exceeded";
 

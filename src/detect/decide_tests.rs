@@ -6,6 +6,8 @@ use super::*;
 enum Then {
     Accepted,
     Rejected,
+    /// Rejected, and free to be asked another time.
+    RejectedForNow,
     Unusable,
     Refused,
     StopsRun,
@@ -31,8 +33,9 @@ fn then(decision: &Decision) -> Then {
         End::Settled(Judgement::Passed { .. }) => Then::Accepted,
         End::Settled(Judgement::Rejected(_)) => Then::Rejected,
         End::Settled(Judgement::Unusable(_)) => Then::Unusable,
+        End::Refused(reason) if is_rejection(&reason.code) => Then::RejectedForNow,
         End::Refused(_) => Then::Refused,
-        End::Repeat { throttled: true, .. } => Then::Throttled,
+        End::Repeat { .. } if decision.throttled.is_some() => Then::Throttled,
         End::Repeat { .. } => Then::Repeat,
         End::Unknown(_) => Then::Unknown,
     }
@@ -60,57 +63,114 @@ fn each_documented_code_has_its_consequence() {
     for (status, code, expected) in [
         (400, "InvalidParameter", Refused),
         (400, "InvalidParameter.Ratio", Refused),
+        (400, "InvalidParameter.UnsupportedFileFormat", Refused),
+        (400, "InvalidParamter.OutOfDefinition", Refused),
+        (400, "invalid_parameter_error", Refused),
         (400, "BadRequest.EmptyInput", Refused),
         (400, "BadRequest.EmptyModel", Refused),
         (400, "BadRequest.EmptyParameters", Refused),
+        (400, "BadRequest.IllegalInput", Refused),
+        (400, "BadRequest.UnsupportedFileFormat", Refused),
+        (400, "BadRequest.TooLarge", Refused),
+        (400, "UnsupportedOperation", Refused),
+        (400, "CustomRoleBlocked", Refused),
+        (400, "FaqRuleBlocked", Refused),
+        (400, "Contain.Forbidden.Label.Error", Refused),
+        (400, "isv.OUT_OF_SERVICE", Refused),
+        (400, "InternalError.Algo.InvalidParameter", Refused),
         (400, "Arrearage", StopsRun),
         (400, "DataInspectionFailed", Rejected),
-        (400, "UnsupportedOperation", Refused),
+        (400, "data_inspection_failed", Rejected),
+        (400, "IPInfringementSuspect", Rejected),
+        (400, "InvalidPerson", Rejected),
         (400, "InvalidFile.NoHuman", Rejected),
         (400, "InvalidFile.MultiHuman", Rejected),
         (400, "InvalidFile.BodyProportion", Rejected),
+        (400, "InvalidFile.BodyPose", Rejected),
         (400, "InvalidFile.FacePose", Rejected),
         (400, "InvalidFile.FullFace", Rejected),
         (400, "InvalidFile.FrontBody", Rejected),
         (400, "InvalidFile.FullBody", Rejected),
+        (400, "InvalidFile.FaceNotMatch", Rejected),
         (400, "InvalidFile.Value", Rejected),
-        (400, "InvalidFile.Resolution", Rejected),
-        (400, "InvalidFile.Format", Rejected),
-        (400, "InvalidFile.Size", Rejected),
-        (400, "InvalidFile.Openerror", Rejected),
-        (400, "InvalidURL", Rejected),
+        (400, "InvalidFile.Content", Rejected),
+        (400, "InvalidFile.AspectRatio", Rejected),
+        (400, "InvalidFile.Something", Rejected),
+        (400, "InvalidImage.NoHumanFace", Rejected),
+        (400, "InvalidImage.Something", Rejected),
+        (400, "InvalidFile.Resolution", RejectedForNow),
+        (400, "InvalidFile.Format", RejectedForNow),
+        (400, "InvalidFile.Size", RejectedForNow),
+        (400, "InvalidFile.ImageSize", RejectedForNow),
+        (400, "InvalidImage.ImageSize", RejectedForNow),
+        (400, "InvalidImage.FileFormat", RejectedForNow),
+        (400, "InvalidImageResolution", RejectedForNow),
+        (400, "InvalidImageFormat", RejectedForNow),
+        (400, "InvalidFile.Openerror", RejectedForNow),
+        (400, "InvalidFile.DownloadFailed", RejectedForNow),
+        (400, "InvalidURL", RejectedForNow),
+        (400, "InvalidURL.Something", Refused),
+        (400, "A.InputDownloadFailed", Refused),
+        (400, "SomeDownloadFailed", Refused),
         (400, "InvalidURL.ConnectionRefused", Repeat),
         (400, "InvalidURL.Timeout", Repeat),
         (400, "InvalidParameter.DataInspection", Repeat),
         (401, "InvalidApiKey", StopsRun),
+        (401, "invalid_api_key", StopsRun),
         (401, "NOT AUTHORIZED", StopsRun),
+        (401, "invalid access token or token expired", StopsRun),
         (403, "AccessDenied", StopsRun),
+        (403, "access_denied", StopsRun),
         (403, "AccessDenied.Unpurchased", StopsRun),
         (403, "Model.AccessDenied", StopsRun),
         (403, "Workspace.AccessDenied", StopsRun),
+        (403, "Endpoint.AccessDenied", StopsRun),
         (403, "AllocationQuota.FreeTierOnly", StopsRun),
         (404, "ModelNotFound", StopsRun),
+        (404, "model_not_found", StopsRun),
         (404, "WorkSpaceNotFound", StopsRun),
+        (404, "NotFound", StopsRun),
         (429, "Throttling", Throttled),
         (429, "Throttling.RateQuota", Throttled),
         (429, "Throttling.BurstRate", Throttled),
         (429, "Throttling.AllocationQuota", Throttled),
+        (429, "Throttling.Concurrency", Throttled),
         (429, "Throttling.Something.New", Throttled),
+        (429, "limit_requests", Throttled),
+        (429, "LimitRequests", Throttled),
+        (429, "limit_burst_rate", Throttled),
         (429, "Free allocated quota exceeded", StopsRun),
         (429, "CommodityNotPurchased", StopsRun),
         (429, "PrepaidBillOverdue", StopsRun),
         (429, "PostpaidBillOverdue", StopsRun),
+        (429, "insufficient_quota", StopsRun),
         (500, "InternalError", Repeat),
         (500, "InternalError.Timeout", Repeat),
+        (500, "InternalError.Algo", Repeat),
+        (500, "InternalError.Upload", Repeat),
+        (500, "InternalError.FileUpload", Repeat),
+        (500, "internal_error", Repeat),
         (500, "SystemError", Repeat),
         (500, "ModelServiceFailed", Repeat),
         (500, "RequestTimeOut", Repeat),
+        (500, "ResponseTimeout", Repeat),
         (503, "ModelServingError", Repeat),
         (503, "ModelUnavailable", Repeat),
+        (503, "ServiceUnavailable", Repeat),
+        // What the table has goes by its code, whatever the status.
+        (429, "InvalidParameter", Refused),
+        (500, "InvalidParameter", Refused),
+        (400, "InternalError", Repeat),
         (200, "BailianGateway.Workspace.NotAuthorised", StopsRun),
+        // What it has not goes by its status.
+        (200, "Something.New", Refused),
         (400, "Something.New", Refused),
-        (429, "Something.New", Refused),
-        (500, "Something.New", Refused),
+        (401, "Something.New", Refused),
+        (418, "Something.New", Refused),
+        (429, "Something.New", Throttled),
+        (500, "Something.New", Repeat),
+        (501, "Something.New", Refused),
+        (503, "Something.New", Repeat),
     ] {
         for body in [
             format!(r#"{{"code":"{code}","message":"m","request_id":"r"}}"#),
@@ -246,6 +306,56 @@ fn what_was_billed_and_what_follows() {
             Some("InvalidFile.NoHuman"),
         ),
         (
+            400,
+            r#"{"code":"InvalidURL","usage":{"image_count":1}}"#,
+            Rejected,
+            ONE,
+            Some("InvalidURL"),
+        ),
+        (
+            200,
+            r#"{"output":{"check_pass":false,"code":"InvalidFile.Format"},"usage":{"image_count":1}}"#,
+            Rejected,
+            ONE,
+            Some("InvalidFile.Format"),
+        ),
+        (
+            400,
+            r#"{"code":"InvalidFile.DownloadFailed","usage":{"image_count":0}}"#,
+            RejectedForNow,
+            (0, Certainty::Certain),
+            Some("InvalidFile.DownloadFailed"),
+        ),
+        (
+            400,
+            r#"{"code":"A.InputDownloadFailed","usage":{"image_count":1}}"#,
+            Unusable,
+            ONE,
+            Some("A.InputDownloadFailed"),
+        ),
+        // Whatever is counted may be billed.
+        (
+            500,
+            r#"{"code":"InternalError","usage":{"total_tokens":7}}"#,
+            Unknown,
+            UNKNOWN,
+            Some("InternalError"),
+        ),
+        (
+            429,
+            r#"{"code":"Throttling","usage":{"images":1}}"#,
+            Unknown,
+            UNKNOWN,
+            Some("Throttling"),
+        ),
+        (
+            500,
+            r#"{"code":"InternalError","usage":{"total_tokens":0}}"#,
+            Repeat,
+            NONE,
+            Some("InternalError"),
+        ),
+        (
             401,
             r#"{"code":"InvalidApiKey","usage":{"image_count":1}}"#,
             StopsRun,
@@ -263,6 +373,8 @@ fn what_was_billed_and_what_follows() {
         (307, &free, Unknown, UNKNOWN, Some("billing_unknown")),
         (502, r#"{"code":"InternalError"}"#, Unknown, UNKNOWN, Some("billing_unknown")),
         (504, r#"{"code":"InternalError.Timeout"}"#, Unknown, UNKNOWN, Some("billing_unknown")),
+        (408, r#"{"code":"RequestTimeOut"}"#, Unknown, UNKNOWN, Some("billing_unknown")),
+        (499, r#"{"code":"RequestTimeOut"}"#, Unknown, UNKNOWN, Some("billing_unknown")),
     ] {
         let decision = decide(&answered(status, body), first(), SystemTime::UNIX_EPOCH);
         assert_eq!(then(&decision), expected, "{status} {body}");
@@ -281,6 +393,52 @@ fn without_an_answer_only_what_was_not_sent_is_repeated() {
         let decision = decide(&lost, first(), SystemTime::UNIX_EPOCH);
         assert_eq!((then(&decision), decision.billing), (Then::Unknown, Billing::UNKNOWN));
         assert_eq!(code_of(&decision).as_deref(), Some("billing_unknown"));
+    }
+}
+
+/// Who stands in front of the service refuses for free; what the service may have worked for is not
+/// known.
+#[test]
+fn an_answer_that_is_not_the_services_goes_by_its_status() {
+    use Then::*;
+    for (status, expected) in [
+        (200, Unknown),
+        (204, Unknown),
+        (300, Refused),
+        (302, Refused),
+        (400, Refused),
+        (401, Refused),
+        (404, Refused),
+        (407, Refused),
+        (408, Unknown),
+        (409, Refused),
+        (428, Refused),
+        (429, Throttled),
+        (430, Refused),
+        (498, Refused),
+        (499, Unknown),
+        (500, Unknown),
+        (502, Unknown),
+        (503, Unknown),
+        (504, Unknown),
+        (599, Unknown),
+        (999, Unknown),
+    ] {
+        let outcome =
+            Outcome::Foreign { status, retry_after: Some("7".to_owned()), what: "w".to_owned() };
+        let decision = decide(&outcome, first(), SystemTime::UNIX_EPOCH);
+        let (bill, code) = match expected {
+            Unknown => (Billing::UNKNOWN, "billing_unknown"),
+            _ => (Billing::NONE, "not_the_service"),
+        };
+        assert_eq!((then(&decision), decision.billing), (expected, bill), "{status}");
+        assert_eq!(code_of(&decision).as_deref(), Some(code), "{status}");
+        assert!(!decision.stops_run, "{status}: one alone may pass");
+        let wait = (expected == Throttled).then_some(Duration::from_secs(7));
+        assert_eq!(decision.throttled, wait, "{status}");
+        if let End::Repeat { after, .. } = decision.end {
+            assert_eq!(after, Duration::from_secs(7));
+        }
     }
 }
 

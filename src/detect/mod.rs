@@ -20,7 +20,7 @@ use reqwest::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
 };
 
-pub(crate) use decide::{End, Judgement, Outcome, Repeats, RetryState, decide};
+pub(crate) use decide::{End, Judgement, Outcome, Repeats, RetryState, decide, is_rejection};
 pub(crate) use detector::Detector;
 pub(crate) use emo_detect::EMO_DETECT;
 pub use key::{ApiKey, KeyError};
@@ -39,6 +39,8 @@ use crate::rules::AspectRatio;
 pub(crate) struct DetectOptions {
     pub(crate) detector: &'static Detector,
     pub(crate) base_url: String,
+    /// The service's name, where it is not the base URL's.
+    pub(crate) service: Option<String>,
     pub(crate) model: String,
     pub(crate) workspace: Option<String>,
     pub(crate) timeout: Duration,
@@ -49,6 +51,7 @@ impl Default for DetectOptions {
         Self {
             detector: &EMO_DETECT,
             base_url: DEFAULT_BASE_URL.to_owned(),
+            service: None,
             model: EMO_DETECT.model.to_owned(),
             workspace: None,
             timeout: Duration::from_secs(60),
@@ -67,7 +70,12 @@ pub(crate) struct PaidClient {
 
 impl PaidClient {
     pub(crate) fn new(key: &ApiKey, options: DetectOptions) -> Result<Self, ConfigError> {
-        let service = Service::new(options.detector, &options.base_url, options.model)?;
+        let service = Service::new(
+            options.detector,
+            &options.base_url,
+            options.service.as_deref(),
+            options.model,
+        )?;
         let invalid = |what: &str| ConfigError::Option(what.to_owned());
         if options.timeout.is_zero() || options.timeout > A_DAY {
             let found = options.timeout;
@@ -118,7 +126,7 @@ impl PaidClient {
     /// Dropping this future abandons a request that may have left, so only a task that nobody
     /// drops may poll it.
     pub(crate) async fn send(&self, image_url: &str, ratio: AspectRatio) -> Sent {
-        let Service { detector, endpoint, model } = &self.service;
+        let Service { detector, endpoint, model, .. } = &self.service;
         let json = match (detector.body)(&Ask { model, image_url, ratio }) {
             Ok(json) => Bytes::from(json),
             Err(error) => return Outcome::NotSent { error: error.to_string() }.into(),
@@ -135,20 +143,31 @@ impl PaidClient {
         }
         let mut received = Received::default();
         let exchange = exchange(request, &mut received);
-        let what = match tokio::time::timeout(self.timeout, exchange).await {
-            Ok(Ok(())) => match received.answered(detector) {
-                Some(outcome) => return Sent { outcome, raw: Some(received.body.into()) },
-                None => "the answer is not the service's JSON".to_owned(),
-            },
-            Ok(Err(what)) => what,
-            Err(_) => format!("no complete answer within {:?}", self.timeout),
+        let lost = match tokio::time::timeout(self.timeout, exchange).await {
+            Ok(Ok(())) => None,
+            Ok(Err(what)) => Some(what),
+            Err(_) => Some(format!("no complete answer within {:?}", self.timeout)),
+        };
+        let Received { status, retry_after, body } = received;
+        let answer = lost.is_none().then(|| Answer::parse(&body, detector)).flatten();
+        let outcome = match (status, answer, lost) {
+            (Some(status), Some(answer), _) => Outcome::Answered { status, retry_after, answer },
+            (Some(status), None, None) => {
+                Outcome::Foreign { status, retry_after, what: self.service.must_answer(status) }
+            }
+            (status, _, what) => Outcome::Lost { status, what: what.unwrap_or_default() },
         };
         // Judged by what was handed out, never by an error's text or kind.
-        if recall.take_back() {
-            return Outcome::NotSent { error: what }.into();
+        match outcome {
+            Outcome::Lost { what: error, .. } | Outcome::Foreign { what: error, .. }
+                if recall.take_back() =>
+            {
+                Outcome::NotSent { error }.into()
+            }
+            outcome => {
+                Sent { outcome, raw: Some(body.into()).filter(|raw: &Bytes| !raw.is_empty()) }
+            }
         }
-        let outcome = Outcome::Lost { status: received.status, what };
-        Sent { outcome, raw: Some(received.body.into()).filter(|raw: &Bytes| !raw.is_empty()) }
     }
 }
 
@@ -181,14 +200,6 @@ impl Received {
             true => Err(format!("the answer must be at most {LONGEST_ANSWER} bytes, found more")),
             false => Ok(()),
         }
-    }
-
-    fn answered(&self, detector: &Detector) -> Option<Outcome> {
-        Some(Outcome::Answered {
-            status: self.status?,
-            retry_after: self.retry_after.clone(),
-            answer: Answer::parse(&self.body, detector)?,
-        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The service's JSON: an answer in every shape met, but for what only its detector can read.
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::detector::{Detector, Finding};
@@ -26,7 +27,7 @@ pub(crate) enum Count {
     Absent,
     /// So many images.
     Images(u64),
-    /// Something that is no number of images: it was billed, who knows how much.
+    /// Something else than zeros that is no number of images: it was billed, who knows how much.
     Unreadable,
 }
 
@@ -111,10 +112,27 @@ pub(super) fn bounding_box(value: &RawValue) -> Option<BBox> {
 }
 
 fn bill(usage: &RawValue) -> Count {
-    match Some(usage).filter(|raw| is_object(raw)).and_then(read::<Usage<'_>>) {
+    let count = match Some(usage).filter(|raw| is_object(raw)).and_then(read::<Usage<'_>>) {
         Some(Usage { image_count: Some(count) }) => images(count),
         Some(Usage { image_count: None }) => Count::Absent,
         None => Count::Unreadable,
+    };
+    match count {
+        // Whatever else is counted may be billed too.
+        Count::Absent | Count::Images(0) if !read(usage).is_some_and(is_nothing) => {
+            Count::Unreadable
+        }
+        count => count,
+    }
+}
+
+/// Whether nothing but zeros is in it.
+fn is_nothing(value: Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::Object(fields) => fields.into_iter().all(|(_, value)| is_nothing(value)),
+        Value::Bool(_) | Value::String(_) | Value::Array(_) => false,
     }
 }
 
@@ -197,6 +215,28 @@ mod tests {
         ] {
             let body = format!(r#"{{"code":"X","usage":{{"image_count":{count}}}}}"#);
             assert_eq!(parse(&body).unwrap().image_count, is, "{count}");
+        }
+    }
+
+    #[test]
+    fn what_is_counted_beside_images_may_be_billed_too() {
+        for (usage, is) in [
+            ("null", Count::Absent),
+            ("{}", Count::Absent),
+            (r#"{"total_tokens":0,"details":{"input":0.0,"output":null}}"#, Count::Absent),
+            (r#"{"image_count":0,"total_tokens":0}"#, Count::Images(0)),
+            (r#"{"image_count":1,"total_tokens":7}"#, Count::Images(1)),
+            (r#"{"image_count":0,"total_tokens":7}"#, Count::Unreadable),
+            (r#"{"total_tokens":7}"#, Count::Unreadable),
+            (r#"{"images":1}"#, Count::Unreadable),
+            (r#"{"details":{"input":1}}"#, Count::Unreadable),
+            (r#"{"size":"1280*720"}"#, Count::Unreadable),
+            (r#"{"duration":false}"#, Count::Unreadable),
+            ("[]", Count::Unreadable),
+            ("0", Count::Unreadable),
+        ] {
+            let body = format!(r#"{{"code":"X","usage":{usage}}}"#);
+            assert_eq!(parse(&body).unwrap().image_count, is, "{usage}");
         }
     }
 }

@@ -48,7 +48,11 @@ pub fn answered(status: u16, retry_after: Option<&str>, body: &[u8], before: usi
         Some(answer) => {
             Outcome::Answered { status, retry_after: retry_after.map(str::to_owned), answer }
         }
-        None => Outcome::Lost { status: Some(status), what: String::new() },
+        None => Outcome::Foreign {
+            status,
+            retry_after: retry_after.map(str::to_owned),
+            what: String::new(),
+        },
     };
     let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let mut decision = decide(&outcome, RetryState { repeats: Repeats::default(), seed: 7 }, now);

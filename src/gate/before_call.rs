@@ -11,7 +11,7 @@ use crate::probe::{LocalOutcome, Probe, Sighting};
 use crate::report::{ReasonCode, Report, Verdict};
 use crate::run::Source;
 
-use super::call::verdict_of;
+use super::verdict::verdict_of_call;
 
 /// All that is needed to say whether a source needs a call.
 #[derive(Clone)]
@@ -66,7 +66,7 @@ impl BeforeCall {
         let local = self.probe.inspect(&source).await;
         let Service { detector, model, .. } = &self.service;
         let ask = Ask {
-            service: self.service.endpoint.as_str().to_owned(),
+            service: self.service.identity().to_owned(),
             detector,
             model: model.clone(),
             ratio: source.ratio,
@@ -163,12 +163,7 @@ impl Candidate {
     /// What came of a source whose question has this answer.
     pub(super) fn answered_by(self, record: &CallRecord, from_ledger: bool) -> Checked {
         let Self { source, local, ask } = self;
-        let (verdict, reasons) = match &record.end {
-            CallEnd::Settled(judgement) => {
-                verdict_of(judgement, source.ratio, local.header.as_ref())
-            }
-            _ => (Verdict::Failed, record.reason().cloned().into_iter().collect()),
-        };
+        let (verdict, reasons) = verdict_of_call(record, source.ratio, local.header.as_ref());
         let asked_about =
             record.source.as_deref().filter(|asked| *asked != printable_text(&source.text));
         let mut report = local.report(source, verdict);

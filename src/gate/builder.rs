@@ -60,10 +60,18 @@ impl PreflightBuilder {
         }
     }
 
-    /// The service's base URL; the call goes to `services/aigc/image2video/face-detect` below it.
-    /// `http` only on loopback. Default `https://dashscope.aliyuncs.com/api/v1`.
+    /// The service's base URL, which ends in `/api/v1`; the call goes to
+    /// `services/aigc/image2video/face-detect` below it. `http` only on loopback. Default `https://dashscope.aliyuncs.com/api/v1`.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.detect.base_url = url.into();
+        self
+    }
+
+    /// Says that this base URL leads to the service of that name: what was asked under another base
+    /// URL of the same name is not asked again. Default: `dashscope.aliyuncs.com` for every host of
+    /// the vendor's service in Beijing, else the base URL itself.
+    pub fn service(mut self, name: impl Into<String>) -> Self {
+        self.detect.service = Some(name.into());
         self
     }
 
@@ -87,6 +95,7 @@ impl PreflightBuilder {
     }
 
     /// The most paid calls in any second, from 0.0001 to 1,000. Default 5, the account's quota.
+    /// Where the service refuses calls for their pace, the gate comes down to that by halves.
     pub fn calls_per_second(mut self, rate: f64) -> Self {
         self.calls_per_second = rate;
         self
@@ -187,7 +196,7 @@ impl PreflightBuilder {
         };
         Ok(Preflight(Arc::new(Gate {
             before_call,
-            caller: Arc::new(Caller::new(paid, self.ledger, terms, call_timeout, self.timing)),
+            caller: Arc::new(Caller::new(paid, self.ledger, terms, rate, call_timeout, self.timing)),
             flights: SingleFlight::default(),
             calls: TaskTracker::new(),
         })))

@@ -11,17 +11,19 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::counters::{Activity, Counters, Spent};
+use super::foreign::ForeignAnswers;
 use super::recorder::Recorder;
 use super::single_flight::Leader;
 use super::timing::GateTiming;
-use crate::detect::{End, Judgement, Outcome, PaidClient, Repeats, RetryState, Sent, decide};
+use super::throttle::Throttle;
+use super::verdict::verdict_of;
+use crate::detect::{End, Outcome, PaidClient, Repeats, RetryState, Sent, decide};
 use crate::header::Header;
 use crate::ledger::{
     AttemptOutcome, CallEnd, CallRecord, Ledger, LedgerError, Lookup, MOST_LATE, OtherAttempt,
-    Question, Reservation, ReserveResult, ServiceAnswer, Terms,
+    Question, Reservation, ReserveResult, ServiceAnswer, Terms, spacing,
 };
-use crate::report::{Reason, ReasonCode, Verdict};
-use crate::rules::{AspectRatio, check_boxes};
+use crate::report::{Reason, ReasonCode};
 use crate::run::Stop;
 
 /// What every call of one gate shares.
@@ -41,6 +43,8 @@ pub(super) struct Caller {
     booked: Booked,
     recorder: Recorder,
     counters: Counters,
+    throttle: Throttle,
+    foreign: ForeignAnswers,
     /// How often another process's answer, or a place under the cap, is looked for.
     look_again: Duration,
     /// Before a call is repeated.
@@ -73,11 +77,27 @@ pub(crate) enum CallOutcome {
 /// Nothing more is to leave: the run or the gate has ended, the cap is reached, or nobody waits.
 struct Ended;
 
+/// What follows from a request's outcome.
+struct Conclusion {
+    /// For the ledger.
+    outcome: AttemptOutcome,
+    /// How long to wait before the next attempt, if there is to be one.
+    pause: Option<Duration>,
+    /// Why the run stops, where the outcome itself does not say so.
+    note: Option<Reason>,
+}
+
 /// What came of the wish to call.
 enum Turn<'a> {
-    /// It is booked and this caller's alone to send at `slot`, once it was marked as being sent, from
-    /// `mark` on. `admission` is held until then.
-    Ours { attempt: Reservation, mark: Instant, slot: Instant, admission: Admission<'a> },
+    /// It was booked at `booked` and is this caller's alone to send at `slot`, once it was marked as
+    /// being sent, from `mark` on. `admission` is held until then.
+    Ours {
+        attempt: Reservation,
+        booked: Instant,
+        mark: Instant,
+        slot: Instant,
+        admission: Admission<'a>,
+    },
     /// There is nothing to call for any more.
     Over(Box<CallOutcome>),
 }
@@ -122,6 +142,7 @@ impl Caller {
         paid: PaidClient,
         ledger: Ledger,
         terms: Terms,
+        calls_per_second: f64,
         call_timeout: Duration,
         timing: GateTiming,
     ) -> Self {
@@ -133,6 +154,8 @@ impl Caller {
         let horizon = ledger.horizon().unwrap_or(Duration::from_millis(100)).as_millis();
         let ahead = 1 + usize::try_from(horizon / terms.spacing.as_millis().max(1)).unwrap_or(0);
         Self {
+            throttle: Throttle::new(calls_per_second, paid.service().detector.calls_per_second),
+            foreign: ForeignAnswers::default(),
             paid,
             recorder: Recorder::new(ledger.clone(), timing),
             ledger,
@@ -153,7 +176,11 @@ impl Caller {
     }
 
     pub(super) fn activity(&self) -> Activity {
-        Activity { unwritten: self.recorder.unwritten(), ..self.counters.activity() }
+        Activity {
+            unwritten: self.recorder.unwritten(),
+            calls_per_second: self.throttle.calls_per_second(),
+            ..self.counters.activity()
+        }
     }
 
     /// Writes down what could not be written in its time.
@@ -182,12 +209,15 @@ impl Caller {
         let mut repeats = Repeats::default();
         loop {
             let waiting = self.counters.waits();
-            let (attempt, mark, slot, admission) = match self.turn(leader, request, stop).await {
-                Ok(Turn::Ours { attempt, mark, slot, admission }) => {
-                    (attempt, mark, slot, admission)
-                }
-                Ok(Turn::Over(outcome)) => return Ok(*outcome),
+            let turn = match self.turn(leader, request, stop).await {
+                Ok(turn) => turn,
                 Err(Ended) => return Ok(CallOutcome::CutShort(last)),
+            };
+            let (attempt, booked, mark, slot, admission) = match turn {
+                Turn::Ours { attempt, booked, mark, slot, admission } => {
+                    (attempt, booked, mark, slot, admission)
+                }
+                Turn::Over(outcome) => return Ok(*outcome),
             };
             let mut may_leave = self.may_leave_at(mark, leader, stop).await;
             let mut unmarked = None;
@@ -212,10 +242,11 @@ impl Caller {
             drop((admission, waiting));
             tracing::info!(index = request.index, attempt = attempt.id, "call_sent");
             // A request may be billed from here on, and is marked as being sent.
-            self.counters.leaves(slot, self.terms.spacing);
+            self.counters.leaves(slot, spacing(self.throttle.calls_per_second()));
             let sent = self.paid.send(&request.image_url, request.question.ask.ratio).await;
             self.counters.returns();
-            let (outcome, pause) = self.conclude(sent, &mut repeats, request, stop);
+            let Conclusion { outcome, pause, note } =
+                self.conclude(sent, booked, &mut repeats, request, stop);
             tracing::info!(
                 index = request.index,
                 attempt = attempt.id,
@@ -228,7 +259,10 @@ impl Caller {
             );
             last = outcome.record.clone();
             self.recorder.record(&attempt, request, outcome, &self.terms, stop).await?;
-            let Some(pause) = pause else { return Ok(CallOutcome::Recorded(last)) };
+            let Some(pause) = pause else {
+                last.note = note.map(Box::new).or(last.note);
+                return Ok(CallOutcome::Recorded(last));
+            };
             tracing::info!(
                 index = request.index,
                 attempt = attempt.id,
@@ -260,6 +294,10 @@ impl Caller {
         loop {
             let permit = self.unless_ended(stop, self.admission.acquire()).await?;
             let Ok(permit) = permit else { return Err(Ended) };
+            if let Some(reason) = self.foreign.holds(Instant::now()) {
+                stop.because(reason);
+                return Err(Ended);
+            }
             let reserving = self.unless_ended(stop, self.reserving.lock()).await?;
             self.unless_ended(stop, self.recorder.until_idle()).await?;
             if !leader.is_awaited() {
@@ -273,11 +311,13 @@ impl Caller {
             let has_others = self.booked.count.load(Ordering::Relaxed) > 0;
             let horizon = self.ledger.horizon().filter(|_| has_others);
             let begun = Instant::now();
-            match self.ledger.reserve(&request.question, &self.terms, horizon).await {
+            let spacing = spacing(self.throttle.calls_per_second());
+            let terms = Terms { spacing, ..self.terms.clone() };
+            match self.ledger.reserve(&request.question, &terms, horizon).await {
                 Ok(ReserveResult::Reserved { attempt, mark, slot }) => {
                     self.counters.reserved(begun.elapsed());
                     let admission = Admission::of(permit, &self.booked);
-                    return Ok(Turn::Ours { attempt, mark, slot, admission });
+                    return Ok(Turn::Ours { attempt, booked: begun, mark, slot, admission });
                 }
                 Ok(ReserveResult::Known(record)) => {
                     return Ok(Turn::recorded(record));
@@ -357,15 +397,15 @@ impl Caller {
         }
     }
 
-    /// What an attempt's outcome is to the ledger, and how long to wait before the next, if there
-    /// is to be one.
+    /// What follows from the outcome of a request that was booked at `booked`.
     fn conclude(
         &self,
         sent: Sent,
+        booked: Instant,
         repeats: &mut Repeats,
         request: &CallRequest,
         stop: &Stop,
-    ) -> (AttemptOutcome, Option<Duration>) {
+    ) -> Conclusion {
         let attempt = RetryState {
             repeats: *repeats,
             seed: fastrand::u64(..),
@@ -373,21 +413,28 @@ impl Caller {
         };
         let decision = decide(&sent.outcome, attempt, SystemTime::now());
         let was_sent = !matches!(sent.outcome, Outcome::NotSent { .. });
+        let note = self.heed_who_answered(&sent.outcome, &decision.end, stop);
+        let push_back =
+            decision.throttled.map(|wait| wait.max(self.throttle.refused(booked, Instant::now())));
+        if push_back.is_none() && matches!(sent.outcome, Outcome::Answered { .. }) {
+            self.throttle.passed();
+        }
         let (status, request_id, answer) = match sent.outcome {
             Outcome::Answered { status, answer, .. } => {
                 let body = sent.raw.clone().unwrap_or_default();
                 (Some(status), answer.request_id, Some(ServiceAnswer { status, body }))
             }
+            Outcome::Foreign { status, .. } => (Some(status), None, None),
             Outcome::Lost { status, .. } => (status, None, None),
             Outcome::NotSent { .. } => (None, None, None),
         };
-        let (end, pause, push_back) = match decision.end {
-            End::Settled(judgement) => (CallEnd::Settled(judgement), None, None),
-            End::Unknown(reason) => (CallEnd::Unknown(reason), None, None),
-            End::Refused(reason) => (CallEnd::Refused(reason), None, None),
-            End::Repeat { after, throttled, repeats: so_far, reason } => {
+        let (end, pause) = match decision.end {
+            End::Settled(judgement) => (CallEnd::Settled(judgement), None),
+            End::Unknown(reason) => (CallEnd::Unknown(reason), None),
+            End::Refused(reason) => (CallEnd::Refused(reason), None),
+            End::Repeat { after, repeats: so_far, reason } => {
                 *repeats = so_far;
-                (CallEnd::Refused(reason), Some(after), throttled.then_some(after))
+                (CallEnd::Refused(reason), Some(after))
             }
         };
         let billing = decision.billing;
@@ -411,7 +458,30 @@ impl Caller {
             }
             CallEnd::Refused(_) | CallEnd::NotSent => "refused",
         };
-        (AttemptOutcome { record, was_sent, status, verdict, raw: sent.raw, push_back }, pause)
+        let outcome =
+            AttemptOutcome { record, was_sent, status, verdict, raw: sent.raw, push_back };
+        Conclusion { outcome, pause, note }
+    }
+
+    /// Stops the run where what answers is not the service, and says why.
+    fn heed_who_answered(&self, outcome: &Outcome, end: &End, stop: &Stop) -> Option<Reason> {
+        let what = match (outcome, end) {
+            // It asks to come again.
+            (Outcome::Foreign { .. }, End::Repeat { .. }) => return None,
+            (Outcome::Foreign { what, .. }, _) => what,
+            (Outcome::Answered { .. }, _) => {
+                self.foreign.service_answered();
+                return None;
+            }
+            (Outcome::Lost { .. } | Outcome::NotSent { .. }, _) => return None,
+        };
+        let reason = Reason::new(ReasonCode::NotTheService, what);
+        if !self.foreign.met(&reason, Instant::now()) {
+            return None;
+        }
+        stop.because(reason.clone());
+        // A refusal says so itself.
+        matches!(end, End::Unknown(_)).then_some(reason)
     }
 
     /// Does `wait`, unless the run or the gate ends first.
@@ -426,27 +496,6 @@ impl Caller {
             () = stop.over() => Err(Ended),
             done = wait => Ok(done),
         }
-    }
-}
-
-/// The verdict a judgement comes to for this image and ratio, and what does not hold.
-pub(super) fn verdict_of(
-    judgement: &Judgement,
-    ratio: AspectRatio,
-    header: Option<&Header>,
-) -> (Verdict, Vec<Reason>) {
-    match *judgement {
-        Judgement::Passed { face, ext } => {
-            let problems = check_boxes(&face, &ext, ratio, header);
-            let verdict = if problems.is_empty() {
-                Verdict::Accepted { face, ext }
-            } else {
-                Verdict::BoxMismatch { face, ext }
-            };
-            (verdict, problems.iter().map(Reason::from).collect())
-        }
-        Judgement::Rejected(ref reason) => (Verdict::RejectedRemote, vec![reason.clone()]),
-        Judgement::Unusable(ref reason) => (Verdict::Failed, vec![reason.clone()]),
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Spent {
 /// How a gate's calls are going.
 ///
 /// For an example see [`Preflight`](crate::Preflight).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Activity {
     /// Calls that wait for their turn: images that passed the local stage, are not in the ledger,
@@ -34,8 +34,11 @@ pub struct Activity {
     pub waiting: u64,
     /// Calls that have left and are not answered yet.
     pub in_flight: u64,
-    /// Calls that the service refused for their pace (429).
+    /// Calls that were refused for their pace (429).
     pub throttled: u64,
+    /// The most calls in any second: what was asked for, and less once calls were refused for their
+    /// pace. It does not go up again.
+    pub calls_per_second: f64,
     /// How long calls have waited for their turn, all of them together.
     pub waited: Duration,
     /// Slots reserved in the ledger so far.
@@ -138,6 +141,7 @@ impl Counters {
             reservations: self.reservations.load(Ordering::Relaxed),
             reserving: Duration::from_micros(self.reserving.load(Ordering::Relaxed)),
             unwritten: 0,
+            calls_per_second: 0.0,
             throttled: self.throttled.load(Ordering::Relaxed),
             quota_idle: self.idle.lock().unwrap_or_else(PoisonError::into_inner).total,
         }

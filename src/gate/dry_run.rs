@@ -22,10 +22,11 @@ impl DryRun {
         probe: Probe,
         ledger: Option<Ledger>,
         base_url: Option<&str>,
+        service: Option<&str>,
         model: &str,
     ) -> Result<Self, ConfigError> {
         let base_url = base_url.unwrap_or(DEFAULT_BASE_URL);
-        let service = Service::new(&EMO_DETECT, base_url, model.to_owned())?;
+        let service = Service::new(&EMO_DETECT, base_url, service, model.to_owned())?;
         let ledger = ledger.unwrap_or_else(Ledger::in_memory);
         Ok(Self(BeforeCall { probe, ledger, service, reuse: Reuse::default() }))
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use futures_util::stream::{self, Stream};
 
-use super::call::verdict_of;
+use super::verdict::verdict_of;
 use crate::detect::Judgement;
 use crate::ledger::{CallEnd, KeptVerdict, Ledger, LedgerError};
 use crate::report::{Reason, ReasonCode, Report, Verdict};

@@ -9,9 +9,12 @@ mod dry_run;
 mod error;
 #[cfg(feature = "ledger")]
 mod export;
+mod foreign;
 mod recorder;
 mod single_flight;
+mod throttle;
 mod timing;
+mod verdict;
 
 use std::fmt;
 use std::sync::Arc;

@@ -61,6 +61,8 @@ pub(crate) struct KeptVerdict {
     pub(crate) attempt: i64,
     /// Safe to print.
     pub(crate) source: String,
+    /// The caller's label.
+    pub(crate) image_id: Option<String>,
     pub(crate) ratio: AspectRatio,
     pub(crate) model: String,
     /// The verdict's name when it was given.

@@ -168,6 +168,9 @@ reason_codes! {
     /// The call may have been billed and its answer is lost; it is not repeated.
     BillingUnknown = "billing_unknown",
         "compare `spend --unknown` with the bill, or ask again with --retry-unknown, which may pay twice";
+    /// What answered at the base URL is not the service; three such answers in a row stop the run.
+    NotTheService = "not_the_service",
+        "see what answers at the base URL (a login page, a proxy, another API), mend it, then go on with --resume";
     /// The ledger could not be written or read.
     LedgerError = "ledger_error",
         "mend what the message names (a full disk, rights, the database), then go on with --resume";

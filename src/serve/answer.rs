@@ -143,8 +143,8 @@ fn own_answer(code: &ReasonCode, verdict: &Verdict) -> (StatusCode, &'static str
         | R::ImageTooLong
         | R::ChangedMeanwhile => (BAD, "InvalidURL.ConnectionRefused"),
         R::Network if *verdict == Verdict::Undetermined => (BAD, "InvalidURL.ConnectionRefused"),
-        // The service's, of which nothing was asked.
-        R::Network => STOPPED,
+        // The service's, of which nothing was asked; or what stands in front of it refused.
+        R::Network | R::NotTheService => STOPPED,
         R::CapReached => (StatusCode::TOO_MANY_REQUESTS, "Preflight.CapReached"),
         R::Service(_) if *verdict == Verdict::Skipped => STOPPED,
         R::LedgerError => (StatusCode::SERVICE_UNAVAILABLE, "Preflight.LedgerError"),
@@ -212,6 +212,7 @@ mod tests {
             (R::BoxDegenerate, mismatch, 502, "Preflight.BillingUnknown"),
             (R::MalformedAnswer, Verdict::Failed, 502, "Preflight.BillingUnknown"),
             (R::BillingUnknown, Verdict::Failed, 502, "Preflight.BillingUnknown"),
+            (R::NotTheService, Verdict::Failed, 503, "Preflight.Stopped"),
             (R::LedgerError, Verdict::Failed, 503, "Preflight.LedgerError"),
             (R::CapReached, Verdict::Skipped, 429, "Preflight.CapReached"),
         ];

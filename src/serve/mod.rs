@@ -61,7 +61,7 @@
 //! | 502 | `Preflight.BillingUnknown` | `billing_unknown`: may have been billed, is not repeated |
 //! | 429 | `Preflight.CapReached` | `cap_reached` |
 //! | 503 | `Preflight.LedgerError` | `ledger_error` |
-//! | 503 | `Preflight.Stopped` | no call was made: the server is about to end, or the service cannot be reached |
+//! | 503 | `Preflight.Stopped` | the server is about to end, or the service cannot be reached, or what answers there is not the service |
 //!
 //! Each has `x-emo-preflight-verdict`, `x-emo-preflight-from-ledger` (`true`, `false`) and
 //! `x-emo-preflight-billing` (`images=1, certainty=certain`).

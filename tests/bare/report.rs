@@ -100,6 +100,7 @@ fn every_reason_keeps_its_code() {
         (ReasonCode::ChangedMeanwhile, "changed_meanwhile"),
         (ReasonCode::MalformedAnswer, "malformed_answer"),
         (ReasonCode::BillingUnknown, "billing_unknown"),
+        (ReasonCode::NotTheService, "not_the_service"),
         (ReasonCode::LedgerError, "ledger_error"),
         (ReasonCode::CapReached, "cap_reached"),
     ];

@@ -29,6 +29,13 @@ pub(in crate::cli) struct GateArguments {
     #[arg(long, value_name = "U", env = "DASHSCOPE_HTTP_BASE_URL", hide_env_values = true)]
     #[arg(hide_short_help = true)]
     pub(in crate::cli) base_url: Option<String>,
+    /// Name of the service that the base URL leads to
+    ///
+    /// What was asked under another base URL of this name is not asked again. [default:
+    /// dashscope.aliyuncs.com for every host of the vendor's in Beijing, else the base URL]
+    #[arg(long, value_name = "NAME", env = "EMO_PREFLIGHT_SERVICE", hide_env = true)]
+    #[arg(hide_short_help = true)]
+    pub(in crate::cli) service: Option<String>,
     /// Model to call; a dedicated deployment has its own name
     #[arg(long, value_name = "M", default_value = EMO_DETECT.model, hide_short_help = true)]
     pub(in crate::cli) model: String,

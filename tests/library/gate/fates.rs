@@ -29,6 +29,7 @@ async fn each_fate_has_its_verdict_reason_bill_and_number_of_calls() {
     const FACE: [f64; 4] = [150.0, 150.0, 250.0, 250.0];
     let square = AspectRatio::Square;
     let lost = |status: u16, body: Vec<u8>| Fate::raw(status, "application/json", body);
+    let page = |status: u16| Fate::raw(status, "text/html", "<html>who are you?</html>");
     let rows: Vec<Row> = vec![
         ("passed", square, vec![Fate::judge()], ("accepted", None, 1, Certain, 1)),
         ("passed 3:4", AspectRatio::Portrait, vec![], ("accepted", None, 1, Certain, 1)),
@@ -143,6 +144,36 @@ async fn each_fate_has_its_verdict_reason_bill_and_number_of_calls() {
             ("rejected_remote", Some("InvalidURL"), 0, Free, 1),
         ),
         (
+            "download failed",
+            square,
+            vec![Fate::error(400, "InvalidFile.DownloadFailed")],
+            ("rejected_remote", Some("InvalidFile.DownloadFailed"), 0, Free, 1),
+        ),
+        (
+            "another format than its header's",
+            square,
+            vec![Fate::error_in_output(400, "InvalidFile.Format")],
+            ("rejected_remote", Some("InvalidFile.Format"), 0, Free, 1),
+        ),
+        (
+            "the same, billed",
+            square,
+            vec![Fate::refused_with("InvalidFile.Format")],
+            ("rejected_remote", Some("InvalidFile.Format"), 1, Certain, 1),
+        ),
+        (
+            "bad URL, billed",
+            square,
+            vec![Fate::error_with_usage(400, "InvalidURL")],
+            ("rejected_remote", Some("InvalidURL"), 1, Certain, 1),
+        ),
+        (
+            "an error that counts something",
+            square,
+            vec![lost(500, br#"{"code":"InternalError","usage":{"total_tokens":7}}"#.to_vec())],
+            ("failed", Some("InternalError"), 0, Unknown, 1),
+        ),
+        (
             "error in 200",
             square,
             vec![Fate::error_inside_200("BailianGateway.Workspace.NotAuthorised")],
@@ -177,6 +208,24 @@ async fn each_fate_has_its_verdict_reason_bill_and_number_of_calls() {
             square,
             vec![Fate::error(418, "Something.New")],
             ("failed", Some("Something.New"), 0, Free, 1),
+        ),
+        (
+            "unheard of, throttled",
+            square,
+            vec![Fate::error(429, "Something.New")],
+            ("accepted", None, 1, Certain, 2),
+        ),
+        (
+            "unheard of, the service's own trouble",
+            square,
+            vec![Fate::error(503, "Something.New")],
+            ("accepted", None, 1, Certain, 2),
+        ),
+        (
+            "an alias",
+            square,
+            vec![Fate::error(429, "limit_requests")],
+            ("accepted", None, 1, Certain, 2),
         ),
         (
             "billed error",
@@ -291,7 +340,31 @@ async fn each_fate_has_its_verdict_reason_bill_and_number_of_calls() {
             "redirect",
             square,
             vec![Fate::redirect(307, "/elsewhere")],
+            ("failed", Some("not_the_service"), 0, Free, 1),
+        ),
+        (
+            "a proxy's refusal",
+            square,
+            vec![page(403)],
+            ("failed", Some("not_the_service"), 0, Free, 1),
+        ),
+        (
+            "a proxy's 408",
+            square,
+            vec![page(408)],
             ("failed", Some("billing_unknown"), 0, Unknown, 1),
+        ),
+        (
+            "a login page",
+            square,
+            vec![page(200)],
+            ("failed", Some("billing_unknown"), 0, Unknown, 1),
+        ),
+        (
+            "a proxy that is busy",
+            square,
+            page(429).with_header("retry-after", "1").times(4),
+            ("accepted", None, 1, Certain, 5),
         ),
         (
             "reset",
@@ -347,7 +420,11 @@ async fn hold(emulator: &Emulator, row: Row, call_timeout: Duration) {
 
     // What was answered or may have been billed is not asked again; the rest may be.
     let again = gate.check(source()).await.unwrap();
-    let free = expected.0 == "failed" && expected.3 == Certainty::None;
+    const NO_VERDICT: [&str; 3] =
+        ["InvalidURL", "InvalidFile.DownloadFailed", "InvalidFile.Format"];
+    let no_verdict =
+        expected.0 == "failed" || expected.1.is_some_and(|code| NO_VERDICT.contains(&code));
+    let free = no_verdict && expected.3 == Certainty::None;
     assert_eq!(again.from_ledger, !free, "{name}: {again:?}");
     assert_eq!(emulator.calls_for(&portrait) == expected.4, !free, "{name}");
     if !free {

@@ -4,4 +4,5 @@ mod endings;
 mod fates;
 mod questions;
 mod scene;
+mod service;
 mod settings;

@@ -21,6 +21,17 @@ async fn settings_out_of_range_are_refused_with_what_was_found() {
         (gate().base_url("https://user:secret@h/"), "no userinfo"),
         (gate().base_url("https://:secret@h/"), "no userinfo"),
         (gate().base_url("https://h/api/v1?key=1"), "query"),
+        (
+            gate().base_url("https://dashscope.aliyuncs.com/compatible-mode/v1"),
+            "must be the one that ends in /api/v1, found \
+             https://dashscope.aliyuncs.com/compatible-mode/v1; give \
+             https://dashscope.aliyuncs.com/api/v1",
+        ),
+        (
+            gate().base_url("https://h/api/v1/services/aigc/image2video/face-detect"),
+            "; give https://h/api/v1",
+        ),
+        (gate().service(" "), "the service must have a name"),
         (gate().model(" "), "model"),
         (gate().model("liveportrait-detect"), "found liveportrait-detect"),
         (gate().workspace("a\nb"), "workspace"),

@@ -20,3 +20,4 @@ mod progress;
 mod refused;
 mod resume;
 mod spend;
+mod who_answers;

@@ -154,6 +154,19 @@ fn wrong_usage_is_2_and_says_what_would_be_right() {
         (vec!["check", "--base-url", "http://192.0.2.1/api/v1", "a"], "http on loopback only"),
         (vec!["check", "--base-url", "http://example.com/api/v1", "a"], "http on loopback only"),
         (vec!["check", "--base-url", "https://u:p@example.com/", "a"], "no userinfo"),
+        (
+            vec!["check", "--base-url", "https://dashscope.aliyuncs.com/compatible-mode/v1", "a"],
+            "give https://dashscope.aliyuncs.com/api/v1",
+        ),
+        (
+            vec!["check", "--dry-run", "--base-url", "https://h/compatible-mode/v1", "a"],
+            "give https://h/api/v1",
+        ),
+        (
+            vec!["serve", "--listen", "127.0.0.1:0", "--base-url", "https://h/services/aigc/x"],
+            "must be the one that ends in /api/v1, found https://h/services/aigc/x",
+        ),
+        (vec!["check", "--service", "", "a"], "the service must have a name"),
         (vec!["emo-body"], "--audio-url"),
         (vec!["emo-body", ".", "--audio-url", "speech.wav"], "found a local path"),
         (vec!["emo-body", ".", "--audio-url", ""], "http or https URL, found nothing"),

@@ -151,7 +151,6 @@ async fn a_lost_answer_is_said_to_be_lost_however_often_it_is_asked_for() {
         ("reset", Fate::judge().reset()),
         ("cut", Fate::judge().cut_off()),
         ("page", Fate::html_504()),
-        ("redirect", Fate::redirect(302, "http://127.0.0.1:9/")),
         ("no bill", Fate::raw(200, "application/json", r#"{"output":{}}"#)),
     ] {
         let image = emu.serve(&format!("/{name}.jpg"), portrait());
@@ -168,6 +167,38 @@ async fn a_lost_answer_is_said_to_be_lost_however_often_it_is_asked_for() {
         }
         assert_eq!(emu.calls_for(&image), 1, "{name}");
     }
+    emu.finish();
+}
+
+/// A page is no answer to a client either. The server outlives what stands in front of the service.
+#[tokio::test]
+async fn what_is_not_the_service_stops_calls_and_not_the_server() {
+    let Scene { emu, server } = scene().await;
+    let page = |status| Fate::raw(status, "text/html", "<html>Please log in</html>");
+    let serve = |n: u32| emu.serve(&format!("/{n}.jpg"), Picture::jpeg(640 + n, 800));
+    let images: Vec<_> = (0..4).map(serve).collect();
+    for (image, status) in images.iter().zip([302, 200, 404]) {
+        emu.script(image, [page(status)]);
+    }
+    let stopped = (503, "Preflight.Stopped", "images=0, certainty=none");
+    let lost = (502, "Preflight.BillingUnknown", "images=0, certainty=unknown");
+    for (image, expected, verdict) in [
+        (&images[0], stopped, "failed"),
+        (&images[1], lost, "failed"),
+        (&images[2], stopped, "failed"),
+        // From here on nothing is called for a while.
+        (&images[3], stopped, "skipped"),
+        (&images[0], stopped, "skipped"),
+    ] {
+        let answer = server.detect(image.url()).await;
+        let found = (answer.status, &*answer.code(), answer.billing.as_deref().unwrap());
+        assert_eq!((found, answer.verdict.as_deref()), (expected, Some(verdict)));
+        let said = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(expected == lost || said.contains("must lead to the service"), "{said}");
+    }
+    assert_eq!(emu.calls(), 3);
+    let health = answer(client().get(server.url("/healthz"))).await;
+    assert_eq!(health.status, 200);
     emu.finish();
 }
 
