@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use crate::common;
 use crate::common::table::{self, check, probe, row, said};
 use crate::common::{
     Origin, Request, SLACK, Step, hanging_port, head, icc_jpeg, image, jpeg, png, ranged, status,

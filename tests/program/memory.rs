@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use image::{ImageFormat, RgbImage};
 
+use crate::rig;
+
 #[test]
 fn memory_does_not_grow_with_the_number_of_sources() {
     if !Path::new("/proc/self/status").exists() {
