@@ -29,7 +29,6 @@ pub(super) struct Caller {
     ledger: Ledger,
     terms: Terms,
     pub(super) closing: CancellationToken,
-    call_timeout: Duration,
     /// How many calls may be booked and not yet sent. The fewer, the sooner a slot that is not used
     /// is another process's.
     admission: Semaphore,
@@ -113,12 +112,7 @@ impl Turn<'_> {
 }
 
 impl Caller {
-    pub(super) fn new(
-        paid: PaidClient,
-        ledger: Ledger,
-        terms: Terms,
-        call_timeout: Duration,
-    ) -> Self {
+    pub(super) fn new(paid: PaidClient, ledger: Ledger, terms: Terms) -> Self {
         // One at a time below 10 calls a second, which leaves each 50 ms for each of its commits.
         let look_again = match ledger.horizon() {
             None => LOOK_AGAIN,
@@ -132,7 +126,6 @@ impl Caller {
             ledger,
             terms,
             closing: CancellationToken::new(),
-            call_timeout,
             admission: Semaphore::new(ahead),
             reserving: Mutex::default(),
             booked: Booked::default(),
@@ -330,7 +323,7 @@ impl Caller {
         stop: &Stop,
     ) -> Result<Result<Option<CallRecord>, LedgerError>, Ended> {
         let begun = Instant::now();
-        let patience = other.leaves_in.saturating_add(self.call_timeout + PATIENCE);
+        let patience = other.leaves_in.saturating_add(self.terms.answer_within);
         loop {
             let looked_up = async {
                 let held = self.ledger.is_held(other).await?;
@@ -447,6 +440,3 @@ fn ledger_failed(error: LedgerError, stop: &Stop) -> CallOutcome {
 const LOOK_AGAIN: Duration = Duration::from_millis(150);
 /// Many machines look, and each look is a few statements of one database.
 const LOOK_AGAIN_FROM_AFAR: Duration = Duration::from_secs(1);
-
-/// Beyond the call's own time-out, which counts from its slot, for its booking.
-const PATIENCE: Duration = Duration::from_secs(10);

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::quota::{Pace, micros};
 use super::{
     AttemptOutcome, CallEnd, CallRecord, Content, Identity, Lookup, Moment, OtherAttempt, Question,
-    Reservation, ReserveResult, Reuse, Terms, micros_of,
+    Reservation, ReserveResult, Reuse, Terms,
 };
 use crate::probe::{Sameness, Version};
 use crate::report::Certainty;
@@ -68,7 +68,6 @@ struct Known {
     about: About,
     since: Instant,
     attempt: i64,
-    ended: i64,
 }
 
 impl Memory {
@@ -77,7 +76,9 @@ impl Memory {
     }
 
     pub(super) fn moment(&self) -> Moment {
-        Moment { time: micros_of(SystemTime::now()), attempt: self.lock().attempts }
+        let entries = self.lock();
+        let asking = entries.questions.values().filter_map(|state| state.asking.as_ref());
+        Moment { last: entries.attempts, under_way: asking.map(|asking| asking.attempt).collect() }
     }
 
     pub(super) fn lookup(&self, question: &Question, reuse: &Reuse) -> Lookup {
@@ -145,7 +146,6 @@ impl Memory {
             about: asking.about,
             since: Instant::now(),
             attempt: attempt.id,
-            ended: micros_of(SystemTime::now()),
         };
         match record.end {
             CallEnd::Settled(_) => (state.known, state.standing) = (Some(known), None),
@@ -280,7 +280,7 @@ impl Known {
     fn lookup(&self, question: &Question, reuse: &Reuse) -> Lookup {
         let is_old = || reuse.max_age.is_some_and(|most| self.since.elapsed() > most);
         let may_be_asked_again =
-            || reuse.retry_unknown.is_some_and(|m| m.is_after(self.attempt, Some(self.ended)));
+            || reuse.retry_unknown.as_ref().is_some_and(|m| m.is_after(self.attempt));
         match self.is_settled() {
             true if is_old() => Lookup::Free,
             true => self.judge_verdict(question),

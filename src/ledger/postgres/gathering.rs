@@ -30,7 +30,8 @@ impl Gathering {
     /// Adds one. Its answer comes from whoever [takes](Self::take) it, or ends without one.
     pub(super) fn add(&self, asked: Asked<'_>) -> oneshot::Receiver<Result<Lookup, Fault>> {
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { question: asked.question.clone(), reuse: *asked.reuse, answer };
+        let waiting =
+            Waiting { question: asked.question.clone(), reuse: asked.reuse.clone(), answer };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() == all.capacity() {
             // While nobody can ask, those that gave up must not gather without end.

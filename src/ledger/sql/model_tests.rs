@@ -179,7 +179,7 @@ impl Pair {
         };
         self.world.owners[owner].retries = retries;
         let mut terms = terms();
-        terms.reuse.retry_unknown = retry.then_some(self.processes[owner].began);
+        terms.reuse.retry_unknown = retry.then(|| self.processes[owner].began.clone());
         terms.reuse.max_age = stale.then_some(Duration::ZERO);
         let found = self.processes[owner].ledger.reserve(&question(q), &terms, None).await.unwrap();
         match (found, seen) {

@@ -5,13 +5,8 @@
 pub(in crate::ledger) const VERSION: i64 = 2;
 
 /// Makes the schema of this [`VERSION`], statement by statement.
-pub(in crate::ledger) const TABLES: [&str; 5] = [
-    "CREATE TABLE ledger_schema (version BIGINT NOT NULL)",
-    QUESTION,
-    ATTEMPT,
-    "CREATE TABLE pace (account TEXT NOT NULL PRIMARY KEY, next_us BIGINT NOT NULL)",
-    DAY_SUM,
-];
+pub(in crate::ledger) const TABLES: [&str; 5] =
+    ["CREATE TABLE ledger_schema (version BIGINT NOT NULL)", QUESTION, ATTEMPT, PACE, DAY_SUM];
 
 /// Comes after the tables.
 pub(in crate::ledger) const INDEXES: [&str; 4] = [
@@ -131,6 +126,13 @@ const ATTEMPT: &str = "CREATE TABLE attempt (
     image_end BLOB,
     image_etag TEXT,
     content BLOB
+)";
+
+// When the account's next slot is free, and when its last one was booked.
+const PACE: &str = "CREATE TABLE pace (
+    account TEXT NOT NULL PRIMARY KEY,
+    next_us BIGINT NOT NULL,
+    booked_us BIGINT NOT NULL
 )";
 
 // Attempts that have ended, by Beijing day (UTC+8) and by what came of them.

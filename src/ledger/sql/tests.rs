@@ -318,7 +318,7 @@ fn an_old_verdict_on_the_content_hides_no_later_unknown() {
             let about = |number| Question { content, ..question(number) };
             let reuse =
                 Reuse { max_age: Some(Duration::ZERO), same_content: true, ..Reuse::default() };
-            let terms = Terms { reuse, ..terms() };
+            let terms = Terms { reuse: reuse.clone(), ..terms() };
             for (number, how) in [(1, How::Settled), (2, How::Unknown)] {
                 let attempt = reserved(&ledger, &about(number), &terms).await;
                 ledger.record(&attempt, &outcome(how), &terms).await.unwrap();
