@@ -17,6 +17,7 @@ use crate::serve::{ServeOptions, ServerToken, serve};
 
 /// Serves until a signal comes.
 pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
+    arguments.gate.hold_cap_of("serve")?;
     let key = hints::key_from_env()?;
     let place = arguments.gate.ledger.place()?;
     let options = ServeOptions {

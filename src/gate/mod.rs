@@ -16,6 +16,8 @@ use std::sync::Arc;
 use futures_util::stream::Stream;
 use tokio_util::task::TaskTracker;
 
+#[cfg(feature = "cli")]
+pub(crate) use builder::DEFAULT_ACCOUNT;
 pub use builder::PreflightBuilder;
 pub use counters::{Activity, Spent};
 #[cfg(feature = "cli")]
