@@ -377,7 +377,7 @@ async fn a_proxy_from_the_environment_is_not_used() {
     let proxy = Origin::start(|_| status("502 Bad Gateway")).await;
     // Variables can be set for another process only: this program, with one test.
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "behind_a_proxy"]).env_remove("NO_PROXY");
+    child.args(["--exact", "probe_redirects::behind_a_proxy"]).env_remove("NO_PROXY");
     child.env_remove("no_proxy");
     for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"] {
         child.env(name, proxy.url(""));
