@@ -61,7 +61,8 @@ impl PreflightBuilder {
     }
 
     /// The service's base URL; the call goes to `services/aigc/image2video/face-detect` below it.
-    /// `http` only on loopback. Default `https://dashscope.aliyuncs.com/api/v1`.
+    /// `http` only on loopback. Default `https://dashscope.aliyuncs.com/api/v1`, whatever the environment
+    /// says: see [`Preflight::from_env`].
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.detect.base_url = url.into();
         self
