@@ -19,6 +19,11 @@ struct Stopped {
 
 impl Stopped {
     fn between_intent_and_send(fates: impl IntoIterator<Item = Fate>) -> Self {
+        Self::once("sending", fates)
+    }
+
+    /// Stopped once the second attempt is in this state.
+    fn once(state: &str, fates: impl IntoIterator<Item = Fate>) -> Self {
         let scene = Scene::new();
         let images = scene.portraits(2);
         let input = scene.input("images.txt", &images);
@@ -26,7 +31,7 @@ impl Stopped {
         let mut command = scene.check(&input, "sleeper.jsonl", 0.4);
         let sleeper = scene.start(command.args(["--concurrency", "1"]));
         until("the first call", || scene.emu().calls() == 1);
-        until("the second intent", || scene.attempts() == ["settled", "sending"]);
+        until("the second intent", || scene.attempts() == ["settled", state]);
         sleeper.signal("STOP");
         scene.emu().script(&images[1], fates);
         // Longer than its slot is away.
@@ -131,6 +136,43 @@ fn a_process_given_up_wakes_after_another_asked_in_its_place() {
     assert_eq!(stopped.sleeper.end(), 0);
     assert_eq!(stopped.scene.results("sleeper.jsonl")[1]["from_ledger"], true);
     stopped.assert_each_was_paid_once();
+}
+
+/// What it had only booked is another's to ask once its slot is over.
+#[test]
+fn a_process_stopped_with_a_booking_holds_nobody_up() {
+    let _machine = share_the_machine();
+    let mut stopped = Stopped::once("booked", []);
+    assert_eq!(stopped.scene.run(&mut stopped.other("other.jsonl")), 0);
+    assert_eq!(stopped.gists("other.jsonl"), ["accepted", "accepted"]);
+
+    stopped.wake();
+    assert_eq!(stopped.sleeper.end(), 0);
+    assert_eq!(stopped.scene.results("sleeper.jsonl")[1]["from_ledger"], true);
+    assert_eq!(stopped.scene.attempts(), ["settled", "not_sent", "settled"]);
+    stopped.assert_each_was_paid_once();
+}
+
+/// What it was sending may have been billed: it takes its place under the cap, and lets the run end.
+#[test]
+fn a_process_stopped_after_its_call_holds_no_run_up() {
+    let _machine = share_the_machine();
+    let scene = Scene::new();
+    let images = scene.portraits(2);
+    scene.emu().script(&images[0], [Fate::judge().late(Duration::from_secs(2))]);
+    let cap = ["--max-calls", "1", "--run", "X", "--call-timeout", "1"];
+    let first = scene.input("first.txt", &images[..1]);
+    let mut first = scene.start(scene.check(&first, "first.jsonl", 5.0).args(&cap[..4]));
+    until("the call", || scene.emu().calls() == 1);
+    first.signal("STOP");
+    let second = scene.input("second.txt", &images[1..]);
+    assert_eq!(scene.run(scene.check(&second, "second.jsonl", 5.0).args(cap)), 4);
+    assert_eq!(gist(&scene.results("second.jsonl")[0]), "skipped cap_reached");
+    assert_eq!(scene.attempts(), ["sending"], "its owner lives");
+    first.signal("CONT");
+    assert_eq!(first.end(), 0);
+    assert_eq!(scene.emu().calls(), 1);
+    scene.assert_ledger_holds_the_bill();
 }
 
 #[test]
