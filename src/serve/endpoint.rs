@@ -71,7 +71,8 @@ fn is_canonical(path: &str) -> bool {
     let Ok(plain) = percent_decode_str(path).decode_utf8() else { return false };
     let is_segment = |text: &str| !matches!(text, "" | "." | "..") && text.trim() == text;
     let segments = plain.strip_prefix('/').map(|rest| rest.strip_suffix('/').unwrap_or(rest));
-    segments.is_some_and(|all| all.is_empty() || all.split('/').all(is_segment))
+    let has_one = |all: &str| all.split('/').all(is_segment);
+    (path == "/" || segments.is_some_and(has_one))
         && !plain.contains(|c: char| c.is_control() || "\\%?#;".contains(c))
         && utf8_percent_encode(&plain, &NEVER_PLAIN).to_string() == path
 }
