@@ -28,7 +28,7 @@ mod sql;
 mod sqlite;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -446,9 +446,3 @@ pub(crate) struct OtherAttempt {
 /// How long a database that cannot be reached is waited for, unless said otherwise.
 #[cfg(feature = "postgres")]
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Microseconds since 1970.
-pub(crate) fn micros_of(time: SystemTime) -> i64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
-}

@@ -93,6 +93,7 @@ impl SqlLedger {
     }
 
     /// Reads the ledger's clock.
+    #[cfg(feature = "postgres")]
     pub(super) async fn read_clock(&self) -> Result<i64, LedgerError> {
         patiently!(self, self.try_read_clock().await)
     }

@@ -14,9 +14,10 @@ use sqlx::sqlite::SqlitePool;
 use file::{Place, Pools};
 use owner::Owner;
 
+use super::quota::micros;
 use super::sql::driver::{Fault, Session, Transaction};
 use super::sql::{Backend, SqlLedger};
-use super::{LedgerAction, LedgerError, micros_of};
+use super::{LedgerAction, LedgerError};
 
 /// An open file.
 pub(super) struct Sqlite {
@@ -107,5 +108,6 @@ impl Sqlite {
 
 /// Microseconds since 1970.
 pub(super) fn wall_clock() -> i64 {
-    micros_of(SystemTime::now())
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    micros(since)
 }
