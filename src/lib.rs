@@ -16,8 +16,8 @@
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // A stand-in for the service. In earnest leave out `base_url` and `probe`, and take
-//! // `ApiKey::from_env()?`.
+//! // A stand-in for the service. In earnest leave out `base_url` and `probe`, and begin with
+//! // `Preflight::from_env()?`.
 //! let service = Emulator::builder().start().await?;
 //! let portrait = service.serve("/face.jpg", Picture::jpeg(640, 800));
 //! let thumbnail = service.serve("/thumbnail.jpg", Picture::jpeg(300, 300));

@@ -10,6 +10,7 @@ use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 use crate::cli::args::{OutputArguments, SourceArguments};
 use crate::cli::counts::Earlier;
 use crate::cli::input::InputError;
+use crate::cli::next_steps::Cap;
 use crate::cli::output::{Layout, Printer};
 use crate::cli::progress::{Progress, Shown};
 use crate::cli::resume::{Redo, Results};
@@ -40,6 +41,7 @@ pub(super) struct Job {
     again: bool,
     /// How often a line of `--progress json` is written.
     pub(super) progress_every: Duration,
+    cap: Option<Cap>,
 }
 
 enum Out {
@@ -72,6 +74,7 @@ impl Job {
             results: output.output.clone(),
             again: sources.can_be_read_again(),
             progress_every: Timing::default().progress,
+            cap: None,
         };
         if let Some(path) = &output.output {
             if path == Path::new("-") {
@@ -98,9 +101,9 @@ impl Job {
         self.due.or(self.total).or_else(|| sources.count().ok().flatten())
     }
 
-    /// The same command would not go on with this job.
-    pub(super) fn is_once(&mut self) {
-        self.again = false;
+    /// Its calls have a cap.
+    pub(super) fn is_capped(&mut self, cap: Cap) {
+        self.cap = Some(cap);
     }
 
     async fn go_on(
@@ -179,7 +182,8 @@ impl Job {
         summary::say_what_to_do(&printer.counts);
         if let (Calls::Made, Some(path)) = (calls, &self.results) {
             let is_whole = !ended_early && !is_short;
-            next_steps::say(path, &printer.counts, &self.earlier, is_whole, self.again);
+            let cap = self.cap.as_ref();
+            next_steps::say(path, &printer.counts, &self.earlier, is_whole, self.again, cap);
         }
         match signal.received() {
             Some(signal) => Status::Signal(signal),

@@ -46,6 +46,7 @@ use clap::Parser as _;
 use crate::cli::args::{Arguments, CheckArguments, Command, LogForm, ProbeArguments};
 use crate::cli::job::Job;
 use crate::cli::ledger::Place;
+use crate::cli::next_steps::Cap;
 use crate::cli::resume::Redo;
 use crate::cli::status::Status;
 use crate::cli::summary::Calls;
@@ -129,10 +130,9 @@ async fn probe(arguments: ProbeArguments) -> anyhow::Result<Status> {
     Ok(job.finish(run, Calls::NotAsked, None).await)
 }
 
-async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
-    if arguments.output.resume && arguments.gate.max_calls.is_some() && arguments.gate.run.is_none()
-    {
-        anyhow::bail!("--resume with --max-calls goes on with a run's cap: name it with --run ID");
+async fn check(mut arguments: CheckArguments) -> anyhow::Result<Status> {
+    if arguments.output.resume {
+        arguments.gate.hold_cap_of("--resume")?;
     }
     if arguments.dry_run {
         return dry_run(arguments).await;
@@ -145,9 +145,11 @@ async fn check(arguments: CheckArguments) -> anyhow::Result<Status> {
         unknown: arguments.gate.retry_unknown,
     };
     let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
-    // A cap without a name ends with its run: --resume would not know it.
-    if arguments.gate.max_calls.is_some() && arguments.gate.run.is_none() {
-        job.is_once();
+    if let Some(most) = arguments.gate.max_calls {
+        // Named here, so that the run can be gone on with.
+        let fresh = arguments.gate.run.is_none().then(|| format!("{:016x}", fastrand::u64(..)));
+        arguments.gate.run = arguments.gate.run.or_else(|| fresh.clone());
+        job.is_capped(Cap { most, fresh });
     }
     // Last of what can go wrong without cost, first of what costs: nothing was fetched or paid yet.
     if ask::is_wanted(&arguments)

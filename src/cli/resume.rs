@@ -5,7 +5,7 @@
 //! command costs neither money nor lines.
 
 use std::fs::{self, File, TryLockError};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::io::{BufRead, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use futures_util::stream::{Stream, StreamExt as _};
 
 use crate::cli::counts::Earlier;
 use crate::run::line::json_error;
-use crate::{AspectRatio, Certainty, Reason, ReasonCode, Report, Source, Verdict};
+use crate::{Certainty, Reason, ReasonCode, Report, Source, Verdict};
 
 /// A results file, locked for as long as it is held.
 pub(super) struct Results {
@@ -28,8 +28,10 @@ pub(super) struct Results {
 /// Results that are done with, from an earlier run.
 #[derive(Default)]
 pub(super) struct Kept {
-    /// By index, a fingerprint of the line's source, ratio and image_id; 0 where there is no line.
+    /// By index, a fingerprint of the line's source and ratio; 0 where there is no line.
     fingerprints: Vec<u32>,
+    /// By index, one of the line's image_id; 0 where it has none. Empty while no line has one.
+    ids: Vec<u32>,
     pub(super) earlier: Earlier,
 }
 
@@ -162,7 +164,7 @@ impl Redo {
 impl Kept {
     fn of(sources: u64) -> Self {
         let fingerprints = vec![0; usize::try_from(sources).unwrap_or(0)];
-        Self { fingerprints, earlier: Earlier::default() }
+        Self { fingerprints, ..Self::default() }
     }
 
     /// Notes a line; false when its index has one already.
@@ -171,7 +173,13 @@ impl Kept {
         let Some(slot) = self.fingerprints.get_mut(index).filter(|slot| **slot == 0) else {
             return false;
         };
-        *slot = fingerprint(&report.source, report.ratio, report.image_id.as_deref());
+        *slot = fingerprint(&(&report.source, report.ratio));
+        if let Some(id) = &report.image_id {
+            self.ids.resize(self.fingerprints.len(), 0);
+            if let Some(slot) = self.ids.get_mut(index) {
+                *slot = fingerprint(id);
+            }
+        }
         self.earlier.add(report);
         true
     }
@@ -179,6 +187,10 @@ impl Kept {
     pub(super) fn has(&self, index: u64) -> bool {
         let index = usize::try_from(index).unwrap_or(usize::MAX);
         self.fingerprints.get(index).is_some_and(|print| *print != 0)
+    }
+
+    fn has_id(&self, index: usize, image_id: Option<&str>) -> bool {
+        image_id.is_some_and(|id| self.ids.get(index) == Some(&fingerprint(id)))
     }
 
     /// Holds every kept line against the input, and says how many sources that has. To be done
@@ -190,10 +202,13 @@ impl Kept {
             sources = index + 1;
             match self.fingerprints.get(index) {
                 Some(0) | None => {}
-                Some(print) if *print == fingerprint_of(&source) => {}
+                Some(print) if *print == fingerprint(&(&source.text, source.ratio)) => {}
+                // The same row, whose URL was signed again.
+                Some(_) if self.has_id(index, source.image_id.as_deref()) => {}
                 Some(_) => bail!(
-                    "the output has a result of another source, ratio or image_id at index {index}: \
-                     it belongs to another input"
+                    "the output must have results of the same source and ratio, or of the same \
+                     image_id, as the input, found another at index {index}: it belongs to another \
+                     input"
                 ),
             }
         }
@@ -201,14 +216,10 @@ impl Kept {
     }
 }
 
-fn fingerprint_of(source: &Source) -> u32 {
-    fingerprint(&source.text, source.ratio, source.image_id.as_deref())
-}
-
-/// 32 bits a source: all that is kept of a line in memory. Never 0.
-fn fingerprint(source: &str, ratio: AspectRatio, image_id: Option<&str>) -> u32 {
+/// 32 bits: all that is kept of a line in memory, and as many where it has an image_id. Never 0.
+fn fingerprint<T: Hash + ?Sized>(of: &T) -> u32 {
     let mut hasher = DefaultHasher::new();
-    (source, ratio, image_id).hash(&mut hasher);
+    of.hash(&mut hasher);
     u32::try_from(hasher.finish() >> 32).unwrap_or(0).max(1)
 }
 

@@ -16,6 +16,7 @@ use crate::{ApiKey, GateError, Ledger};
 
 /// Serves until a signal comes.
 pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
+    arguments.gate.hold_cap_of("serve")?;
     let key = hints::key_from_env()?;
     let place = arguments.gate.ledger.place()?;
     let timing = arguments.gate.timing;

@@ -65,7 +65,6 @@ const SETTERS: [(&str, Set); 22] = [
     ("turn", |all, span| all.ledger = all.ledger.with_turn(span)),
     ("reservation-turn", |all, span| all.ledger = all.ledger.with_reservation_turn(span)),
     ("stalled", |all, span| all.ledger = all.ledger.with_stalled(span)),
-    ("long-over", |all, span| all.ledger = all.ledger.with_long_over(span)),
     ("commit-within", |all, span| all.ledger = all.ledger.with_commit_within(span)),
     ("head-within", |all, span| all.serve = all.serve.with_head_within(span)),
     ("body-within", |all, span| all.serve = all.serve.with_body_within(span)),

@@ -44,14 +44,6 @@ impl ApiKey {
         }
     }
 
-    /// A name for the key's account that does not give the key away.
-    pub(crate) fn digest(&self) -> String {
-        use sha2::{Digest as _, Sha256};
-        let mut name = format!("{:x}", Sha256::digest(&self.0));
-        name.truncate(16);
-        name
-    }
-
     /// The value of the Authorization header. The only way the key leaves this type.
     pub(crate) fn bearer(&self) -> Option<reqwest::header::HeaderValue> {
         let mut value =

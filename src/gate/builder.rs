@@ -32,7 +32,7 @@ pub struct PreflightBuilder {
     key: ApiKey,
     detect: DetectOptions,
     calls_per_second: f64,
-    account: Option<String>,
+    account: String,
     ledger: Ledger,
     run: Option<String>,
     max_calls: Option<u64>,
@@ -49,7 +49,7 @@ impl PreflightBuilder {
             key,
             calls_per_second: detect.detector.calls_per_second,
             detect,
-            account: None,
+            account: DEFAULT_ACCOUNT.to_owned(),
             ledger: Ledger::in_memory(),
             run: None,
             max_calls: None,
@@ -60,8 +60,9 @@ impl PreflightBuilder {
         }
     }
 
-    /// The service's base URL, which ends in `/api/v1`; the call goes to
-    /// `services/aigc/image2video/face-detect` below it. `http` only on loopback. Default `https://dashscope.aliyuncs.com/api/v1`.
+    /// The service's base URL, which ends in `/api/v1`; the call goes to `services/aigc/image2video/face-detect` below it.
+    /// `http` only on loopback. Default `https://dashscope.aliyuncs.com/api/v1`, whatever the environment
+    /// says: see [`Preflight::from_env`].
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.detect.base_url = url.into();
         self
@@ -101,10 +102,10 @@ impl PreflightBuilder {
         self
     }
 
-    /// Whose quota the calls count against: gates on one ledger and account share their pace.
-    /// Default a digest of the key.
+    /// Whose quota the calls count against: gates on one ledger and account share their pace,
+    /// whatever keys they have. Default `default`; a second account on one ledger needs a name.
     pub fn account(mut self, name: impl Into<String>) -> Self {
-        self.account = Some(name.into());
+        self.account = name.into();
         self
     }
 
@@ -175,16 +176,16 @@ impl PreflightBuilder {
                 "a gate's ledger must be open for writing, found one that is open for reading only";
             return Err(ConfigError::Option(message.to_owned()).into());
         }
-        let call_timeout = self.detect.timeout;
         let retry_unknown = match self.retry_unknown {
             true => Some(self.ledger.moment().await?),
             false => None,
         };
         let terms = Terms {
-            account: self.account.unwrap_or_else(|| self.key.digest()),
+            account: self.account,
             spacing: spacing(rate),
             run: self.run.unwrap_or_else(|| format!("{:016x}", fastrand::u64(..))),
             max_calls: self.max_calls,
+            answer_within: self.detect.timeout.saturating_add(self.timing.answer_grace),
             reuse: Reuse { max_age: self.max_age, retry_unknown },
         };
         let paid = PaidClient::new(&self.key, self.detect)?;
@@ -192,16 +193,22 @@ impl PreflightBuilder {
             probe: Probe::new(self.probe)?,
             ledger: self.ledger.clone(),
             service: paid.service().clone(),
-            reuse: terms.reuse,
+            reuse: terms.reuse.clone(),
         };
         Ok(Preflight(Arc::new(Gate {
             before_call,
-            caller: Arc::new(Caller::new(paid, self.ledger, terms, rate, call_timeout, self.timing)),
+            caller: Arc::new(Caller::new(paid, self.ledger, terms, rate, self.timing)),
             flights: SingleFlight::default(),
             calls: TaskTracker::new(),
         })))
     }
 }
+
+/// One for a ledger: two keys of one account are one quota.
+pub(crate) const DEFAULT_ACCOUNT: &str = "default";
+
+/// Beyond the call's own time-out, which counts from its slot, for its booking.
+const ANSWER_GRACE: Duration = Duration::from_secs(10);
 
 const MOST_CALLS_PER_SECOND: f64 = 1_000.0;
 /// One call in a little less than three hours.

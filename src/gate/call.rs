@@ -32,9 +32,6 @@ pub(super) struct Caller {
     ledger: Ledger,
     terms: Terms,
     pub(super) closing: CancellationToken,
-    /// Another's answer is here so long after its slot, or is lost: its call's time-out, and a little
-    /// for its booking.
-    answer_within: Duration,
     /// How many calls may be booked and not yet sent. The fewer, the sooner a slot that is not used
     /// is another process's.
     admission: Semaphore,
@@ -143,7 +140,6 @@ impl Caller {
         ledger: Ledger,
         terms: Terms,
         calls_per_second: f64,
-        call_timeout: Duration,
         timing: GateTiming,
     ) -> Self {
         // One at a time below 10 calls a second, which leaves each 50 ms for each of its commits.
@@ -161,7 +157,6 @@ impl Caller {
             ledger,
             terms,
             closing: CancellationToken::new(),
-            answer_within: call_timeout.saturating_add(timing.answer_grace),
             admission: Semaphore::new(ahead),
             reserving: Mutex::default(),
             booked: Booked::default(),
@@ -373,7 +368,7 @@ impl Caller {
         stop: &Stop,
     ) -> Result<Result<Option<CallRecord>, LedgerError>, Ended> {
         let begun = Instant::now();
-        let patience = other.leaves_in.saturating_add(self.answer_within);
+        let patience = other.leaves_in.saturating_add(self.terms.answer_within);
         loop {
             let looked_up = async {
                 let held = self.ledger.is_held(other).await?;

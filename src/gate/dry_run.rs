@@ -37,8 +37,7 @@ impl DryRun {
     }
 
     pub(crate) fn retry_unknown(mut self, retry: bool) -> Self {
-        let always = Moment { time: i64::MAX, attempt: i64::MAX };
-        self.0.reuse.retry_unknown = retry.then_some(always);
+        self.0.reuse.retry_unknown = retry.then(Moment::end);
         self
     }
 

@@ -22,6 +22,8 @@ use std::sync::Arc;
 use futures_util::stream::Stream;
 use tokio_util::task::TaskTracker;
 
+#[cfg(feature = "cli")]
+pub(crate) use builder::DEFAULT_ACCOUNT;
 pub use builder::PreflightBuilder;
 pub use counters::{Activity, Spent};
 #[cfg(feature = "cli")]
@@ -34,9 +36,9 @@ use before_call::{BeforeCall, Candidate, Progress, report_without_call};
 use call::{CallOutcome, CallRequest, Caller};
 use single_flight::{Leader, Role, SingleFlight};
 
-use crate::detect::ApiKey;
 #[cfg(feature = "serve")]
 use crate::detect::Service;
+use crate::detect::{ApiKey, KeyError};
 #[cfg(feature = "serve")]
 use crate::ledger::LedgerError;
 use crate::ledger::{CallEnd, CallRecord, Question};
@@ -54,8 +56,8 @@ use crate::run::{Run, RunOptions, Source, Stop, drive};
 /// ```no_run
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use emo_preflight::{ApiKey, Preflight, Source};
-/// let gate = Preflight::builder(ApiKey::from_env()?).max_calls(1_000).build().await?;
+/// use emo_preflight::{Preflight, Source};
+/// let gate = Preflight::from_env()?.max_calls(1_000).build().await?;
 /// let report = gate.check(Source::url("https://example.org/portrait.jpg")).await?;
 /// for reason in &report.reasons {
 ///     println!("{reason}");
@@ -69,8 +71,25 @@ pub struct Preflight(Arc<Gate>);
 
 impl Preflight {
     /// A gate that calls with this key.
+    ///
+    /// **It calls the paid service, whatever `DASHSCOPE_HTTP_BASE_URL` says**: the environment is read
+    /// by [`from_env`](Self::from_env) only.
     pub fn builder(key: ApiKey) -> PreflightBuilder {
         PreflightBuilder::new(key)
+    }
+
+    /// A gate with the key in `DASHSCOPE_API_KEY`, at the base URL in `DASHSCOPE_HTTP_BASE_URL` where
+    /// that is set: what the program reads, and DashScope's own clients. Whether the URL is one is
+    /// said by [`build`](PreflightBuilder::build).
+    ///
+    /// # Errors
+    /// [`KeyError`] as [`ApiKey::from_env`].
+    pub fn from_env() -> Result<PreflightBuilder, KeyError> {
+        let gate = Self::builder(ApiKey::from_env()?);
+        Ok(match std::env::var_os("DASHSCOPE_HTTP_BASE_URL") {
+            Some(url) => gate.base_url(url.to_string_lossy()),
+            None => gate,
+        })
     }
 
     /// Checks one image: the local stage, then the paid call if it passes.

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::quota::{Pace, micros};
 use super::{
     AttemptOutcome, CallEnd, CallRecord, Found, Identity, ImageKey, Lookup, Moment, OtherAttempt,
-    Query, Question, Reservation, ReserveResult, Reuse, Terms, micros_of,
+    Query, Question, Reservation, ReserveResult, Reuse, Terms,
 };
 use crate::probe::{Content, Sighting};
 use crate::report::Certainty;
@@ -58,7 +58,6 @@ struct Known {
     record: CallRecord,
     since: Instant,
     attempt: i64,
-    ended: i64,
 }
 
 impl Memory {
@@ -67,7 +66,9 @@ impl Memory {
     }
 
     pub(super) fn moment(&self) -> Moment {
-        Moment { time: micros_of(SystemTime::now()), attempt: self.lock().attempts }
+        let entries = self.lock();
+        let asking = entries.questions.values().filter_map(|state| state.asking.as_ref());
+        Moment { last: entries.attempts, under_way: asking.map(|asking| asking.attempt).collect() }
     }
 
     pub(super) fn lookup(&self, query: Query<'_>) -> Option<Found> {
@@ -135,7 +136,6 @@ impl Memory {
             record: CallRecord { recalled: true, source: Some(asking.source), ..record.clone() },
             since: Instant::now(),
             attempt: attempt.id,
-            ended: micros_of(SystemTime::now()),
         };
         match record.end {
             CallEnd::Settled(_) => (state.known, state.standing) = (Some(known), None),
@@ -204,7 +204,7 @@ impl Known {
     fn lookup(&self, reuse: &Reuse) -> Lookup {
         let is_old = || reuse.max_age.is_some_and(|most| self.since.elapsed() > most);
         let may_be_asked_again =
-            || reuse.retry_unknown.is_some_and(|m| m.is_after(self.attempt, Some(self.ended)));
+            || reuse.retry_unknown.as_ref().is_some_and(|m| m.is_after(self.attempt));
         let is_free = if self.is_settled() { is_old() } else { may_be_asked_again() };
         if is_free { Lookup::Free } else { Lookup::Known(self.record.clone()) }
     }

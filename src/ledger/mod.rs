@@ -29,7 +29,7 @@ mod sqlite;
 mod timing;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -357,7 +357,8 @@ impl Ledger {
     }
 
     /// Whether the process that holds another's attempt still lives; if it does not, the attempt is
-    /// taken away: what was booked is free again, what was being sent has an unknown bill.
+    /// taken away: what was booked is free again, what was being sent has an unknown bill. What is
+    /// booked for a time that is over is taken away too, from a process that stands still.
     pub(crate) async fn is_held(&self, other: &OtherAttempt) -> Result<bool, LedgerError> {
         match &*self.0 {
             Engine::Memory(engine) => Ok(engine.is_held(other)),
@@ -366,7 +367,7 @@ impl Ledger {
         }
     }
 
-    /// Takes away what processes hold that are gone: see [`is_held`](Self::is_held).
+    /// Takes away what processes hold that are gone or stand still: see [`is_held`](Self::is_held).
     pub(crate) async fn abandon_the_dead(&self) -> Result<(), LedgerError> {
         match &*self.0 {
             Engine::Memory(_) => Ok(()),
@@ -397,12 +398,17 @@ pub(crate) struct Terms {
     pub(crate) run: String,
     /// The most calls of the run that may be billed.
     pub(crate) max_calls: Option<u64>,
+    /// The answer to any call is here so long after its slot, or is waited for no more: a process that
+    /// stands still must not hold up the others for ever. That another process has a longer time-out
+    /// is not known: its call then counts as used, and its answer as lost, too early, which pays for
+    /// nothing.
+    pub(crate) answer_within: Duration,
     /// What the ledger knows and may be told again.
     pub(crate) reuse: Reuse,
 }
 
 /// Which of the known answers are given again.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Reuse {
     /// Verdicts older than this are not reused.
     pub(crate) max_age: Option<Duration>,
@@ -410,21 +416,26 @@ pub(crate) struct Reuse {
     pub(crate) retry_unknown: Option<Moment>,
 }
 
-/// A moment in the ledger's life, told by the time and by the last attempt: by the time alone, a clock
-/// set back would put later attempts before it; by attempts alone, one still under way would count
-/// as ended.
-#[derive(Clone, Copy, Debug)]
+/// A moment in the ledger's life, told by numbers of attempts: no clock that is set puts a later one
+/// before it, or an earlier one after it.
+#[derive(Clone, Debug)]
 pub(crate) struct Moment {
-    /// Microseconds since 1970.
-    pub(crate) time: i64,
     /// The last attempt booked.
-    pub(crate) attempt: i64,
+    pub(crate) last: i64,
+    /// Those that had not ended.
+    pub(crate) under_way: Arc<[i64]>,
 }
 
 impl Moment {
+    /// After all there ever will be.
+    #[cfg(feature = "cli")]
+    pub(crate) fn end() -> Self {
+        Self { last: i64::MAX, under_way: Arc::default() }
+    }
+
     /// Whether an attempt had been booked and had ended by then.
-    pub(crate) fn is_after(self, attempt: i64, ended: Option<i64>) -> bool {
-        attempt <= self.attempt && ended.is_some_and(|ended| ended <= self.time)
+    pub(crate) fn is_after(&self, attempt: i64) -> bool {
+        attempt <= self.last && !self.under_way.contains(&attempt)
     }
 }
 
@@ -504,9 +515,3 @@ pub(crate) struct OtherAttempt {
 /// How long a database that cannot be reached is waited for, unless said otherwise.
 #[cfg(feature = "postgres")]
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Microseconds since 1970.
-pub(crate) fn micros_of(time: SystemTime) -> i64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
-}

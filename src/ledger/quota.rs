@@ -11,35 +11,43 @@ pub(crate) fn spacing(calls_per_second: f64) -> Duration {
     (ONE_SECOND + MARGIN).div_f64(calls_per_second)
 }
 
-/// An account's pace: when its next call may leave, in microseconds on the ledger's clock.
+/// An account's pace, in microseconds on the ledger's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pace {
-    /// From when on the next slot is free; absent when none was booked yet.
-    pub(crate) next: Option<i64>,
+    /// From when on the next slot is free.
+    pub(crate) next: i64,
+    /// The time at which the last slot was booked.
+    pub(crate) booked: i64,
 }
 
 impl Pace {
+    /// How long until the next slot is free. A clock that stands before the last booking was set
+    /// back: then it is what it was at that booking. That is never sooner than what is booked, and
+    /// never later than the queue was long.
+    pub(crate) fn wait(&self, now: i64) -> Duration {
+        let wait = self.next.saturating_sub(now.max(self.booked));
+        Duration::from_micros(u64::try_from(wait).unwrap_or(0))
+    }
+
     /// Books the next free slot that lies at least `ahead` of now, and says when it is. A slot
     /// unused is lost: there is no burst.
     pub(crate) fn book(&mut self, now: i64, ahead: Duration, spacing: Duration) -> i64 {
-        let earliest = now.saturating_add(micros(ahead));
-        let slot = self.next.map_or(earliest, |next| next.max(earliest));
-        self.next = Some(slot.saturating_add(micros(spacing)));
+        let slot = now.saturating_add(micros(self.wait(now).max(ahead)));
+        *self = Self { next: slot.saturating_add(micros(spacing)), booked: now };
         slot
     }
 
     /// The service asked for a pause: no slot before it is over, at most a minute from now.
     pub(crate) fn push_back(&mut self, now: i64, pause: Duration) {
-        let until = now.saturating_add(micros(pause.min(LONGEST_PUSH)));
-        self.next = Some(self.next.map_or(until, |next| next.max(until)));
+        let until = now.max(self.booked).saturating_add(micros(pause.min(LONGEST_PUSH)));
+        self.next = self.next.max(until);
     }
+}
 
-    /// Forgets what was booked further ahead than any pause reaches. For a clock that was set
-    /// back: a long queue reaches as far, so its distance alone tells nothing.
-    #[cfg(feature = "ledger")]
-    pub(crate) fn forget_the_far(&mut self, now: i64, spacing: Duration) {
-        let furthest = micros(LONGEST_PUSH.saturating_add(spacing));
-        self.next = self.next.filter(|next| next.saturating_sub(now) <= furthest);
+impl From<(i64, i64)> for Pace {
+    /// As it is read from a ledger.
+    fn from((next, booked): (i64, i64)) -> Self {
+        Self { next, booked }
     }
 }
 
@@ -53,7 +61,7 @@ pub(crate) const MOST_LATE: Duration = MARGIN;
 
 const ONE_SECOND: Duration = Duration::from_secs(1);
 const MARGIN: Duration = Duration::from_millis(35);
-const LONGEST_PUSH: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_PUSH: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -84,10 +92,11 @@ mod tests {
     #[test]
     fn no_clock_reaches_past_the_end_of_time() {
         for now in [i64::MIN, 0, i64::MAX] {
-            let mut pace = Pace { next: Some(i64::MAX) };
-            assert_eq!(pace.book(now, Duration::MAX, Duration::MAX), i64::MAX);
+            let mut pace = Pace { next: i64::MAX, booked: 0 };
+            let slot = pace.book(now, Duration::MAX, Duration::MAX);
+            assert!(slot >= i64::MAX.saturating_add(now.min(0)), "{now}: {slot}");
             pace.push_back(now, Duration::MAX);
-            assert_eq!(pace.next, Some(i64::MAX));
+            assert!(pace.next >= slot, "{now}: {pace:?}");
         }
     }
 

@@ -38,6 +38,7 @@ pub(super) fn terms(spacing: Duration, max_calls: Option<u64>) -> Terms {
         spacing,
         run: "run".to_owned(),
         max_calls,
+        answer_within: Duration::from_secs(70),
         reuse: Reuse::default(),
     }
 }

@@ -21,7 +21,6 @@ pub struct LedgerTiming {
     pub(super) reservation_turn: Duration,
     #[cfg(feature = "postgres")]
     pub(super) stalled: Duration,
-    pub(super) long_over: Duration,
     pub(super) commit_within: Duration,
 }
 
@@ -34,7 +33,6 @@ impl Default for LedgerTiming {
             reservation_turn: Duration::from_secs(60),
             #[cfg(feature = "postgres")]
             stalled: Duration::from_secs(10),
-            long_over: Duration::from_secs(60),
             commit_within: AHEAD,
         }
     }
@@ -63,11 +61,6 @@ impl LedgerTiming {
     #[cfg(feature = "postgres")]
     pub fn with_stalled(self, stalled: Duration) -> Self {
         Self { stalled: stalled.clamp(Duration::from_millis(1), A_DAY), ..self }
-    }
-
-    /// How long the slot of a booked call may be over before the call counts as not sent. Default 60 s.
-    pub fn with_long_over(self, long_over: Duration) -> Self {
-        Self { long_over, ..self }
     }
 
     /// What each of the two writes before a call is given to reach the disk, at least: a slow disk is

@@ -8,7 +8,7 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::answer::{self, Refusal};
@@ -19,7 +19,13 @@ use crate::run::Source;
 
 /// Whatever has no route of its own: the endpoint, what is passed on, and what nobody serves.
 pub(super) async fn any(State(server): State<Arc<Server>>, request: Request) -> Response {
-    if is_it(request.uri().path()) {
+    let path = request.uri().path();
+    if request.method() != Method::CONNECT && !is_canonical(path) {
+        let message = "the path must be in its canonical form (RFC 3986, 6.2.2): nothing encoded that need \
+                       not be, no empty or dot segments, no `;`, no control characters; found another";
+        return bad("InvalidParameter", message).into_response();
+    }
+    if is_it(path) {
         return detect(&server, request).await.unwrap_or_else(Refusal::about_an_image);
     }
     pass_on(&server, request).await
@@ -53,38 +59,22 @@ async fn pass_on(server: &Server, request: Request) -> Response {
     upstream.forward(request).await.unwrap_or_else(Refusal::into_response)
 }
 
-/// Whether a path is the endpoint's, in any spelling that the service, or anything on the way, might
-/// take for it: what is not told here would be passed on and paid for unbooked.
+/// Whether a path is the endpoint's, below whatever base.
 pub(super) fn is_it(path: &str) -> bool {
-    let mut path = path.to_owned();
-    for _ in 0..=MOST_DECODED {
-        // Some read `?` and `#` that were encoded as the path's end, and some as a part of it.
-        let cut = path.split(['?', '#']).next().unwrap_or_default();
-        if leads_here(&path) || leads_here(cut) {
-            return true;
-        }
-        path = percent_decode_str(&path).decode_utf8_lossy().into_owned();
-    }
-    false
+    path.trim_end_matches('/').to_ascii_lowercase().ends_with(PATH)
 }
 
-/// Whether a path's last segments are the endpoint's, dot segments resolved.
-fn leads_here(path: &str) -> bool {
-    let mut segments: Vec<&str> = Vec::new();
-    for segment in path.split(['/', '\\']) {
-        // Some servers take `;…` for parameters of a segment, `..;` too, and `.json` for a wish about
-        // the answer.
-        let segment = segment.split([';', '?', '#']).next().unwrap_or_default();
-        match segment.trim_matches(|c: char| c.is_whitespace() || c.is_control()) {
-            "" | "." => {}
-            ".." => drop(segments.pop()),
-            name => segments.push(name),
-        }
-    }
-    let last = segments.iter().rev();
-    let name_of = |segment: &str| segment.split('.').next().map(str::to_ascii_lowercase);
-    segments.len() >= PATH.len()
-        && PATH.iter().rev().zip(last).all(|(name, found)| name_of(found).as_deref() == Some(*name))
+/// Whether a path has one spelling only (RFC 3986, 6.2.2): nothing on its way to the service can take it
+/// for another path than is judged here, and have it paid for unbooked. What is encoded stands for
+/// nothing that could end a path or part it.
+fn is_canonical(path: &str) -> bool {
+    let Ok(plain) = percent_decode_str(path).decode_utf8() else { return false };
+    let is_segment = |text: &str| !matches!(text, "" | "." | "..") && text.trim() == text;
+    let segments = plain.strip_prefix('/').map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    let has_one = |all: &str| all.split('/').all(is_segment);
+    (path == "/" || segments.is_some_and(has_one))
+        && !plain.contains(|c: char| c.is_control() || "\\%?#;".contains(c))
+        && utf8_percent_encode(&plain, &NEVER_PLAIN).to_string() == path
 }
 
 async fn detect(server: &Server, request: Request) -> Result<Response, Refusal> {
@@ -214,55 +204,86 @@ fn bad(code: &'static str, message: impl Into<String>) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, code, message)
 }
 
-/// How often a path might be decoded on the way.
-const MOST_DECODED: usize = 3;
+const PATH: &str = "/services/aigc/image2video/face-detect";
 
-const PATH: [&str; 4] = ["services", "aigc", "image2video", "face-detect"];
+/// What a path holds encoded only (RFC 3986, 3.3).
+const NEVER_PLAIN: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@');
 
 #[cfg(test)]
 mod tests {
-    use super::is_it;
+    use super::*;
 
     #[test]
-    fn no_spelling_of_the_path_goes_round_the_gate() {
+    fn a_path_has_one_spelling_or_none() {
         for (path, expected) in [
+            ("/", true),
             ("/api/v1/services/aigc/image2video/face-detect", true),
             ("/api/v1/services/aigc/image2video/face-detect/", true),
-            ("/api/v1//services/aigc///image2video/face-detect", true),
-            ("//api/v1/services/aigc/image2video/face-detect", true),
-            ("/api/v1/services/aigc/image2video/face%2Ddetect", true),
-            ("/api/v1/services/aigc/image2video/face%252Ddetect", true),
-            ("/api/v1/services/aigc/image2video%2Fface-detect", true),
-            ("/api/v1/services/aigc/x/../image2video/face-detect", true),
-            ("/api/v1/services/aigc/x/%2e%2e/image2video/face-detect", true),
-            ("/api/v1/services/aigc/image2video/./face-detect", true),
-            ("/api/v1/services/aigc/image2video/Face-Detect", true),
-            ("/api/v1/services/aigc/image2video/face-detect;x=1", true),
-            ("/api/v1/services/aigc;y/image2video/face-detect/;x", true),
-            ("/api/v1\\services\\aigc\\image2video\\face-detect", true),
-            ("/services/aigc/image2video/face-detect", true),
-            ("/api/v1/x%3F/../services/aigc/image2video/face-detect", true),
-            ("/api/v1/x%23/../services/aigc/image2video/face-detect", true),
-            ("/api/v1/x%3f/%2e%2e/services/aigc/image2video/face-detect", true),
-            ("/api/v1/x%253F/../services/aigc/image2video/face-detect", true),
-            ("///[/../api/v1/services/aigc/image2video/face-detect", true),
-            ("////services/aigc/image2video/face-detect", true),
-            ("/api/v1/services/aigc/x/..;/image2video/face-detect", true),
-            ("/api/v1/services/aigc/.;/image2video/face-detect", true),
-            ("/api/v1/services/aigc/image2video/face-detect/x/..;/", true),
-            ("/api/v1/services/aigc/image2video/face-detect%3Fx", true),
-            ("/api/v1/services/aigc/image2video/face-detect.json", true),
-            ("/api/v1/services/aigc/image2video/face-detect.", true),
-            ("/api/v1/services/aigc/image2video/face-detect%00", true),
-            ("/api/v1/services/aigc/image2video/face-detect%20", true),
-            ("/api/v1/services/aigc/image2video/aa-detect", false),
-            ("/api/v1/services/aigc/image2video/video-synthesis", false),
-            ("/api/v1/services/aigc/image2video/face-detect/x", false),
-            ("/image2video/face-detect", false),
-            ("/", false),
+            ("/api/v1/tasks/7~a_b.c:d@e!$&'()*+,=", true),
+            ("/api/v1/files/a%20b%E5%A4%B4", true),
+            ("/api/v1/...", true),
+            ("", false),
             ("*", false),
+            ("api/v1", false),
+            ("//", false),
+            ("//api/v1/x", false),
+            ("/api//v1", false),
+            ("/api/v1//", false),
+            ("/api/./v1", false),
+            ("/api/../v1", false),
+            ("/api/v1/..", false),
+            ("/api/%2e/v1", false),
+            ("/api/%2E%2E/v1", false),
+            ("/api/.%2e/v1", false),
+            ("/api/..;/v1", false),
+            ("/api/v1;x=1", false),
+            ("/api/v1%3Bx", false),
+            ("/face%2Ddetect", false),
+            ("/f%61ce", false),
+            ("/face%252Ddetect", false),
+            ("/face%25252Ddetect", false),
+            ("/face%2525252Ddetect", false),
+            ("/api%2Fv1", false),
+            ("/api%2fv1", false),
+            ("/api%5Cv1", false),
+            ("/api\\v1", false),
+            ("/api%3Fv1", false),
+            ("/api%23v1", false),
+            ("/v1%00", false),
+            ("/v1%0A", false),
+            ("/v1%7F", false),
+            ("/v1%C2%85", false),
+            ("/v1%20", false),
+            ("/v1%E3%80%80", false),
+            ("/v1%e5%a4%b4", false),
+            ("/v1%C0%AF", false),
+            ("/v1%", false),
+            ("/v1%4", false),
+            ("/v1%zz", false),
+            ("/v1/a b", false),
+            ("/v1/头", false),
+            ("/v1/a|b", false),
+            ("/v1/\"a\"", false),
+            ("/v1/[a]", false),
         ] {
-            assert_eq!(is_it(path), expected, "{path}");
+            assert_eq!(is_canonical(path), expected, "{path}");
         }
     }
 }

@@ -34,7 +34,7 @@ Exit status:
 
 pub(super) const SERVE: &str = "\
 Example:
-  emo-preflight serve --max-calls 1000
+  emo-preflight serve --max-calls 1000 --run december
   Where clients run: export DASHSCOPE_HTTP_BASE_URL=http://127.0.0.1:8485/api/v1";
 
 pub(super) const SPEND: &str = "\

@@ -7,6 +7,7 @@ use clap::Args;
 use super::values::{age, rate, seconds};
 use crate::cli::timing::Timing;
 use crate::detect::EMO_DETECT;
+use crate::gate::DEFAULT_ACCOUNT;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Paid call")]
@@ -16,7 +17,8 @@ pub(in crate::cli) struct GateArguments {
     pub(in crate::cli) max_calls: Option<u64>,
     /// Name of the run that --max-calls counts for
     ///
-    /// Several processes may be one run. A fresh name is made where none is given.
+    /// Several processes may be one run. A fresh name is made where none is given, but with --resume and
+    /// in serve a cap needs one.
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) run: Option<String>,
     /// Paid calls a second at the most
@@ -46,9 +48,9 @@ pub(in crate::cli) struct GateArguments {
     #[arg(long, value_name = "S", default_value = "60", value_parser = seconds, allow_negative_numbers = true)]
     #[arg(hide_short_help = true)]
     pub(in crate::cli) call_timeout: Duration,
-    /// Whose quota the calls count against [default: a digest of the key]
-    #[arg(long, value_name = "NAME", hide_short_help = true)]
-    pub(in crate::cli) account: Option<String>,
+    /// Whose quota the calls count against, whatever their keys
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_ACCOUNT, hide_short_help = true)]
+    pub(in crate::cli) account: String,
     #[command(flatten)]
     pub(in crate::cli) ledger: LedgerArguments,
     /// Do not reuse verdicts older than this (30d, 12h)

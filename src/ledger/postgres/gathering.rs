@@ -33,7 +33,7 @@ impl Gathering {
     pub(super) fn add(&self, query: Query<'_>) -> oneshot::Receiver<Answer> {
         let (answer, answered) = oneshot::channel();
         let Query { ask, image, reuse } = query;
-        let waiting = Waiting { ask: ask.clone(), image, reuse: *reuse, answer };
+        let waiting = Waiting { ask: ask.clone(), image, reuse: reuse.clone(), answer };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() == all.capacity() {
             // While nobody can ask, those that gave up must not gather without end.

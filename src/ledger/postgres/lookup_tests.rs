@@ -36,7 +36,7 @@ async fn prepare(ledger: &SqlLedger, number: usize) -> Question {
         _ => {
             let anew = Reuse { max_age: Some(Duration::ZERO), ..Reuse::default() };
             for how in [How::Settled, How::Unknown] {
-                let terms = Terms { reuse: anew, ..terms.clone() };
+                let terms = Terms { reuse: anew.clone(), ..terms.clone() };
                 let attempt = reserved(ledger, &asked, &terms).await;
                 ledger.record(&attempt, &outcome(how), &terms).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -203,30 +203,6 @@ fn a_long_queue_is_known_without_a_turn_at_it() {
         assert!(matches!(too_far(4, 7_000).await, Some((8_000..9_000, 0))), "it was just seen");
         drop(held);
         assert_eq!(too_far(4, 20_000).await, None, "there is room");
-    });
-}
-
-/// A queue of the time before is no queue: the reservation mends it.
-#[test]
-fn a_long_queue_on_a_clock_that_was_set_back_holds_nobody_up() {
-    let Some(server) = pg::server() else { return };
-    block_on(async {
-        let url = server.database();
-        let ledger = connect(&url).await.unwrap();
-        let terms = Terms { spacing: Duration::from_secs(30), ..terms() };
-        for number in [1, 2] {
-            reserved(&ledger, &question(number), &terms).await;
-        }
-        // As if the clock had said ten minutes more until now.
-        server.run(
-            url.rsplit('/').next().unwrap(),
-            "SET search_path = emo_preflight;
-             UPDATE pace SET next_us = next_us + 600000000;
-             UPDATE attempt SET id = id + 600000000 WHERE source LIKE '%/1.jpg'",
-        );
-        let horizon = Some(Duration::from_secs(70));
-        let found = ledger.reserve(&question(3), &terms, horizon).await.unwrap();
-        assert!(matches!(found, ReserveResult::Reserved { .. }));
     });
 }
 

@@ -20,6 +20,7 @@ use sqlx::postgres::PgPool;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::quota::Pace;
 use super::sql::driver::{Connection, Fault, POOLED, Session, Transaction, Value, in_time, values};
 use super::sql::lookup::{look_up, look_up_one};
 use super::sql::{Backend, Reading, SqlLedger};
@@ -54,10 +55,10 @@ pub(super) async fn connect(
     let target = Target::of(url, timing)?;
     let (owner, other) = target.connect(patience).await?;
     let ledger = Postgres::ledger(Some(owner), other, patience, timing);
-    ledger.moment().await?;
+    ledger.read_clock().await?;
     // Once more, now that the statement is prepared: what is left is the round trip.
     let begun = Instant::now();
-    ledger.moment().await?;
+    ledger.read_clock().await?;
     // How far away the database is, before there was a write to show it. What is written for the first
     // time takes another round trip to be prepared.
     let round_trips = begun.elapsed() * 2;
@@ -76,7 +77,7 @@ pub(super) async fn connect_read_only(
     let found = Target::of(url, timing)?.connect_read_only(patience).await?;
     let Some(other) = found else { return Ok(None) };
     let ledger = Postgres::ledger(None, other, patience, timing);
-    ledger.moment().await?;
+    ledger.read_clock().await?;
     Ok(Some(ledger))
 }
 
@@ -195,11 +196,12 @@ impl Postgres {
         &self,
         ledger: &mut Connection<'_>,
         account: &str,
-    ) -> Result<(Reading, i64, Option<i64>), Fault> {
+    ) -> Result<(Reading, i64, Pace), Fault> {
         let begun = Instant::now();
-        let (last, next, now): (i64, Option<i64>, i64) =
+        let (last, next, booked, now): (i64, Option<i64>, Option<i64>, i64) =
             ledger.one(READ_CLOCK_AND_PACE, values![account]).await?;
-        Ok((self.reading(begun, now), last, next))
+        let pace = next.zip(booked).map(Pace::from).unwrap_or_default();
+        Ok((self.reading(begun, now), last, pace))
     }
 
     /// The clock was read half a round trip ago, at the shortest; whatever the way took longer is left
@@ -333,9 +335,9 @@ const TAKE_TURNS: &str = "
            current_setting('emo_preflight.owner', true)";
 const LOCK_QUESTION: &str = "SELECT 1 FROM question WHERE identity = $1 FOR UPDATE";
 const READ_CLOCK_AND_PACE: &str = "
-    SELECT (SELECT COALESCE(MAX(id), 0) FROM attempt),
-           (SELECT next_us FROM pace WHERE account = $1),
-           CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
+    SELECT (SELECT COALESCE(MAX(id), 0) FROM attempt), next_us, booked_us,
+           CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)
+    FROM (SELECT) AS clock LEFT JOIN pace ON account = $1";
 /// Whose lock cannot be taken. The keys are one text: the statements of both databases take no lists.
 const HELD_OWNERS: &str = "
     SELECT key FROM UNNEST(CAST(STRING_TO_ARRAY($1, ',') AS BIGINT[])) AS owner (key)

@@ -10,7 +10,7 @@ use super::lookup::look_up_one;
 use super::{end_attempt, statements as sql};
 #[cfg(feature = "postgres")]
 use crate::ledger::postgres::Postgres;
-use crate::ledger::quota::{MOST_LATE, micros};
+use crate::ledger::quota::{MOST_LATE, Pace, micros};
 use crate::ledger::sqlite::Sqlite;
 use crate::ledger::{Found, Query};
 
@@ -134,12 +134,12 @@ impl Backend {
         }
     }
 
-    /// The clock, the last attempt, and from when on the account's next slot is free.
+    /// The clock, the last attempt, and the account's pace.
     pub(super) async fn read_clock_and_pace(
         &self,
         ledger: &mut Connection<'_>,
         account: &str,
-    ) -> Result<(Reading, i64, Option<i64>), Fault> {
+    ) -> Result<(Reading, i64, Pace), Fault> {
         match self {
             Self::Sqlite(engine) => {
                 // In this order: stopped between the two, a process finds its slot over, not yet to
@@ -147,8 +147,9 @@ impl Backend {
                 let here = Instant::now();
                 let reading = Reading { here, now: engine.now(), uncertainty: Duration::ZERO };
                 let (last,) = ledger.one(sql::READ_LAST_ATTEMPT, values![]).await?;
-                let next = ledger.optional(sql::READ_PACE, values![account]).await?;
-                Ok((reading, last, next.map(|(next,): (i64,)| next)))
+                let pace: Option<(i64, i64)> =
+                    ledger.optional(sql::READ_PACE, values![account]).await?;
+                Ok((reading, last, pace.map(Pace::from).unwrap_or_default()))
             }
             #[cfg(feature = "postgres")]
             Self::Postgres(engine) => engine.read_clock_and_pace(ledger, account).await,
@@ -161,13 +162,14 @@ impl Backend {
         &self,
         ledger: &mut Connection<'_>,
         attempt: &[Value<'_>; 12],
-        next: Option<i64>,
+        pace: &Pace,
         sighting: Option<&str>,
     ) -> Result<(), Fault> {
         let [id, identity, account, .., content, _] = *attempt;
         match self {
             Self::Sqlite(_) => {
-                ledger.execute(sql::WRITE_PACE, &[account, next.into()]).await?;
+                let values = &[account, pace.next.into(), pace.booked.into()];
+                ledger.execute(sql::WRITE_PACE, values).await?;
                 ledger.execute(sql::WRITE_ATTEMPT, attempt).await?;
                 ledger.execute(sql::WRITE_QUESTION, &[identity, id]).await?;
                 if let Some(sighting) = sighting {
@@ -177,7 +179,7 @@ impl Backend {
             #[cfg(feature = "postgres")]
             Self::Postgres(_) => {
                 let mut values = attempt.to_vec();
-                values.push(next.into());
+                values.extend(values![pace.next, pace.booked]);
                 let statement = match sighting {
                     Some(sighting) => {
                         values.push(sighting.into());

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::driver::{Connection, Fault, values};
 use super::statements as sql;
+use crate::ledger::quota::micros;
 use crate::ledger::{ReserveResult, Terms};
 
 /// What is known of runs without counting them.
@@ -24,6 +25,7 @@ impl Counts {
         &self,
         ledger: &mut Connection<'_>,
         terms: &Terms,
+        now: i64,
     ) -> Result<Option<ReserveResult>, Fault> {
         let Some(most) = terms.max_calls else { return Ok(None) };
         let most = i64::try_from(most).unwrap_or(i64::MAX);
@@ -37,8 +39,10 @@ impl Counts {
             }
         }
         let (last,): (i64,) = ledger.one(sql::READ_LAST_ATTEMPT, values![]).await?;
-        let (sending, used): (i64, i64) = ledger.one(sql::READ_CAP, values![&terms.run]).await?;
-        let taken = used.saturating_add(sending);
+        // A process that stands still may never say what came of its call.
+        let answered = now.saturating_sub(micros(terms.answer_within));
+        let (taken, used): (i64, i64) =
+            ledger.one(sql::READ_CAP, values![&terms.run, answered]).await?;
         self.lock().insert(terms.run.clone(), Counted { taken, last });
         Ok(match () {
             () if used >= most => Some(ReserveResult::CapReached),

@@ -1,4 +1,4 @@
-//! What clocks do to slots and ages; on SQLite, whose clock a test can set.
+//! What clocks do to slots and ages; where it is SQLite alone, by a clock that the test sets.
 
 use super::places::*;
 use super::*;
@@ -25,20 +25,76 @@ async fn next_slot(ledger: &SqlLedger, number: usize, terms: &Terms) -> Duration
     booked
 }
 
+/// A queue that was booked is as long after a clock was set back as before, and no longer.
 #[test]
-fn a_clock_set_back_freezes_nothing_and_one_set_forward_lets_nothing_burst() {
+fn a_clock_set_back_keeps_the_queue_and_one_set_forward_lets_nothing_burst() {
     const HOUR: i64 = 3_600_000_000;
     block_on(async {
         let place = Place::sqlite();
         let ledger = place.open().await;
         let mut number = 0;
-        for jump in [0, -HOUR, 2 * HOUR, -HOUR] {
+        for (jump, queue) in [(0, 0), (-HOUR, 5), (-120_000_000, 10), (2 * HOUR, 0), (-1, 5)] {
             advance(jump);
-            for n in 0..5 {
+            for n in queue..queue + 5 {
                 number += 1;
                 // The clock stands still, so the slots show the spacing.
                 let slot = next_slot(&ledger, number, &terms()).await;
                 assert_eq!(slot, AHEAD * 2 + terms().spacing * n, "{jump}, {n}");
+            }
+        }
+    });
+}
+
+/// Each of eight processes has booked a call when the clock is set back by two minutes: those that are
+/// booked then leave after them.
+#[test]
+fn a_clock_set_back_makes_nobody_call_sooner_than_what_is_booked() {
+    block_on(async {
+        for place in Place::all() {
+            let mut ledgers = Vec::new();
+            for _ in 0..8 {
+                ledgers.push(place.open().await);
+            }
+            let mut slots = Vec::new();
+            for round in 0..2 {
+                for (number, ledger) in ledgers.iter().enumerate() {
+                    let asked = question(100 * round + number);
+                    match ledger.reserve(&asked, &terms(), None).await {
+                        Ok(ReserveResult::Reserved { slot, .. }) => slots.push(slot),
+                        _ => panic!("{number} is free"),
+                    }
+                }
+                place.set_clock(-120_000_000).await;
+            }
+            let apart = slots.windows(2).map(|two| two[1].saturating_duration_since(two[0]));
+            let closest = apart.min().unwrap();
+            assert!(closest >= terms().spacing, "{closest:?} of {slots:?}");
+        }
+    });
+}
+
+/// What was lost while the clock was ahead is asked again, and what was under way when a process began
+/// is not, whatever the clock did then.
+#[test]
+fn what_was_unknown_when_a_process_began_is_told_without_a_clock() {
+    block_on(async {
+        for place in Place::all() {
+            let ledger = place.open().await;
+            let lose = async |number| {
+                let attempt = reserved(&ledger, &question(number), &terms()).await;
+                ledger.record(&attempt, &outcome(How::Unknown), &terms()).await.unwrap();
+            };
+            lose(1).await;
+            let under_way = reserved(&ledger, &question(2), &terms()).await;
+            place.set_clock(-120_000_000).await;
+            let retry_unknown = Some(ledger.moment().await.unwrap());
+            let reuse = Reuse { retry_unknown, ..Reuse::default() };
+            place.set_clock(-120_000_000).await;
+            ledger.record(&under_way, &outcome(How::Unknown), &terms()).await.unwrap();
+            lose(3).await;
+            for (number, is_free) in [(1, true), (2, false), (3, false)] {
+                let look = ledger.lookup(&question(number), &reuse).await.unwrap();
+                assert_eq!(matches!(look, Lookup::Free), is_free, "{number}");
             }
         }
     });
@@ -106,26 +162,6 @@ fn a_long_queue_is_not_taken_for_a_clock_set_back() {
     });
 }
 
-/// A clock may be set by a second without having been set back for good.
-#[test]
-fn a_clock_that_went_back_by_a_second_keeps_the_queue() {
-    block_on(async {
-        for (back, is_kept) in [(1_000_000, true), (1_000_001, false)] {
-            let place = Place::sqlite();
-            let ledger = place.open().await;
-            let slow = Terms { spacing: Duration::from_secs(100), ..terms() };
-            let mut last = 0;
-            for number in [1, 2] {
-                let attempt = reserved(&ledger, &question(number), &slow).await;
-                last = attempt.id;
-            }
-            NOW.set(last - back);
-            let wait = next_slot(&ledger, 3, &slow).await;
-            assert_eq!(wait > Duration::from_secs(150), is_kept, "{back}: {wait:?}");
-        }
-    });
-}
-
 /// A machine that was suspended has missed the time: its slot is another's by now.
 #[test]
 fn an_attempt_whose_slot_is_over_is_not_marked() {
@@ -146,20 +182,78 @@ fn an_attempt_whose_slot_is_over_is_not_marked() {
     });
 }
 
-/// A process that stands still and lives: what it has booked is free after a minute, and it does not
-/// send it when it wakes.
+/// A process that stands still and lives: what it has booked is free once its slot is over and it cannot
+/// be marked any more, for who asks the same and for who needs its place under the cap.
 #[test]
-fn what_was_booked_long_ago_is_taken_away_whoever_lives() {
+fn what_was_booked_is_free_once_its_slot_is_over_whoever_lives() {
     block_on(async {
-        let place = Place::sqlite();
-        let (stopped, other) = (place.open().await, place.open().await);
-        let attempt = reserved(&stopped, &question(1), &terms()).await;
-        for (passes, is_free) in [(59_000_000, false), (2_000_000, true)] {
-            advance(passes);
-            other.abandon_the_dead().await.unwrap();
-            let look = other.look(&question(1), &Reuse::default()).await.unwrap();
-            assert_eq!(matches!(look, Lookup::Free), is_free, "{passes}");
+        for by_question in [true, false] {
+            for place in Place::all() {
+                let (stopped, other) = (place.open().await, place.open().await);
+                let capped = Terms { max_calls: Some(1), ..terms() };
+                let attempt = reserved(&stopped, &question(1), &capped).await;
+                let asked = question(if by_question { 1 } else { 2 });
+                // To the microsecond where time stands still.
+                let looks = match place {
+                    Place::Sqlite(_) => [(micros(AHEAD * 2 + MOST_LATE), true), (1, false)],
+                    #[cfg(feature = "postgres")]
+                    Place::Postgres(_) => [(-30_000_000, true), (60_000_000, false)],
+                };
+                for (passes, is_held) in looks {
+                    place.set_clock(passes).await;
+                    match other.reserve(&asked, &capped, None).await.unwrap() {
+                        ReserveResult::InFlight(found) if by_question => {
+                            assert_eq!(found.attempt, attempt.id);
+                            assert!(other.is_held(&found).await.unwrap(), "it lives");
+                        }
+                        ReserveResult::CapTaken if !by_question => {
+                            other.abandon_the_dead().await.unwrap();
+                        }
+                        _ => panic!("{by_question}, {passes}: it is booked"),
+                    }
+                    let now = other.reserve(&asked, &capped, None).await.unwrap();
+                    let is_free = matches!(now, ReserveResult::Reserved { .. });
+                    assert_eq!(is_free, !is_held, "{by_question}, {passes}");
+                }
+                assert!(!stopped.mark_sending(&attempt).await.unwrap());
+                // It wakes, and takes nothing away.
+                stopped.record(&attempt, &AttemptOutcome::not_sent(), &capped).await.unwrap();
+                let again = stopped.reserve(&asked, &capped, None).await.unwrap();
+                assert!(matches!(again, ReserveResult::InFlight(_)), "{by_question}");
+            }
         }
-        assert!(!stopped.mark_sending(&attempt).await.unwrap());
+    });
+}
+
+/// What a process that stands still was sending may have been billed: it holds its place under the cap,
+/// and lets the run end.
+#[test]
+fn what_has_no_answer_in_its_time_is_used_under_the_cap() {
+    block_on(async {
+        for place in Place::all() {
+            let (stopped, other) = (place.open().await, place.open().await);
+            let capped = Terms { max_calls: Some(1), ..terms() };
+            place.hold_the_pace().await;
+            let attempt = reserved(&stopped, &question(1), &capped).await;
+            assert!(stopped.mark_sending(&attempt).await.unwrap());
+            let looks = match place {
+                Place::Sqlite(_) => [(micros(AHEAD * 2 + capped.answer_within), false), (1, true)],
+                // Its slot is half a minute ahead.
+                #[cfg(feature = "postgres")]
+                Place::Postgres(_) => [(40_000_000, false), (80_000_000, true)],
+            };
+            for (passes, is_reached) in looks {
+                place.set_clock(passes).await;
+                other.abandon_the_dead().await.unwrap();
+                match other.reserve(&question(2), &capped, None).await.unwrap() {
+                    ReserveResult::CapTaken => assert!(!is_reached, "{passes}"),
+                    ReserveResult::CapReached => assert!(is_reached, "{passes}"),
+                    _ => panic!("{passes}: the cap is taken"),
+                }
+            }
+            // It wakes, and its answer counts.
+            stopped.record(&attempt, &outcome(How::Refused), &capped).await.unwrap();
+            reserved(&other, &question(2), &capped).await;
+        }
     });
 }

@@ -50,7 +50,7 @@ use rows::{State, name_of};
 use statements as sql;
 
 use super::identity::hex;
-use super::quota::{Pace, micros};
+use super::quota::{LONGEST_PUSH, MOST_LATE, micros};
 #[cfg(test)]
 use super::timing::AHEAD;
 use super::{
@@ -97,9 +97,24 @@ impl SqlLedger {
     async fn try_moment(&self) -> Result<Moment, Fault> {
         let mut session = self.backend.read().await?;
         let mut ledger = session.connection();
-        let (Reading { now, .. }, attempt, _) =
+        // In this order: what ends between the two had ended, and what is booked then is later.
+        let (last,): (i64,) = ledger.one(sql::READ_LAST_ATTEMPT, values![]).await?;
+        let under_way: Vec<InFlight> = ledger.all(sql::READ_IN_FLIGHT, values![]).await?;
+        Ok(Moment { last, under_way: under_way.into_iter().map(|(attempt, ..)| attempt).collect() })
+    }
+
+    /// Reads the ledger's clock.
+    #[cfg(feature = "postgres")]
+    pub(super) async fn read_clock(&self) -> Result<i64, LedgerError> {
+        patiently!(self, self.try_read_clock().await)
+    }
+
+    async fn try_read_clock(&self) -> Result<i64, Fault> {
+        let mut session = self.backend.read().await?;
+        let mut ledger = session.connection();
+        let (Reading { now, .. }, ..) =
             self.backend.read_clock_and_pace(&mut ledger, NO_ACCOUNT).await?;
-        Ok(Moment { time: now, attempt })
+        Ok(now)
     }
 
     pub(super) async fn lookup(&self, query: Query<'_>) -> Result<Option<Found>, LedgerError> {
@@ -136,17 +151,12 @@ impl SqlLedger {
             Some(Lookup::InFlight(other)) => return Ok(ReserveResult::InFlight(other)),
             Some(Lookup::Free) | None => {}
         }
-        if let Some(refused) = self.counts.hold_against_cap(&mut ledger, terms).await? {
+        let now = self.backend.now();
+        if let Some(refused) = self.counts.hold_against_cap(&mut ledger, terms, now).await? {
             return Ok(refused);
         }
-        let (Reading { here, now, uncertainty }, last, next) =
+        let (Reading { here, now, uncertainty }, last, mut pace) =
             self.backend.read_clock_and_pace(&mut ledger, &terms.account).await?;
-        let mut pace = Pace { next };
-        if last > now.saturating_add(micros(CLOCKS_AGREE)) {
-            pace.forget_the_far(now, terms.spacing);
-            let values = values![&terms.account, pace.next.unwrap_or(now)];
-            ledger.execute(sql::RESET_PACE, values).await?;
-        }
         let (marking, ahead) = (self.marking.allow(&self.timing), self.ahead());
         // What the clock's reading leaves open must not bring two calls closer together.
         let slot = pace.book(now, ahead, terms.spacing.saturating_add(uncertainty));
@@ -177,7 +187,7 @@ impl SqlLedger {
             question.image_id.as_deref(),
         ];
         self.backend
-            .write_reservation(&mut ledger, attempt, pace.next, sighting.as_deref())
+            .write_reservation(&mut ledger, attempt, &pace, sighting.as_deref())
             .await?;
         if let Err(fault) = transaction.commit().await
             && !self.is_ours(id, &owner, &fault).await?
@@ -240,7 +250,7 @@ impl SqlLedger {
         // attempt marks it.
         let mut session = self.backend.read().await?;
         let state = session.connection().optional(sql::READ_STATE, values![attempt.id]).await?;
-        Ok(state.is_some_and(|(state,): (String,)| state == State::Sending.as_str()))
+        Ok(state.is_some_and(|(state, _): (String, i64)| state == State::Sending.as_str()))
     }
 
     /// See [`Ledger::record`](super::Ledger::record).
@@ -282,9 +292,8 @@ impl SqlLedger {
         let mut transaction = self.backend.begin().await?;
         let mut ledger = transaction.connection();
         end_attempt(&mut ledger, values, decides).await?;
-        let mut pushed = Pace::default();
-        pushed.push_back(now, pause);
-        ledger.execute(sql::WRITE_PACE, values![&terms.account, pushed.next]).await?;
+        let pause = micros(pause.min(LONGEST_PUSH));
+        ledger.execute(sql::PUSH_BACK, values![&terms.account, now, pause]).await?;
         transaction.commit().await
     }
 
@@ -296,21 +305,40 @@ impl SqlLedger {
         let is_gone = self.backend.is_gone(&other.owner).await?;
         if is_gone {
             self.take_away(other.attempt).await?;
+        } else if self.is_over(other.attempt).await? {
+            self.take_away_booked(other.attempt).await?;
         }
         Ok(!is_gone)
     }
 
-    /// What processes left behind that ended without a word: see [`take_away`](Self::take_away).
+    /// Whether an attempt is booked and its slot is over.
+    async fn is_over(&self, attempt: i64) -> Result<bool, Fault> {
+        let over = self.over().await?;
+        let mut session = self.backend.read().await?;
+        let found = session.connection().optional(sql::READ_STATE, values![attempt]).await?;
+        Ok(found.is_some_and(|(state, slot): (String, i64)| {
+            state == State::Booked.as_str() && slot < over
+        }))
+    }
+
+    /// What is booked for a time before this is over: by the same clock its holder cannot mark it any
+    /// more (`MARK_SENDING`), and so does not send it. A holder that lives stands still, and must hold
+    /// up no other.
+    async fn over(&self) -> Result<i64, Fault> {
+        Ok(self.try_read_clock().await?.saturating_sub(micros(MOST_LATE)))
+    }
+
+    /// What processes left behind that ended without a word, or stand still: see
+    /// [`take_away`](Self::take_away) and [`over`](Self::over).
     pub(super) async fn abandon_the_dead(&self) -> Result<(), LedgerError> {
         patiently!(self, self.try_abandon_the_dead().await)
     }
 
     async fn try_abandon_the_dead(&self) -> Result<(), Fault> {
-        let in_flight: Vec<(i64, String, String, i64)> =
+        let over = self.over().await?;
+        let in_flight: Vec<InFlight> =
             self.backend.read().await?.connection().all(sql::READ_IN_FLIGHT, values![]).await?;
-        let long_over = self.backend.now().saturating_sub(micros(self.timing.long_over));
-        // Its owner stands still, if it lives: it cannot send any more, and must not hold a place.
-        let is_over = |state: &str, slot| state == State::Booked.as_str() && slot < long_over;
+        let is_over = |state: &str, slot| state == State::Booked.as_str() && slot < over;
         let asked = in_flight.iter().filter(|(_, _, state, slot)| !is_over(state, *slot));
         let gone = self.backend.gone(asked.map(|(_, owner, ..)| owner.clone()).collect()).await?;
         for (attempt, owner, state, slot) in &in_flight {
@@ -397,6 +425,9 @@ async fn end_attempt(
     Ok(())
 }
 
+/// Of an attempt in flight: its number, its owner, its state and its slot.
+type InFlight = (i64, String, String, i64);
+
 /// How long the last write of a kind took to reach the disk, in microseconds.
 #[derive(Default)]
 pub(super) struct CommitTime(std::sync::atomic::AtomicU64);
@@ -427,9 +458,6 @@ impl CommitTime {
 /// However long a write took: the process may have been stopped meanwhile. At least what a
 /// [`LedgerTiming`] may give.
 const MOST_AHEAD: Duration = Duration::from_secs(10);
-
-/// All read one clock; what was booked later than this from now was booked on another time.
-const CLOCKS_AGREE: Duration = Duration::from_secs(1);
 
 /// Where no account's pace is asked for.
 const NO_ACCOUNT: &str = "";

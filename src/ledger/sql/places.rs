@@ -129,6 +129,23 @@ impl Place {
         }
     }
 
+    /// Sets the ledger's clock, forward or back, where it can be set; else all that was written by it.
+    pub(super) async fn set_clock(&self, by: i64) {
+        match self {
+            Self::Sqlite(_) => advance(by),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => {
+                let database = url.rsplit('/').next().unwrap();
+                let set = format!(
+                    "SET search_path = emo_preflight;
+                     UPDATE pace SET next_us = next_us - {by}, booked_us = booked_us - {by};
+                     UPDATE attempt SET slot_us = slot_us - {by}, ended_us = ended_us - {by};"
+                );
+                pg::server().unwrap().run(database, &set);
+            }
+        }
+    }
+
     /// Takes the lock away that shows that a process lives, which does not notice.
     pub(super) async fn lose_lock(&self, ledger: &SqlLedger) {
         match &ledger.backend {
@@ -180,7 +197,8 @@ impl Place {
             Self::Postgres(_) => {
                 self.run(
                     "INSERT INTO pace SELECT 'account',
-                         CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) + 30000000",
+                         CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) + 30000000,
+                         CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
                 )
                 .await;
             }

@@ -8,9 +8,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::driver::Fault;
-use super::{CLOCKS_AGREE, Reading, SqlLedger};
+use super::{Reading, SqlLedger};
 use crate::ledger::Terms;
-use crate::ledger::quota::micros;
 
 /// The accounts' queues, as this process last saw them.
 #[derive(Default)]
@@ -18,8 +17,7 @@ pub(super) struct Queues(Mutex<HashMap<String, Seen>>);
 
 #[derive(Clone, Copy)]
 struct Seen {
-    /// From when on the next slot is free at the earliest: others only make it later, unless the ledger's
-    /// clock is set back.
+    /// From when on the next slot is free at the earliest: others only make it later.
     free: Instant,
     /// That was far ahead.
     was_long: bool,
@@ -51,22 +49,17 @@ impl SqlLedger {
             return None;
         }
         // Where it cannot be read, the reservation says why.
-        let free = self.read_queue(&terms.account).await.ok().flatten()?;
+        let free = self.read_queue(&terms.account).await.ok()?;
         let too_far = beyond(free);
         self.queues.note(&terms.account, free, too_far.is_some());
         too_far
     }
 
-    /// From when on the next slot is free. A queue on a clock that was set back is a reservation's to mend.
-    async fn read_queue(&self, account: &str) -> Result<Option<Instant>, Fault> {
+    /// From when on the next slot is free.
+    async fn read_queue(&self, account: &str) -> Result<Instant, Fault> {
         let mut session = self.backend.read().await?;
-        let (Reading { here, now, uncertainty }, last, next) =
+        let (Reading { here, now, uncertainty }, _, pace) =
             self.backend.read_clock_and_pace(&mut session.connection(), account).await?;
-        if last > now.saturating_add(micros(CLOCKS_AGREE)) {
-            return Ok(None);
-        }
-        let ahead = next.map_or(0, |next| next.saturating_sub(now));
-        let earliest = here.checked_sub(uncertainty).unwrap_or(here);
-        Ok(Some(earliest + Duration::from_micros(u64::try_from(ahead).unwrap_or(0))))
+        Ok(here.checked_sub(uncertainty).unwrap_or(here) + pace.wait(now))
     }
 }

@@ -127,8 +127,8 @@ impl Row {
                 }
                 _ => Lookup::Known(self.recall(ask.detector)),
             },
-            State::Unknown => match reuse.retry_unknown {
-                Some(moment) if moment.is_after(self.attempt, self.ended) => Lookup::Free,
+            State::Unknown => match &reuse.retry_unknown {
+                Some(moment) if moment.is_after(self.attempt) => Lookup::Free,
                 // However whole its answer looks: what was lost on the way is not believed later.
                 _ => Lookup::Known(match self.recall(ask.detector) {
                     known @ CallRecord { end: CallEnd::Unknown(_), .. } => known,

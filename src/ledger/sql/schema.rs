@@ -15,7 +15,7 @@ pub(in crate::ledger) const TABLES: [&str; 6] = [
     "CREATE TABLE ledger_schema (version BIGINT NOT NULL, id TEXT)",
     QUESTION,
     ATTEMPT,
-    "CREATE TABLE pace (account TEXT NOT NULL PRIMARY KEY, next_us BIGINT NOT NULL)",
+    PACE,
     DAY_SUM,
     SIGHTING,
 ];
@@ -121,6 +121,13 @@ const ATTEMPT: &str = "CREATE TABLE attempt (
 const SIGHTING: &str = "CREATE TABLE sighting (
     key TEXT NOT NULL PRIMARY KEY,
     content TEXT NOT NULL
+)";
+
+// When the account's next slot is free, and when its last one was booked.
+const PACE: &str = "CREATE TABLE pace (
+    account TEXT NOT NULL PRIMARY KEY,
+    next_us BIGINT NOT NULL,
+    booked_us BIGINT NOT NULL
 )";
 
 // Attempts that have ended, by Beijing day (UTC+8) and by what came of them.

@@ -5,18 +5,21 @@
 
 // The writes, as texts that can stand alone or in one statement with others.
 
-/// A pace only goes forward, whoever read it when.
+/// A pace only goes forward, whoever read it when, unless the clock went back.
 macro_rules! write_pace {
-    ($account:literal, $next:literal) => {
+    ($account:literal, $next:literal, $booked:literal) => {
         concat!(
             "
-    INSERT INTO pace (account, next_us) VALUES (",
+    INSERT INTO pace (account, next_us, booked_us) VALUES (",
             $account,
             ", ",
             $next,
+            ", ",
+            $booked,
             ")
-    ON CONFLICT (account) DO UPDATE SET next_us =
-        CASE WHEN excluded.next_us > pace.next_us THEN excluded.next_us ELSE pace.next_us END"
+    ON CONFLICT (account) DO UPDATE SET booked_us = excluded.booked_us, next_us =
+        CASE WHEN excluded.next_us > pace.next_us OR excluded.booked_us < pace.booked_us
+             THEN excluded.next_us ELSE pace.next_us END"
         )
     };
 }
@@ -222,20 +225,25 @@ pub(in crate::ledger) const READ_SIGHTINGS: &str = "
     FROM sighting s JOIN UNNEST(STRING_TO_ARRAY($1, ',')) WITH ORDINALITY AS asked (key, place)
       ON s.key = asked.key";
 
-/// Of a run's attempts: how many may yet turn out unbilled, and how many were or may have been
-/// billed, whatever came of them.
+/// Of a run's attempts: all that take a place under its cap, and how many of them take it for good:
+/// those that were or may have been billed, and those that were to leave before $2 and still have no
+/// answer.
 pub(in crate::ledger) const READ_CAP: &str = "
-    SELECT COALESCE(SUM(CASE WHEN state IN ('booked', 'sending') THEN 1 ELSE 0 END), 0),
-           COALESCE(SUM(CASE WHEN state IN ('booked', 'sending') THEN 0 ELSE 1 END), 0)
+    SELECT COUNT(*),
+           COALESCE(SUM(CASE WHEN state = 'booked' OR (state = 'sending' AND slot_us >= $2)
+                             THEN 0 ELSE 1 END), 0)
     FROM attempt
     WHERE run = $1 AND (state IN ('booked', 'sending') OR images > 0 OR certainty = 'unknown')";
 
 pub(in crate::ledger) const COUNT_SINCE: &str = "SELECT COUNT(*) FROM attempt WHERE id > $1";
 
-pub(in crate::ledger) const READ_PACE: &str = "SELECT next_us FROM pace WHERE account = $1";
-pub(in crate::ledger) const WRITE_PACE: &str = write_pace!("$1", "$2");
-/// Only for a clock that was set back.
-pub(in crate::ledger) const RESET_PACE: &str = "UPDATE pace SET next_us = $2 WHERE account = $1";
+pub(in crate::ledger) const READ_PACE: &str =
+    "SELECT next_us, booked_us FROM pace WHERE account = $1";
+pub(in crate::ledger) const WRITE_PACE: &str = write_pace!("$1", "$2", "$3");
+/// As [`Pace::push_back`](crate::ledger::quota::Pace::push_back), at $2 by $3.
+pub(in crate::ledger) const PUSH_BACK: &str = "
+    UPDATE pace SET next_us = $3 + CASE WHEN booked_us > $2 THEN booked_us ELSE $2 END
+    WHERE account = $1 AND next_us < $3 + CASE WHEN booked_us > $2 THEN booked_us ELSE $2 END";
 
 pub(in crate::ledger) const READ_LAST_ATTEMPT: &str = "SELECT COALESCE(MAX(id), 0) FROM attempt";
 pub(in crate::ledger) const WRITE_ATTEMPT: &str = write_attempt!();
@@ -249,7 +257,7 @@ pub(in crate::ledger) const WRITE_RESERVATION: &str = concat!(
     "), asked AS (",
     write_question!("$2", "$1"),
     ")",
-    write_pace!("$3", "$13")
+    write_pace!("$3", "$13", "$14")
 );
 /// All of them.
 #[cfg(feature = "postgres")]
@@ -259,9 +267,9 @@ pub(in crate::ledger) const WRITE_RESERVATION_AND_SIGHTING: &str = concat!(
     "), asked AS (",
     write_question!("$2", "$1"),
     "), seen AS (",
-    write_sighting!("$14", "$11"),
+    write_sighting!("$15", "$11"),
     ")",
-    write_pace!("$3", "$13")
+    write_pace!("$3", "$13", "$14")
 );
 
 /// The last write before a request leaves. It changes nothing where the attempt was taken away, nor
@@ -290,15 +298,15 @@ pub(in crate::ledger) const END_AND_RELEASE: &str =
 pub(in crate::ledger) const ABANDON_SENDING: &str = "
     UPDATE attempt SET state = 'unknown', verdict = 'unknown', certainty = 'unknown', ended_us = $2
     WHERE id = $1 AND state = 'sending'";
-/// Takes away an attempt whose owner is gone and that cannot have left: whoever holds it must turn
-/// it from booked to sending first, and now cannot.
+/// Takes away an attempt that cannot have left: its holder must turn it from booked to sending first,
+/// and now cannot.
 pub(in crate::ledger) const ABANDON_BOOKED: &str = "
     UPDATE attempt SET state = 'not_sent', verdict = 'not_sent', certainty = 'none', ended_us = $2
     WHERE id = $1 AND state = 'booked'";
 pub(in crate::ledger) const READ_IN_FLIGHT: &str =
     "SELECT id, owner, state, slot_us FROM attempt WHERE state IN ('booked', 'sending')";
 pub(in crate::ledger) const READ_OWNER: &str = "SELECT owner FROM attempt WHERE id = $1";
-pub(in crate::ledger) const READ_STATE: &str = "SELECT state FROM attempt WHERE id = $1";
+pub(in crate::ledger) const READ_STATE: &str = "SELECT state, slot_us FROM attempt WHERE id = $1";
 pub(in crate::ledger) const READ_IDENTITY: &str = "SELECT identity FROM attempt WHERE id = $1";
 
 /// Sums by Beijing day (UTC+8) and by what came of an attempt. What has ended is summed up as it

@@ -19,9 +19,10 @@ pub(super) use file::adopt;
 use open_files::OpenFiles;
 use owner::Owner;
 
+use super::quota::micros;
 use super::sql::driver::{Fault, Session, Transaction};
 use super::sql::{Backend, SqlLedger};
-use super::{LedgerAction, LedgerError, LedgerTiming, micros_of};
+use super::{LedgerAction, LedgerError, LedgerTiming};
 
 /// An open file.
 pub(super) struct Sqlite {
@@ -132,5 +133,6 @@ impl Sqlite {
 
 /// Microseconds since 1970.
 pub(super) fn wall_clock() -> i64 {
-    micros_of(SystemTime::now())
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    micros(since)
 }

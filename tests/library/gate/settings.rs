@@ -1,10 +1,13 @@
 //! Settings and keys that cannot work.
 
+use std::process::Command;
 use std::time::Duration;
 
-use emo_preflight::{ApiKey, ConfigError, GateError, Preflight, ProbeOptions};
+use emo_preflight::{
+    AddressPolicy, ApiKey, ConfigError, GateError, Preflight, ProbeOptions, Source,
+};
 
-use super::scene::KEY;
+use super::scene::{KEY, one_portrait};
 
 #[tokio::test]
 async fn settings_out_of_range_are_refused_with_what_was_found() {
@@ -54,6 +57,49 @@ async fn settings_out_of_range_are_refused_with_what_was_found() {
             other => panic!("{says}: {other:?}"),
         }
     }
+}
+
+/// Whoever points an environment at the emulator must not call the paid service.
+#[tokio::test]
+async fn the_environment_says_whom_to_call_and_with_which_key() {
+    let (emulator, portrait) = one_portrait().await;
+    let base = emulator.base_url();
+    for (key, url, expected) in [
+        (Some(KEY), Some(base.as_str()), "Ok(\"accepted\")"),
+        (Some(KEY), Some("nowhere"), "must be a URL"),
+        (None, Some(base.as_str()), "no API key"),
+    ] {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "gate::settings::in_an_environment", "--nocapture"]);
+        child.env("PORTRAIT", portrait.url());
+        // Whatever is wrong here, nothing leaves this machine.
+        for proxy in ["HTTPS_PROXY", "https_proxy"] {
+            child.env(proxy, "http://127.0.0.1:9");
+        }
+        for (name, value) in [("DASHSCOPE_API_KEY", key), ("DASHSCOPE_HTTP_BASE_URL", url)] {
+            match value {
+                Some(value) => child.env(name, value),
+                None => child.env_remove(name),
+            };
+        }
+        let output = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(expected) && said.contains("1 passed"), "{key:?} {url:?}: {said}");
+    }
+    assert_eq!(emulator.calls(), 1);
+}
+
+/// Says what comes of one image; nothing by itself.
+#[tokio::test]
+async fn in_an_environment() {
+    let Ok(portrait) = std::env::var("PORTRAIT") else { return };
+    let check = async || -> Result<&str, Box<dyn std::error::Error>> {
+        let mut probe = ProbeOptions::default();
+        probe.addresses = AddressPolicy::Any;
+        let gate = Preflight::from_env()?.probe(probe).build().await?;
+        Ok(gate.check(Source::url(&portrait)).await?.verdict.as_str())
+    };
+    println!("{:?}", check().await.map_err(|error| error.to_string()));
 }
 
 #[test]

@@ -97,8 +97,12 @@ async fn the_quota_is_used_and_never_exceeded_by_three_processes() {
 async fn by_three_processes(scene: &Scene, images: usize, rate: f64) -> (Vec<Report>, Duration) {
     let images = scene.portraits(images);
     let paced = |builder: PreflightBuilder| builder.calls_per_second(rate);
-    let gates =
-        [scene.gate_with(paced).await, scene.gate_with(paced).await, scene.gate_with(paced).await];
+    // Two keys of one account are one quota.
+    let gates = [
+        scene.gate_of("sk-test", paced).await,
+        scene.gate_of("sk-test", paced).await,
+        scene.gate_of("sk-other", paced).await,
+    ];
     let begun = Instant::now();
     let runs = gates
         .iter()

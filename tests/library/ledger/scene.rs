@@ -126,7 +126,18 @@ impl Scene {
         &self,
         change: impl FnOnce(PreflightBuilder) -> PreflightBuilder,
     ) -> Preflight {
-        let builder = Preflight::builder(ApiKey::new("sk-test").unwrap())
+        self.gate_of("sk-test", change).await
+    }
+
+    /// The same, with a key of its own.
+    pub(super) async fn gate_of(
+        &self,
+        key: &str,
+        change: impl FnOnce(PreflightBuilder) -> PreflightBuilder,
+    ) -> Preflight {
+        let mut probe = ProbeOptions::default();
+        probe.addresses = AddressPolicy::Any;
+        let builder = Preflight::builder(ApiKey::new(key).unwrap())
             .base_url(self.emulator.base_url())
             .ledger(self.open().await)
             .calls_per_second(200.0)

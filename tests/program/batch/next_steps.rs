@@ -96,9 +96,36 @@ fn a_command_that_would_not_work_or_must_not_be_shown_is_told_in_words() {
     done.assert_status(3).says(words);
     assert!(!done.stderr.contains("secret"), "{}", done.stderr);
     assert_eq!(offered(&done).len(), 1);
-    // --resume with a cap needs the run's name, which this one has not.
-    lost();
-    let capped = ["--output", &desk.at("2.jsonl"), "--max-calls", "1", "--ledger", "none"];
-    let done = run(desk.check(capped).arg(image.url()));
-    done.assert_status(3).says(words);
+}
+
+/// The same command would be refused by the same cap again.
+#[test]
+fn after_a_cap_the_next_step_goes_on_under_a_higher_one() {
+    for run_given in [["--run", "pilot"].as_slice(), &[]] {
+        for cap in [["--max-calls", "2"].as_slice(), &["--max-calls=2"]] {
+            let desk = Desk::new();
+            let images = desk.listed(5);
+            desk.rig.emu.script(&images[0], [Fate::judge().reset(), Fate::judge()]);
+            let input = desk.at(INPUT);
+            let mut first = desk.batch(["--concurrency", "1"]);
+            let done = run(first.args(cap).args(run_given));
+            done.assert_status(4).says("no verdict yet, under a higher cap:");
+            let steps = offered(&done);
+            let go_on = steps.iter().find(|step| step.contains("--resume --")).unwrap();
+            assert!(go_on.contains("--max-calls 5 "), "{go_on}");
+            assert!(!go_on.contains("--retry-unknown"), "{go_on}");
+            let retry = steps.iter().find(|step| step.contains("--retry-unknown")).unwrap();
+            assert!(retry.contains("--max-calls 6 "), "{retry}");
+            for step in [go_on, retry] {
+                assert_eq!(step.matches("--max-calls").count(), 1, "{step}");
+                assert_eq!(step.matches("--run ").count(), 1, "{step}");
+                assert!(step.contains(&input), "{step}");
+            }
+            pasted(&desk, go_on).assert_status(3);
+            let rows = by_index(desk.results());
+            assert_eq!(gists(&rows[1..]), ["accepted"; 4], "{go_on}");
+            pasted(&desk, retry).assert_status(0);
+            assert_eq!((desk.rig.emu.calls(), desk.results().len()), (6, 5));
+        }
+    }
 }

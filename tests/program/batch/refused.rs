@@ -66,9 +66,9 @@ fn results_of_another_input_are_refused_and_lose_no_line() {
         line
     };
     for (wrong, why) in [
-        (changed("source", images[1].url().into()), "another source, ratio or image_id at index 2"),
+        (changed("source", images[1].url().into()), "found another at index 2"),
         (changed("source", format!("{}?", images[2].url()).into()), "at index 2"),
-        (changed("ratio", "3:4".into()), "another source, ratio or image_id at index 2"),
+        (changed("ratio", "3:4".into()), "found another at index 2"),
         (changed("index", 3.into()), "has the index 3 and the input only 3 sources"),
         (changed("index", 900_000_000.into()), "has the index 900000000"),
         (changed("index", u64::MAX.into()), "has the index 18446744073709551615"),
@@ -86,12 +86,57 @@ fn results_of_another_input_are_refused_and_lose_no_line() {
     }
     // The command line's ratio is the input's where a line has none.
     desk.put(RESULTS, lines(&[kept(0)]));
-    run(&mut desk.resume(["--ratio", "3:4"])).assert_status(2).says("image_id at index 0");
+    run(&mut desk.resume(["--ratio", "3:4"])).assert_status(2).says("found another at index 0");
     assert_eq!((desk.rig.emu.calls(), desk.fetches(&images)), (0, 0));
     assert!(!desk.path(LEDGER).exists());
     // A longer input than before is the same input, gone on with.
     run(&mut desk.resume([])).assert_status(0);
     assert_eq!(desk.results().len(), 3);
+}
+
+/// A row is known by its image_id where both have one: its URL may have been signed again since.
+#[test]
+fn an_image_id_tells_the_row() {
+    let desk = Desk::new();
+    let images = desk.images(2);
+    let kept = |source: &str, image_id: Option<&str>| {
+        let mut kept = line(0, source, "accepted", "certain");
+        kept["image_id"] = image_id.into();
+        if image_id.is_none() {
+            kept.as_object_mut().unwrap().remove("image_id");
+        }
+        lines(&[kept])
+    };
+    let signed_again = "http://h/a.jpg?sign=2";
+    for (source, of_line, of_input, is_the_same) in [
+        (signed_again, Some("a"), Some("a"), true),
+        (signed_again, Some("a"), Some("b"), false),
+        (signed_again, Some("a"), None, false),
+        (signed_again, None, Some("a"), false),
+        (signed_again, None, None, false),
+        // A label alone makes no other row.
+        (images[0].url(), Some("a"), Some("b"), true),
+        (images[0].url(), Some("a"), None, true),
+        (images[0].url(), None, Some("a"), true),
+    ] {
+        let mut row = json!({"image_url": images[0].url()});
+        if let Some(id) = of_input {
+            row["image_id"] = id.into();
+        }
+        let other = json!({"image_url": images[1].url()});
+        desk.put(INPUT, format!("{row}\n{other}\n"));
+        let before = kept(source, of_line);
+        desk.put(RESULTS, &before);
+        let done = run(&mut desk.resume([]));
+        if is_the_same {
+            done.assert_status(0).says("1 of 2 images done before");
+            assert!(desk.get(RESULTS).starts_with(&before), "{of_line:?} {of_input:?}");
+        } else {
+            done.assert_status(2).says("found another at index 0");
+            assert_eq!(desk.get(RESULTS), before, "{of_line:?} {of_input:?}");
+        }
+    }
+    assert_eq!(desk.fetches(&images[..1]), 0);
 }
 
 #[test]
@@ -125,7 +170,7 @@ fn options_that_cannot_go_together_are_said_so() {
         (vec!["--resume", "--output", &results, "--input", "-"], "give it as a regular file"),
         (
             vec!["--resume", "--output", &results, "--max-calls", "1", images[0].url()],
-            "name it with --run ID",
+            "--max-calls with --resume must count for a named run, found none",
         ),
         (
             vec!["--resume", "--output", &results, "--input", &desk.at("absent.txt")],

@@ -34,6 +34,15 @@ fn no_key() {
 }
 
 #[test]
+fn a_cap_that_would_begin_again_at_each_start() {
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--max-calls", "9"];
+    assert_snapshot!(said(&serve, Some(KEY)), @r#"
+    error: --max-calls with serve must count for a named run, found none, so that it would begin again with each process; name it with --run ID
+    exit status 2
+    "#);
+}
+
+#[test]
 fn a_path_given_to_check() {
     assert_snapshot!(said(&["check", "portrait.jpg"], Some(KEY)), @r#"
     ledger: none (in memory: what is paid for is forgotten at the end)

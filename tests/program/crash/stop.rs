@@ -39,12 +39,36 @@ impl Stopped {
         let mut command = scene.check(&input, "sleeper.jsonl", 100.0);
         command.args(["--timing", &format!("commit-within={between}")]);
         let sleeper = scene.start(&mut command);
-        until("the second intent", || scene.calls() == ["settled", "sending"]);
+        Self::until_its_slot_is_over(scene, images, sleeper, "sending")
+    }
+
+    /// Stopped while the second is booked, whose slot is a few seconds away.
+    fn with_a_booking() -> Self {
+        let stopped = [0.4, 0.1].into_iter().find_map(|rate| {
+            let scene = Scene::new();
+            let images = scene.portraits(2);
+            let input = scene.input("images.txt", &images);
+            let mut command = scene.check(&input, "sleeper.jsonl", rate);
+            let sleeper = scene.start(command.args(["--concurrency", "1"]));
+            until("the first call", || scene.emu().calls() == 1);
+            Self::until_its_slot_is_over(scene, images, sleeper, "booked")
+        });
+        stopped.expect("it is stopped before it marks")
+    }
+
+    /// Stops it once its second attempt is in this state; none where it went on before.
+    fn until_its_slot_is_over(
+        scene: Scene,
+        images: Vec<Served>,
+        sleeper: Process,
+        state: &str,
+    ) -> Option<Self> {
+        until("the second intent", || scene.calls() == ["settled", state]);
         sleeper.signal("STOP");
         let slot: Vec<(i64,)> = scene.read("SELECT MAX(slot_us) FROM attempt");
         let slot = UNIX_EPOCH + Duration::from_micros(slot[0].0.try_into().unwrap());
         until("its slot is over", || SystemTime::now() > slot + Duration::from_millis(100));
-        (scene.calls() == ["settled", "sending"] && scene.emu().calls() == 1).then(|| Self {
+        (scene.calls() == ["settled", state] && scene.emu().calls() == 1).then(|| Self {
             before: scene.attempts().len() - 1,
             scene,
             images,
@@ -171,6 +195,50 @@ fn a_process_given_up_wakes_after_another_asked_in_its_place() {
     assert_eq!(stopped.sleeper.end(), 0);
     assert_eq!(stopped.scene.results("sleeper.jsonl")[1]["from_ledger"], true);
     stopped.assert_each_was_paid_once();
+}
+
+/// What it had only booked is another's to ask once its slot is over.
+#[test]
+fn a_process_stopped_with_a_booking_holds_nobody_up() {
+    let mut stopped = Stopped::with_a_booking();
+    assert_eq!(stopped.scene.run(&mut stopped.other("other.jsonl")), 0);
+    assert_eq!(stopped.gists("other.jsonl"), ["accepted", "accepted"]);
+
+    stopped.wake();
+    assert_eq!(stopped.sleeper.end(), 0);
+    assert_eq!(stopped.scene.results("sleeper.jsonl")[1]["from_ledger"], true);
+    assert_eq!(stopped.scene.attempts(), ["settled", "not_sent", "settled"]);
+    stopped.assert_each_was_paid_once();
+}
+
+/// What it was sending may have been billed: it takes its place under the cap, and lets the run end.
+#[test]
+fn a_process_stopped_after_its_call_holds_no_run_up() {
+    let scene = Scene::new();
+    let images = scene.portraits(2);
+    scene.emu().script(&images[0], [Fate::judge().late(Duration::from_secs(2))]);
+    let cap = [
+        "--max-calls",
+        "1",
+        "--run",
+        "X",
+        "--call-timeout",
+        "1",
+        "--timing",
+        "answer-grace=0.5",
+    ];
+    let first = scene.input("first.txt", &images[..1]);
+    let mut first = scene.start(scene.check(&first, "first.jsonl", 5.0).args(&cap[..4]));
+    until("the call", || scene.emu().calls() == 1);
+    first.signal("STOP");
+    let second = scene.input("second.txt", &images[1..]);
+    assert_eq!(scene.run(scene.check(&second, "second.jsonl", 5.0).args(cap)), 4);
+    assert_eq!(gist(&scene.results("second.jsonl")[0]), "skipped cap_reached");
+    assert_eq!(scene.attempts(), ["sending"], "its owner lives");
+    first.signal("CONT");
+    assert_eq!(first.end(), 0);
+    assert_eq!(scene.emu().calls(), 1);
+    scene.assert_ledger_holds_the_bill();
 }
 
 #[test]
