@@ -181,7 +181,7 @@ async fn check_with(
         Err(GateError::Ledger(error)) => return Ok(no_ledger(&error)),
         Err(error) => return Err(error.into()),
     };
-    job.progress_every = timing.progress;
+    job.progress_every = arguments.gate.timing.progress;
     job.begin()?;
     let run = gate.run(job.sources(), arguments.local.run_options());
     Ok(job.finish(run, Calls::Made, Some((gate, arguments.gate.rps))).await)

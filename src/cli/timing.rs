@@ -55,7 +55,7 @@ impl Timing {
 
 type Set = fn(&mut Timing, Duration);
 
-const SETTERS: [(&str, Set); 22] = [
+const SETTERS: [(&str, Set); 21] = [
     ("write-within", |all, span| all.gate = all.gate.with_write_within(span)),
     ("write-again", |all, span| all.gate = all.gate.with_write_again(span)),
     ("answer-grace", |all, span| all.gate = all.gate.with_answer_grace(span)),

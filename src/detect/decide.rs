@@ -59,6 +59,13 @@ pub(crate) struct RetryState {
     pub(crate) longest_pause: Duration,
 }
 
+impl RetryState {
+    /// How long a Retry-After is obeyed.
+    fn bounded(&self, wait: Option<Duration>) -> Duration {
+        wait.unwrap_or_default().min(self.longest_pause)
+    }
+}
+
 /// How often a question was repeated, for each kind of trouble: a service that has trouble of its
 /// own after it had asked to slow down has not used up its patience yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -237,7 +244,7 @@ fn coded(
         Class::Repeat(patience) => return repeat(patience, reason, wait, attempt, billing),
         Class::Disputed | Class::StopsRun | Class::Refused => End::Refused(reason),
     };
-    let throttled = (class == Class::Repeat(Patience::Throttled)).then(|| bounded(wait));
+    let throttled = (class == Class::Repeat(Patience::Throttled)).then(|| attempt.bounded(wait));
     Decision { stops_run: class == Class::StopsRun, throttled, ..end.with(billing) }
 }
 
@@ -270,17 +277,16 @@ fn repeat(
     let end = match pauses.nth(*so_far) {
         Some(pause) => {
             *so_far = so_far.saturating_add(1);
-            End::Repeat { after: pause.max(bounded(wait)).min(attempt.longest_pause), repeats, reason }
+            End::Repeat {
+                after: pause.max(attempt.bounded(wait)).min(attempt.longest_pause),
+                repeats,
+                reason,
+            }
         }
         None => End::Refused(reason),
     };
-    let throttled = (patience == Patience::Throttled).then(|| bounded(wait));
+    let throttled = (patience == Patience::Throttled).then(|| attempt.bounded(wait));
     Decision { throttled, ..end.with(billing) }
-}
-
-/// How long a Retry-After is obeyed.
-fn bounded(wait: Option<Duration>) -> Duration {
-    wait.unwrap_or_default().min(LONGEST_PAUSE)
 }
 
 impl End {

@@ -207,9 +207,6 @@ impl PreflightBuilder {
 /// One for a ledger: two keys of one account are one quota.
 pub(crate) const DEFAULT_ACCOUNT: &str = "default";
 
-/// Beyond the call's own time-out, which counts from its slot, for its booking.
-const ANSWER_GRACE: Duration = Duration::from_secs(10);
-
 const MOST_CALLS_PER_SECOND: f64 = 1_000.0;
 /// One call in a little less than three hours.
 const LEAST_CALLS_PER_SECOND: f64 = 0.000_1;

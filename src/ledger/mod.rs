@@ -145,7 +145,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the ledger cannot be read.
     pub async fn is_empty(&self) -> Result<bool, LedgerError> {
-        Ok(self.moment().await?.attempt == 0)
+        Ok(self.moment().await?.last == 0)
     }
 
     #[cfg(feature = "ledger")]

@@ -63,6 +63,12 @@ impl LedgerTiming {
         Self { stalled: stalled.clamp(Duration::from_millis(1), A_DAY), ..self }
     }
 
+    /// How long one task waits for a connection: for the others' work, or until the server is back.
+    #[cfg(feature = "postgres")]
+    pub(super) fn free_within(&self, patience: Duration) -> Duration {
+        patience.max(Duration::from_secs(5)).min(self.turn)
+    }
+
     /// What each of the two writes before a call is given to reach the disk, at least: a slow disk is
     /// given more. Default 50 ms, at most 10 s.
     pub fn with_commit_within(self, commit_within: Duration) -> Self {

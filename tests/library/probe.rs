@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use crate::common;
 use crate::common::table::{self, check, probe, row, said};
 use crate::common::{
     Origin, Request, Step, answer, app_segment, chunked, head, icc_jpeg, jpeg, png, ranged,

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::common;
 use crate::common::table::{self, check, probe, row, said};
 use crate::common::{
     Origin, Request, Step, head, image, jpeg, png, ranged, redirect, refusing_port, status,

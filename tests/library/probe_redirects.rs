@@ -3,7 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 
-use crate::common;
 use crate::common::table::{self, check, probe, row, said};
 use crate::common::{Origin, answer, head, image, ranged, redirect, refusing_port, status};
 use emo_preflight::{AddressPolicy, ProbeOptions, Source, Verdict};

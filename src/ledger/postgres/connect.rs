@@ -49,7 +49,7 @@ impl Target {
         let other = self.pool(patience).await?;
         self.check_server(&other, patience).await?;
         self.make_schema(&other, patience).await?;
-        let owner = OwnerSession::with(self.options.clone(), self.free_within(patience));
+        let owner = OwnerSession::with(self.options.clone(), self.timing.free_within(patience));
         match self.within(patience, async || owner.is_kept().await).await? {
             true => Ok((owner, other)),
             false => Err(self.cannot(POOLED.to_owned())),
@@ -69,19 +69,13 @@ impl Target {
         }
     }
 
-    /// How long one task of this process waits for a connection: for the others' work, or until the server
-    /// is back.
-    fn free_within(&self, patience: Duration) -> Duration {
-        patience.max(Duration::from_secs(5)).min(self.timing.turn)
-    }
-
     async fn pool(&self, patience: Duration) -> Result<PgPool, LedgerError> {
         self.within(patience, async || {
             // A pool would wait for a server that refuses, and say only that it waited.
             PgConnection::connect_with(&self.options).await?.close().await?;
             PgPoolOptions::new()
                 .max_connections(1)
-                .acquire_timeout(self.free_within(patience))
+                .acquire_timeout(self.timing.free_within(patience))
                 .test_before_acquire(false)
                 .max_lifetime(None)
                 .connect_with(self.options.clone())

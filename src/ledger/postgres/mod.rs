@@ -29,7 +29,7 @@ use super::{Found, LedgerAction, LedgerError, LedgerTiming, Query};
 pub(super) use connect::ddl;
 #[cfg(feature = "cli")]
 pub(super) use connect::place_of;
-use connect::{Target, answer_within, free_within};
+use connect::{Target, answer_within};
 use gathering::{Gathering, Waiting};
 use owner::{OwnerSession, lock_of};
 
@@ -104,7 +104,7 @@ impl Postgres {
     pub(super) async fn read(&self) -> Result<Session, Fault> {
         // One at a time: the writes before and after a call must not wait behind what many images ask
         // at once. The semaphore is never closed. Who waits for the turn waits for the same server.
-        let session = in_time(free_within(self.patience), async {
+        let session = in_time(self.timing.free_within(self.patience), async {
             let turn = Arc::clone(&self.reading).acquire_owned().await.ok();
             let connection = self.other.acquire().await?;
             Ok(Session::Postgres { connection, _turn: turn })

@@ -93,7 +93,7 @@ fn what_was_unknown_when_a_process_began_is_told_without_a_clock() {
             ledger.record(&under_way, &outcome(How::Unknown), &terms()).await.unwrap();
             lose(3).await;
             for (number, is_free) in [(1, true), (2, false), (3, false)] {
-                let look = ledger.lookup(&question(number), &reuse).await.unwrap();
+                let look = ledger.look(&question(number), &reuse).await.unwrap();
                 assert_eq!(matches!(look, Lookup::Free), is_free, "{number}");
             }
         }

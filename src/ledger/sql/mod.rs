@@ -54,8 +54,8 @@ use super::quota::{LONGEST_PUSH, MOST_LATE, micros};
 #[cfg(test)]
 use super::timing::AHEAD;
 use super::{
-    AttemptOutcome, Found, LedgerError, LedgerTiming, Lookup, Moment, OtherAttempt, Query, Question,
-    Reservation, ReserveResult, Terms,
+    AttemptOutcome, Found, LedgerError, LedgerTiming, Lookup, Moment, OtherAttempt, Query,
+    Question, Reservation, ReserveResult, Terms,
 };
 
 /// A ledger in a database.
@@ -186,9 +186,7 @@ impl SqlLedger {
             &content,
             question.image_id.as_deref(),
         ];
-        self.backend
-            .write_reservation(&mut ledger, attempt, &pace, sighting.as_deref())
-            .await?;
+        self.backend.write_reservation(&mut ledger, attempt, &pace, sighting.as_deref()).await?;
         if let Err(fault) = transaction.commit().await
             && !self.is_ours(id, &owner, &fault).await?
         {

@@ -90,7 +90,8 @@ pub(in crate::ledger) async fn adopt(path: &Path) -> Result<(), LedgerError> {
         true => cannot_open(&path, IN_USE.to_owned()),
         false => cannot_open(&path, said(&e)),
     };
-    let pool = connect(&path, Purpose::HaveAlone, 1, LedgerTiming::default()).await.map_err(cannot)?;
+    let pool =
+        connect(&path, Purpose::HaveAlone, 1, LedgerTiming::default()).await.map_err(cannot)?;
     let adopted = async {
         let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(cannot)?;
         check_schema(&mut transaction, &path).await?;

@@ -60,14 +60,8 @@ pub(super) async fn open_read_only(path: &Path) -> Result<Option<SqlLedger>, Led
     let owners = file::beside(&path, file::OWNERS);
     let files =
         OpenFiles::new([path.clone()]).map_err(|e| file::cannot_open(&path, e.to_string()))?;
-    let engine = Sqlite {
-        writer: reader.clone(),
-        reader,
-        owner: None,
-        owners,
-        files,
-        clock: wall_clock,
-    };
+    let engine =
+        Sqlite { writer: reader.clone(), reader, owner: None, owners, files, clock: wall_clock };
     Ok(Some(SqlLedger::new(Backend::Sqlite(engine), timing)))
 }
 

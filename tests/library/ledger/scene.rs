@@ -135,8 +135,6 @@ impl Scene {
         key: &str,
         change: impl FnOnce(PreflightBuilder) -> PreflightBuilder,
     ) -> Preflight {
-        let mut probe = ProbeOptions::default();
-        probe.addresses = AddressPolicy::Any;
         let builder = Preflight::builder(ApiKey::new(key).unwrap())
             .base_url(self.emulator.base_url())
             .ledger(self.open().await)

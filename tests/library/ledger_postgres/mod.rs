@@ -4,9 +4,9 @@ const ENGINE: scene::Engine = scene::Engine::Postgres;
 
 #[path = "../ledger/address.rs"]
 mod address;
+mod away;
 #[path = "../ledger/content.rs"]
 mod content;
-mod away;
 #[path = "../ledger/cut.rs"]
 mod cut;
 #[path = "../ledger/quota.rs"]

@@ -217,16 +217,8 @@ fn a_process_stopped_after_its_call_holds_no_run_up() {
     let scene = Scene::new();
     let images = scene.portraits(2);
     scene.emu().script(&images[0], [Fate::judge().late(Duration::from_secs(2))]);
-    let cap = [
-        "--max-calls",
-        "1",
-        "--run",
-        "X",
-        "--call-timeout",
-        "1",
-        "--timing",
-        "answer-grace=0.5",
-    ];
+    let cap =
+        ["--max-calls", "1", "--run", "X", "--call-timeout", "1", "--timing", "answer-grace=0.5"];
     let first = scene.input("first.txt", &images[..1]);
     let mut first = scene.start(scene.check(&first, "first.jsonl", 5.0).args(&cap[..4]));
     until("the call", || scene.emu().calls() == 1);
