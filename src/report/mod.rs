@@ -68,8 +68,8 @@ pub struct Report {
     pub from_ledger: bool,
     /// The model that was asked; absent where no call was asked for.
     pub model: Option<String>,
-    /// The source whose verdict this is, where it is another URL of the same content; without
-    /// userinfo and query values.
+    /// The source whose verdict this is, where it is another than this one: the same bytes at another
+    /// URL. Without userinfo and query values.
     pub same_as: Option<String>,
     /// The input's other fields, untouched.
     pub input: Option<Fields>,

@@ -35,7 +35,7 @@ fn real_results() -> Vec<Value> {
         run(command.env("DASHSCOPE_API_KEY", "sk-any")).rows()
     };
     let mut results = check(&["--input", list.to_str().unwrap()]);
-    results.extend(check(&["--same-content", urls[0], &format!("{}?copy", urls[0]), "a.jpg", ""]));
+    results.extend(check(&[urls[0], &format!("{}?copy", urls[0]), "a.jpg", ""]));
     results.extend(check(&["--max-calls", "0", urls[0], urls[1]]));
     results.extend(check(&["--screen-faces", "advise", urls[0], urls[1]]));
     kill(emulator.id(), "TERM");
