@@ -1,6 +1,7 @@
 //! What an image is known by: its length and samples of its bytes, so that a verdict is always that of
 //! the bytes, whatever URL, replica or signature they came by.
 
+use std::iter;
 use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
@@ -95,8 +96,8 @@ fn samples(total: u64, format: Format) -> Vec<Range<u64>> {
             let last = BMP_SAMPLES - 1;
             (0..BMP_SAMPLES).map(|n| part((total - SAMPLE) / last * n)).collect()
         }
-        Format::Bmp => Vec::from([0..total]),
-        _ if total <= WHOLE => Vec::from([0..total]),
+        Format::Bmp => iter::once(0..total).collect(),
+        _ if total <= WHOLE => iter::once(0..total).collect(),
         _ => Vec::from([part(0), part(total / 2), part(seven_eighths(total))]),
     }
 }
@@ -125,10 +126,10 @@ mod tests {
         let large = (0..16).map(|n| n * (mib / 15)..n * (mib / 15) + 4_096).collect();
         for (total, format, parts) in [
             (0, Format::Jpeg, Vec::new()),
-            (16_384, Format::Jpeg, Vec::from([0..16_384])),
+            (16_384, Format::Jpeg, iter::once(0..16_384).collect()),
             (16_385, Format::Jpeg, Vec::from([0..4_096, 8_192..12_288, 14_336..16_385])),
             (100_001, Format::WebP, Vec::from([0..4_096, 50_000..54_096, 87_500..91_596])),
-            (1_048_576, Format::Bmp, Vec::from([0..1_048_576])),
+            (1_048_576, Format::Bmp, iter::once(0..1_048_576).collect()),
             (mib + 4_096, Format::Bmp, large),
         ] {
             assert_eq!(samples(total, format), parts, "{total} {format:?}");

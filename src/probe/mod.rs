@@ -297,7 +297,7 @@ impl LocalOutcome {
             origin: None,
             content: None,
             fetch: None,
-            screened: Screened::default(),
+            screened: Default::default(),
             has_changed: false,
             rejection: None,
         }

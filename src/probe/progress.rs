@@ -101,16 +101,12 @@ impl ImageProgress {
         }
     }
 
-    /// Begins at byte 0 again, of whatever version the file now is; of a file that must be the one met
-    /// before only the bytes tell. A proven liar stays one.
+    /// Begins a header at byte 0 again, of whatever version the file now is. A proven liar stays one.
     pub(super) fn begin_again(&mut self) {
-        match &mut self.goal {
-            Goal::Header(walk) => {
-                **walk = HeaderWalk::new(walk.bad_landings);
-                self.version = Version::default();
-                self.prefix = self.prefix.emptied();
-            }
-            _ => {}
+        if let Goal::Header(walk) = &mut self.goal {
+            **walk = HeaderWalk::new(walk.bad_landings);
+            self.version = Version::default();
+            self.prefix = self.prefix.emptied();
         }
     }
 
