@@ -142,10 +142,7 @@ impl Backend {
     ) -> Result<(Reading, i64, Pace), Fault> {
         match self {
             Self::Sqlite(engine) => {
-                // In this order: stopped between the two, a process finds its slot over, not yet to
-                // come.
-                let here = Instant::now();
-                let reading = Reading { here, now: engine.now(), uncertainty: Duration::ZERO };
+                let reading = read_both_clocks(|| engine.now());
                 let (last,) = ledger.one(sql::READ_LAST_ATTEMPT, values![]).await?;
                 let pace: Option<(i64, i64)> =
                     ledger.optional(sql::READ_PACE, values![account]).await?;
@@ -270,5 +267,38 @@ impl Backend {
     }
 }
 
+/// This machine's two clocks, at one moment. A process that is held up between the two would send as much
+/// before its slot: it reads them again.
+fn read_both_clocks(now: impl Fn() -> i64) -> Reading {
+    loop {
+        let here = Instant::now();
+        let now = now();
+        if here.elapsed() < AT_ONCE {
+            return Reading { here, now, uncertainty: Duration::ZERO };
+        }
+    }
+}
+
+/// A part of the margin that the spacing has.
+const AT_ONCE: Duration = Duration::from_millis(5);
+
 #[cfg(feature = "postgres")]
 const HORIZON: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_held_up_between_two_clocks_reads_them_again() {
+        let reads = std::cell::Cell::new(0);
+        let reading = read_both_clocks(|| {
+            reads.set(reads.get() + 1);
+            if reads.get() == 1 {
+                std::thread::sleep(AT_ONCE);
+            }
+            reads.get()
+        });
+        assert!(reading.now > 1, "the first two were not of one moment");
+    }
+}
