@@ -6,7 +6,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::hash::{Hash as _, Hasher as _};
+use std::hash::{Hash as _, Hasher};
 
 pub(super) const QUESTIONS: usize = 2;
 pub(super) const OWNERS: usize = 3;
