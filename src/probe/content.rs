@@ -109,7 +109,7 @@ fn seven_eighths(total: u64) -> u64 {
 
 /// The length of a sample. The first request of an image brings as much.
 pub(super) const SAMPLE: u64 = 4 * 1_024;
-/// A file of at most so many bytes is taken whole.
+/// A file of at most this length is taken whole, in bytes.
 const WHOLE: u64 = 16 * 1_024;
 const WHOLE_BMP: u64 = 1_024 * 1_024;
 const BMP_SAMPLES: u64 = 16;

@@ -290,7 +290,7 @@ impl ImageFetch<'_> {
         self.refuse_if_longer_than(if self.progress.is_header() { self.spent.bytes } else { read })
     }
 
-    /// Refuses a file of which `found` bytes were read without an end.
+    /// Refuses a file that has no end after `found` bytes.
     pub(super) fn refuse_if_longer_than(&self, found: u64) -> Result<(), LocalRejection> {
         let (most, what) = (self.most(), self.what());
         if found < most {

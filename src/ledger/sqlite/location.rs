@@ -26,8 +26,8 @@ pub(super) fn check_file(path: &Path) -> Result<(), String> {
         let links = std::fs::metadata(path).map_err(|e| e.to_string())?.nlink();
         if links > 1 {
             return Err(format!(
-                "it must have one name, found {links} hard links: whoever opens it by another name \
-                 pays for the same images; remove the others, or copy the file"
+                "it must have one name, found {links} hard links: a process that opens it by another \
+                 name pays for the same images again; remove the others, or copy the file"
             ));
         }
     }
