@@ -7,6 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
@@ -55,10 +58,32 @@ def options(emulator: str, postgres: str) -> Dict[str, Any]:
     )
 
 
-def images(emulator: str) -> List[str]:
-    """Sources of their own: the stand-in does not mind a query."""
-    portrait = emulator.replace("/api/v1", "/images/portrait.jpg")
-    return [f"{portrait}?n={n}" for n in range(PASSING)]
+@pytest.fixture(scope="module")
+def portraits(emulator: str) -> Iterator[List[str]]:
+    """URLs of images of their own: an image is its bytes, and each URL's are its own."""
+    with urllib.request.urlopen(emulator.replace("/api/v1", "/images/portrait.jpg")) as answer:
+        portrait = answer.read()
+
+    class Images(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            # The URL as a comment behind SOI (ITU T.81, B.2.4.5).
+            name = self.path.encode()
+            comment = b"\xff\xfe" + (len(name) + 2).to_bytes(2, "big") + name
+            body = portrait[:2] + comment + portrait[2:]
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Images)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield [f"http://127.0.0.1:{server.server_port}/?n={n}" for n in range(PASSING)]
+    server.shutdown()
 
 
 def billed(postgres: str) -> int:
@@ -70,8 +95,8 @@ def billed(postgres: str) -> int:
     return json.loads(said.stdout)["total"]["images_at_most"]
 
 
-def test_every_row_comes_back_and_each_image_is_paid_once(spark, options, emulator, postgres):
-    passing = images(emulator)
+def test_every_row_comes_back_and_each_image_is_paid_once(spark, options, portraits, postgres):
+    passing = portraits
     # 1,400 distinct ones, of which 500 pass, and a third of all rows twice.
     distinct = passing + [f"no-url-{n}" for n in range(900)]
     rows = [(n, url, None if n % 2 else "mine") for n, url in enumerate(distinct)]
@@ -99,9 +124,9 @@ def test_every_row_comes_back_and_each_image_is_paid_once(spark, options, emulat
 
 
 def test_tasks_that_fail_once_and_an_executor_that_dies_pay_nothing_twice(
-    spark, options, emulator, postgres, tmp_path
+    spark, options, portraits, postgres, tmp_path
 ):
-    passing = [f"{url}&again" for url in images(emulator)[:200]]
+    passing = [f"{url}&again" for url in portraits[:200]]
     df = spark.createDataFrame([(url,) for url in passing], "url string").repartition(4)
     before = billed(postgres)
     out = emo_preflight.spark.check(df, "url", **options)
@@ -134,8 +159,8 @@ def test_tasks_that_fail_once_and_an_executor_that_dies_pay_nothing_twice(
     assert billed(postgres) - before <= len(passing)
 
 
-def test_a_dataframe_used_twice_and_empty_partitions(spark, options, emulator, postgres):
-    passing = [f"{url}&twice" for url in images(emulator)[:20]]
+def test_a_dataframe_used_twice_and_empty_partitions(spark, options, portraits, postgres):
+    passing = [f"{url}&twice" for url in portraits[:20]]
     df = spark.createDataFrame([(url,) for url in passing], "url string").repartition(16)
     before = billed(postgres)
     out = emo_preflight.spark.check(df, "url", **options)

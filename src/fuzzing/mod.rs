@@ -55,10 +55,12 @@ pub fn answered(status: u16, retry_after: Option<&str>, body: &[u8], before: usi
         },
     };
     let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    let mut decision = decide(&outcome, RetryState { repeats: Repeats::default(), seed: 7 }, now);
+    let longest_pause = Duration::from_secs(60);
+    let mut decision =
+        decide(&outcome, RetryState { repeats: Repeats::default(), seed: 7, longest_pause }, now);
     for _ in 0..before {
         let End::Repeat { repeats, .. } = decision.end else { break };
-        decision = decide(&outcome, RetryState { repeats, seed: 7 }, now);
+        decision = decide(&outcome, RetryState { repeats, seed: 7, longest_pause }, now);
     }
     Decided {
         is_the_services_json,
