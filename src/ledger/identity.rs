@@ -65,11 +65,11 @@ pub(crate) struct Question {
     /// The source, safe to print.
     pub(crate) source: String,
     /// The caller's label.
+    #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for a ledger on disk"))]
     pub(crate) image_id: Option<String>,
 }
 
 /// A digest as a ledger on disk keeps it.
-#[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for a ledger on disk"))]
 pub(super) fn hex(digest: [u8; 32]) -> String {
     format!("{:x}", Output::<Sha256>::from(digest))
 }

@@ -463,6 +463,7 @@ pub(crate) struct Found {
     pub(crate) lookup: Lookup,
 }
 
+#[cfg(feature = "ledger")]
 impl Found {
     fn free(content: Content) -> Self {
         Self { content, lookup: Lookup::Free }

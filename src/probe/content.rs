@@ -14,6 +14,7 @@ pub(crate) struct Content(pub(crate) [u8; 32]);
 
 impl Content {
     /// Of a file that is here as a whole.
+    #[cfg(any(test, feature = "faces"))]
     pub(super) fn of(bytes: &[u8], format: Format) -> Self {
         let total = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let mut sampler = Sampler::new(total, format);

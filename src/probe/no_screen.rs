@@ -25,10 +25,6 @@ impl Probe {
         false
     }
 
-    pub(crate) fn is_to_take(&self, _: &LocalOutcome) -> bool {
-        false
-    }
-
     pub(crate) async fn take_whole(&self, _: &Source, _: &mut LocalOutcome) {}
 
     pub(crate) async fn screen(&self, _: &mut LocalOutcome) {}
