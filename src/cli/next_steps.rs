@@ -15,7 +15,7 @@ pub(super) struct Cap {
 }
 
 impl Cap {
-    /// The options that go on under it, or where it is used up under one for so many calls more.
+    /// The options that go on under the cap; where it is used up, under one that is `more` calls higher.
     fn options(&self, is_reached: bool, more: u64) -> Vec<String> {
         let run = self.fresh.iter().flat_map(|run| ["--run".to_owned(), run.clone()]);
         let most = self.most.saturating_add(more).to_string();

@@ -376,7 +376,7 @@ pub(super) const LEAST: u64 = 1_024;
 /// A segment's marker, length and name.
 const GUESS_RANGE: u64 = 64;
 
-/// So many long gaps are jumped one by one; then ranges double again.
+/// This many long gaps are jumped one by one; then ranges double again.
 const MOST_LONG_GAPS: u32 = 16;
 
 /// Ranges double up to this while a header goes on.

@@ -143,7 +143,7 @@ fn own_answer(code: &ReasonCode, verdict: &Verdict) -> (StatusCode, &'static str
         | R::ImageTooLong
         | R::ChangedMeanwhile => (BAD, "InvalidURL.ConnectionRefused"),
         R::Network if *verdict == Verdict::Undetermined => (BAD, "InvalidURL.ConnectionRefused"),
-        // The service's, of which nothing was asked; or what stands in front of it refused.
+        // The network to the service failed before a call left, or what stands in front of it refused.
         R::Network | R::NotTheService => STOPPED,
         R::CapReached => (StatusCode::TOO_MANY_REQUESTS, "Preflight.CapReached"),
         R::Service(_) if *verdict == Verdict::Skipped => STOPPED,

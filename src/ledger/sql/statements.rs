@@ -5,7 +5,7 @@
 
 // The writes, as texts that can stand alone or in one statement with others.
 
-/// A pace only goes forward, whoever read it when, unless the clock went back.
+/// A pace only goes forward, whichever process read it last, unless the clock went back.
 macro_rules! write_pace {
     ($account:literal, $next:literal, $booked:literal) => {
         concat!(
