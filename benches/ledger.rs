@@ -72,11 +72,9 @@ impl Place {
 /// As [`fill`] does it.
 const FILL_POSTGRES: &str = r#"
     SET search_path = emo_preflight;
-    -- One row after the other would write the same few sums millions of times.
-    ALTER TABLE attempt DISABLE TRIGGER attempt_summed_up;
     INSERT INTO attempt (id, identity, account, run, owner, source, ratio, model, state, slot_us,
                          ended_us, verdict, http_status, request_id, images, certainty, answer,
-                         image_length, image_start, image_end, content)
+                         service, content)
     SELECT 1700000000000000 + n * 207000, encode(sha256(n::TEXT::BYTEA), 'hex'), 'account', 'run',
            'owner', 'https://portraits.example/' || n || '.jpg', '1:1', 'emo-detect-v1',
            CASE WHEN n % 10000 = 0 THEN 'unknown' ELSE 'settled' END,
@@ -86,13 +84,8 @@ const FILL_POSTGRES: &str = r#"
            200, 'c56f62df', (n % 10000 <> 0)::INT,
            CASE WHEN n % 10000 = 0 THEN 'unknown' ELSE 'certain' END,
            '{"output":{"check_pass":true,"face_bbox":[302,286,610,593],"ext_bbox":[71,9,840,778]},"usage":{"image_count":1},"request_id":"c56f62df-724e-9c19-96bd-000000000000"}',
-           100000 + n, sha256(n::TEXT::BYTEA), sha256(n::TEXT::BYTEA), sha256(n::TEXT::BYTEA)
+           'service', encode(sha256(n::TEXT::BYTEA), 'hex')
     FROM generate_series(1::BIGINT, $1) AS up (n);
-    INSERT INTO day_sum (day, verdict, certainty, calls, images, billed)
-    SELECT (slot_us + 28800000000) / 86400000000, verdict, certainty, COUNT(*), SUM(images),
-           SUM((images > 0)::INT)
-    FROM attempt GROUP BY 1, 2, 3;
-    ALTER TABLE attempt ENABLE TRIGGER attempt_summed_up;
     INSERT INTO question (identity, state, attempt) SELECT identity, state, id FROM attempt"#;
 
 #[tokio::main]
@@ -140,7 +133,7 @@ async fn fill(path: &std::path::Path, attempts: u32) {
     let fill = "
         INSERT INTO attempt (id, identity, account, run, owner, source, ratio, model, state,
                              slot_us, ended_us, verdict, http_status, request_id, images,
-                             certainty, answer, image_length, image_start, image_end, content)
+                             certainty, answer, service, content)
         WITH RECURSIVE up (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM up WHERE n < $1)
         SELECT 1700000000000000 + n * 207000, lower(hex(randomblob(32))), 'account', 'run',
                'owner', 'https://portraits.example/' || n || '.jpg', '1:1', 'emo-detect-v1',
@@ -149,8 +142,8 @@ async fn fill(path: &std::path::Path, attempts: u32) {
                CASE WHEN n % 10000 = 0 THEN 'unknown' WHEN n % 7 = 0 THEN 'rejected_remote'
                     ELSE 'accepted' END,
                200, 'c56f62df', n % 10000 <> 0,
-               CASE WHEN n % 10000 = 0 THEN 'unknown' ELSE 'certain' END, $2, 100000 + n,
-               randomblob(32), randomblob(32), randomblob(32)
+               CASE WHEN n % 10000 = 0 THEN 'unknown' ELSE 'certain' END, $2, 'service',
+               lower(hex(randomblob(32)))
         FROM up";
     sqlx::query(fill)
         .bind(attempts)
@@ -184,6 +177,9 @@ async fn calls(
             .base_url(service.base_url())
             .ledger(ledger)
             .calls_per_second(1_000.0)
+            // Of a run that has a cap, and all the calls there are.
+            .run_id("run")
+            .max_calls(u64::MAX)
             .probe(probe);
         gate.build().await.unwrap()
     };

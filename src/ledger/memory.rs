@@ -158,6 +158,15 @@ impl Memory {
         true
     }
 
+    /// What is asked of attempts that have ended: they are not kept here.
+    #[cfg(feature = "ledger")]
+    pub(super) fn none_kept<T: Default>(&self) -> T {
+        T::default()
+    }
+
+    /// There are none.
+    pub(super) fn abandon_the_dead(&self) {}
+
     fn now(&self) -> i64 {
         micros(self.zero.elapsed())
     }

@@ -10,8 +10,10 @@
 //! A ledger is kept in memory, for one process, or (feature `ledger`) in an SQLite file that any
 //! number of processes on one machine share.
 
+mod booking;
 mod error;
 mod identity;
+mod lookup;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -31,10 +33,10 @@ mod timing;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
+pub(crate) use booking::{OtherAttempt, Reservation, ReserveResult, Terms};
 pub use error::{LedgerAction, LedgerError};
 pub(crate) use identity::{Ask, Identity, ImageKey, Question};
+pub(crate) use lookup::{Found, Lookup, Moment, Query, Reuse};
 pub(crate) use quota::{MOST_LATE, spacing};
 #[cfg(feature = "ledger")]
 pub(crate) use record::KeptVerdict;
@@ -45,8 +47,6 @@ pub(crate) use sql::beijing_day;
 pub use sql::{DaySpend, Spend, UnknownCall};
 #[cfg(feature = "ledger")]
 pub use timing::LedgerTiming;
-
-use crate::probe::Content;
 
 /// Where a gate keeps its ledger. Cheap to clone; clones are the same one.
 /// ```
@@ -64,6 +64,17 @@ enum Engine {
     Memory(memory::Memory),
     #[cfg(feature = "ledger")]
     Sql(sql::SqlLedger),
+}
+
+/// The same of either engine, where both can answer; one in memory never fails.
+macro_rules! ask {
+    ($ledger:expr, $engine:ident => $memory:expr, $sql:expr) => {
+        match &*$ledger.0 {
+            Engine::Memory($engine) => Ok($memory),
+            #[cfg(feature = "ledger")]
+            Engine::Sql($engine) => $sql.await,
+        }
+    };
 }
 
 impl Ledger {
@@ -234,10 +245,7 @@ impl Ledger {
         since: Option<i64>,
         until: Option<i64>,
     ) -> Result<Spend, LedgerError> {
-        match &*self.0 {
-            Engine::Memory(_) => Ok(Spend::default()),
-            Engine::Sql(engine) => engine.spend(since, until).await,
-        }
+        ask!(self, engine => engine.none_kept(), engine.spend(since, until))
     }
 
     /// The calls of which nobody knows whether they were billed, oldest first. Only reads: dropping
@@ -247,19 +255,13 @@ impl Ledger {
     /// [`LedgerError`] when the ledger cannot be read.
     #[cfg(feature = "ledger")]
     pub async fn unknown_calls(&self) -> Result<Vec<UnknownCall>, LedgerError> {
-        match &*self.0 {
-            Engine::Memory(_) => Ok(Vec::new()),
-            Engine::Sql(engine) => engine.unknown_calls().await,
-        }
+        ask!(self, engine => engine.none_kept(), engine.unknown_calls())
     }
 
     /// A page of the service's verdicts, those after an attempt. Only reads.
     #[cfg(feature = "ledger")]
     pub(crate) async fn kept_verdicts(&self, after: i64) -> Result<Vec<KeptVerdict>, LedgerError> {
-        match &*self.0 {
-            Engine::Memory(_) => Ok(Vec::new()),
-            Engine::Sql(engine) => engine.verdicts(after).await,
-        }
+        ask!(self, engine => engine.none_kept(), engine.verdicts(after))
     }
 
     /// How far ahead calls are booked, beyond the one that each gate may always book. On another machine
@@ -285,27 +287,19 @@ impl Ledger {
         match &*self.0 {
             Engine::Memory(_) => false,
             #[cfg(feature = "ledger")]
-            Engine::Sql(engine) => engine.is_read_only(),
+            Engine::Sql(engine) => engine.backend.is_read_only(),
         }
     }
 
     /// This moment, on the ledger's clock.
     pub(crate) async fn moment(&self) -> Result<Moment, LedgerError> {
-        match &*self.0 {
-            Engine::Memory(engine) => Ok(engine.moment()),
-            #[cfg(feature = "ledger")]
-            Engine::Sql(engine) => engine.moment().await,
-        }
+        ask!(self, engine => engine.moment(), engine.moment())
     }
 
     /// What the ledger knows of a question; nothing where its image is told by where it was met, and was
     /// not met there before. Writes nothing.
     pub(crate) async fn lookup(&self, query: Query<'_>) -> Result<Option<Found>, LedgerError> {
-        match &*self.0 {
-            Engine::Memory(engine) => Ok(engine.lookup(query)),
-            #[cfg(feature = "ledger")]
-            Engine::Sql(engine) => engine.lookup(query).await,
-        }
+        ask!(self, engine => engine.lookup(query), engine.lookup(query))
     }
 
     /// Books a question that is to be sent. After [`ReserveResult::Reserved`] it is this caller's alone to
@@ -317,25 +311,15 @@ impl Ledger {
         terms: &Terms,
         horizon: Option<Duration>,
     ) -> Result<ReserveResult, LedgerError> {
-        match &*self.0 {
-            Engine::Memory(engine) => {
-                // Booking takes no time here.
-                let _ = horizon;
-                Ok(engine.reserve(question, terms))
-            }
-            #[cfg(feature = "ledger")]
-            Engine::Sql(engine) => engine.reserve(question, terms, horizon).await,
-        }
+        // Booking in memory takes no time.
+        let _ = horizon;
+        ask!(self, engine => engine.reserve(question, terms), engine.reserve(question, terms, horizon))
     }
 
     /// Turns a booked attempt into one that is being sent: true when it was still this caller's, and
     /// only then may its request leave. After an error nothing may.
     pub(crate) async fn mark_sending(&self, attempt: &Reservation) -> Result<bool, LedgerError> {
-        match &*self.0 {
-            Engine::Memory(engine) => Ok(engine.mark_sending(attempt)),
-            #[cfg(feature = "ledger")]
-            Engine::Sql(engine) => engine.mark_sending(attempt).await,
-        }
+        ask!(self, engine => engine.mark_sending(attempt), engine.mark_sending(attempt))
     }
 
     /// Writes down what came of an attempt. May be dropped half-way and done again: outcome twice is
@@ -346,34 +330,19 @@ impl Ledger {
         outcome: &AttemptOutcome,
         terms: &Terms,
     ) -> Result<(), LedgerError> {
-        match &*self.0 {
-            Engine::Memory(engine) => {
-                engine.record(attempt, outcome, terms);
-                Ok(())
-            }
-            #[cfg(feature = "ledger")]
-            Engine::Sql(engine) => engine.record(attempt, outcome, terms).await,
-        }
+        ask!(self, engine => engine.record(attempt, outcome, terms), engine.record(attempt, outcome, terms))
     }
 
     /// Whether the process that holds another's attempt still lives; if it does not, the attempt is
     /// taken away: what was booked is free again, what was being sent has an unknown bill. What is
     /// booked for a time that is over is taken away too, from a process that stands still.
     pub(crate) async fn is_held(&self, other: &OtherAttempt) -> Result<bool, LedgerError> {
-        match &*self.0 {
-            Engine::Memory(engine) => Ok(engine.is_held(other)),
-            #[cfg(feature = "ledger")]
-            Engine::Sql(engine) => engine.is_held(other).await,
-        }
+        ask!(self, engine => engine.is_held(other), engine.is_held(other))
     }
 
     /// Takes away what processes hold that are gone or stand still: see [`is_held`](Self::is_held).
     pub(crate) async fn abandon_the_dead(&self) -> Result<(), LedgerError> {
-        match &*self.0 {
-            Engine::Memory(_) => Ok(()),
-            #[cfg(feature = "ledger")]
-            Engine::Sql(engine) => engine.abandon_the_dead().await,
-        }
+        ask!(self, engine => engine.abandon_the_dead(), engine.abandon_the_dead())
     }
 }
 
@@ -385,132 +354,6 @@ impl std::fmt::Debug for Ledger {
             Engine::Sql(_) => "Ledger(SQL)",
         })
     }
-}
-
-/// What a gate's questions have in common.
-#[derive(Clone, Debug)]
-pub(crate) struct Terms {
-    /// Whose quota the calls count against.
-    pub(crate) account: String,
-    /// The least time between two calls of the account.
-    pub(crate) spacing: Duration,
-    /// Which run's cap the calls count against.
-    pub(crate) run: String,
-    /// The most calls of the run that may be billed.
-    pub(crate) max_calls: Option<u64>,
-    /// The answer to any call is here so long after its slot, or is waited for no more: a process that
-    /// stands still must not hold up the others for ever. That another process has a longer time-out
-    /// is not known: its call then counts as used, and its answer as lost, too early, which pays for
-    /// nothing.
-    pub(crate) answer_within: Duration,
-    /// What the ledger knows and may be told again.
-    pub(crate) reuse: Reuse,
-}
-
-/// Which of the known answers are given again.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Reuse {
-    /// Verdicts older than this are not reused.
-    pub(crate) max_age: Option<Duration>,
-    /// What was unknown by then may be asked once more.
-    pub(crate) retry_unknown: Option<Moment>,
-}
-
-/// A moment in the ledger's life, told by numbers of attempts: no clock that is set puts a later one
-/// before it, or an earlier one after it.
-#[derive(Clone, Debug)]
-pub(crate) struct Moment {
-    /// The last attempt booked.
-    pub(crate) last: i64,
-    /// Those that had not ended.
-    pub(crate) under_way: Arc<[i64]>,
-}
-
-impl Moment {
-    /// After all there ever will be.
-    #[cfg(feature = "cli")]
-    pub(crate) fn end() -> Self {
-        Self { last: i64::MAX, under_way: Arc::default() }
-    }
-
-    /// Whether an attempt had been booked and had ended by then.
-    pub(crate) fn is_after(&self, attempt: i64) -> bool {
-        attempt <= self.last && !self.under_way.contains(&attempt)
-    }
-}
-
-/// What the ledger knows of a question.
-pub(crate) enum Lookup {
-    /// It may be asked.
-    Free,
-    /// It was asked: settled or unknown.
-    Known(CallRecord),
-    /// Another gate or process is asking it.
-    InFlight(OtherAttempt),
-}
-
-/// A look into the ledger: a question, and what of the known may be told again.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Query<'a> {
-    pub(crate) ask: &'a Ask,
-    pub(crate) image: ImageKey,
-    pub(crate) reuse: &'a Reuse,
-}
-
-/// What a look into the ledger found, about the image with this content.
-pub(crate) struct Found {
-    pub(crate) content: Content,
-    pub(crate) lookup: Lookup,
-}
-
-#[cfg(feature = "ledger")]
-impl Found {
-    fn free(content: Content) -> Self {
-        Self { content, lookup: Lookup::Free }
-    }
-}
-
-impl Question {
-    pub(crate) fn query<'a>(&'a self, reuse: &'a Reuse) -> Query<'a> {
-        Query { ask: &self.ask, image: ImageKey::Content(self.content), reuse }
-    }
-}
-
-/// What came of the wish to reserve a question.
-pub(crate) enum ReserveResult {
-    /// It is booked: from `mark` on turn it into one being sent, send it at `slot`, and end it
-    /// whatever happens.
-    Reserved { attempt: Reservation, mark: Instant, slot: Instant },
-    /// It was asked: settled or unknown.
-    Known(CallRecord),
-    /// Another gate or process is asking it.
-    InFlight(OtherAttempt),
-    /// Nothing was reserved: its slot would lie this much beyond the horizon, which begins where the
-    /// next possible one would.
-    #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for a ledger on disk"))]
-    QueueIsLong(Duration),
-    /// The cap is taken by calls some of which may yet turn out unbilled.
-    CapTaken,
-    /// The cap is used up for good.
-    CapReached,
-}
-
-/// An attempt that this process has booked.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Reservation {
-    pub(crate) identity: Identity,
-    pub(crate) id: i64,
-}
-
-/// An attempt of another gate or process.
-#[derive(Clone, Debug)]
-pub(crate) struct OtherAttempt {
-    pub(crate) attempt: i64,
-    /// The process's name in the ledger.
-    #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for a ledger on disk"))]
-    pub(crate) owner: String,
-    /// How long until it leaves.
-    pub(crate) leaves_in: Duration,
 }
 
 /// How long a database that cannot be reached is waited for, unless said otherwise.

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::owner::OwnerSession;
-use crate::ledger::sql::Patience;
 use crate::ledger::sql::driver::{Fault, POOLED, in_time, may_pass, said};
+use crate::ledger::sql::retry::RetryDeadline;
 use crate::ledger::sql::{schema, statements as sql};
 use crate::ledger::{LedgerError, LedgerTiming};
 
@@ -140,7 +140,7 @@ impl Target {
         mut work: impl AsyncFnMut() -> Result<T, sqlx::Error>,
     ) -> Result<T, LedgerError> {
         let until = Instant::now() + answer_within(patience);
-        let mut patience = Patience::of(patience);
+        let mut deadline = RetryDeadline::new(patience);
         loop {
             let left = until.saturating_duration_since(Instant::now()).max(CONNECT_LEAST);
             match in_time(left, work()).await {
@@ -148,7 +148,7 @@ impl Target {
                 Err(error) => {
                     let fault =
                         Fault { may_pass: may_pass(&error), error: self.cannot(said(&error)) };
-                    patience.after(fault).await?;
+                    deadline.after(fault).await?;
                 }
             }
         }
@@ -175,9 +175,9 @@ async fn find_version_on(connection: &mut PgConnection) -> Result<Option<i64>, s
     }
 }
 
-/// The tables, their indexes and their trigger, as PostgreSQL wants them.
+/// The tables and their indexes, as PostgreSQL wants them.
 fn tables() -> String {
-    let tables = schema::TABLES.iter().chain(&schema::INDEXES).copied().chain([TRIGGER]);
+    let tables = schema::TABLES.iter().chain(&schema::INDEXES);
     tables.map(|table| table.replace("BLOB", "BYTEA") + ";\n").collect()
 }
 
@@ -326,27 +326,3 @@ const TAKE_TURNS_TO_MAKE_IT: &str = "SELECT pg_advisory_xact_lock(7210, 0)";
 const CREATE_SCHEMA: &str = "
     SELECT format('CREATE SCHEMA IF NOT EXISTS %I',
                   trim(both ' \"' from split_part(current_setting('search_path'), ',', 1)))";
-
-/// As the triggers of SQLite's schema.
-const TRIGGER: &str = "
-CREATE FUNCTION sum_up_attempt() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
-BEGIN
-    IF TG_OP = 'UPDATE' AND OLD.state NOT IN ('booked', 'sending', 'not_sent') THEN
-        UPDATE day_sum SET calls = calls - 1, images = images - OLD.images,
-            billed = billed - (OLD.images > 0)::INT
-        WHERE day = (OLD.slot_us + 28800000000) / 86400000000
-            AND verdict = COALESCE(OLD.verdict, OLD.state)
-            AND certainty = COALESCE(OLD.certainty, 'unknown');
-    END IF;
-    IF NEW.state NOT IN ('booked', 'sending', 'not_sent') THEN
-        INSERT INTO day_sum (day, verdict, certainty, calls, images, billed)
-        VALUES ((NEW.slot_us + 28800000000) / 86400000000, COALESCE(NEW.verdict, NEW.state),
-                COALESCE(NEW.certainty, 'unknown'), 1, NEW.images, (NEW.images > 0)::INT)
-        ON CONFLICT (day, verdict, certainty) DO UPDATE SET
-            calls = day_sum.calls + 1, images = day_sum.images + excluded.images,
-            billed = day_sum.billed + excluded.billed;
-    END IF;
-    RETURN NULL;
-END $$;
-CREATE TRIGGER attempt_summed_up AFTER INSERT OR UPDATE ON attempt
-    FOR EACH ROW EXECUTE FUNCTION sum_up_attempt()";

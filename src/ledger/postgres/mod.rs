@@ -5,8 +5,8 @@
 //! is followed by a new owner. The other does everything else.
 //!
 //! Reservations take turns, by an advisory lock that ends with their transaction. All else is kept
-//! apart by the locks of rows: of an attempt, of the day's sum and of the question. Two writes about one
-//! attempt may take them in different orders; of a deadlock one is told, and tries again.
+//! apart by the locks of rows: of an attempt, of its question and of the pace. Two writes about one attempt
+//! may take them in different orders; of a deadlock one is told, and tries again.
 
 mod connect;
 mod gathering;
@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::quota::Pace;
-use super::sql::driver::{Connection, Fault, POOLED, Session, Transaction, Value, in_time, values};
+use super::sql::driver::{Connection, Fault, POOLED, Session, Transaction, in_time, values};
 use super::sql::lookup::{look_up, look_up_one};
 use super::sql::{Backend, Reading, SqlLedger};
 use super::{Found, LedgerAction, LedgerError, LedgerTiming, Query};
@@ -161,14 +161,10 @@ impl Postgres {
         begin(&self.other, self.turn()).await.map(Transaction::Postgres)
     }
 
-    /// One statement, whose commit is part of its answer: a single round trip.
-    pub(super) async fn write(
-        &self,
-        statement: &'static str,
-        values: &[Value<'_>],
-    ) -> Result<u64, Fault> {
-        let mut connection = self.other.acquire().await.map_err(Fault::writing)?;
-        Connection::Postgres(&mut connection).execute(statement, values).await
+    /// A connection for one statement, which is a transaction of its own.
+    pub(super) async fn for_writing(&self) -> Result<Session, Fault> {
+        let connection = self.other.acquire().await.map_err(Fault::writing)?;
+        Ok(Session::Postgres { connection, _turn: None })
     }
 
     /// A transaction in the owner's session, behind all other reservations.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::driver::{Connection, Fault, Session, Transaction, Value, values};
 use super::lookup::look_up_one;
-use super::{end_attempt, statements as sql};
+use super::statements::{self as sql, Write};
 #[cfg(feature = "postgres")]
 use crate::ledger::postgres::Postgres;
 use crate::ledger::quota::{MOST_LATE, Pace, micros};
@@ -18,6 +18,17 @@ pub(in crate::ledger) enum Backend {
     Sqlite(Sqlite),
     #[cfg(feature = "postgres")]
     Postgres(Postgres),
+}
+
+/// The same of either engine.
+macro_rules! either {
+    ($backend:expr, $engine:ident => $work:expr) => {
+        match $backend {
+            Backend::Sqlite($engine) => $work,
+            #[cfg(feature = "postgres")]
+            Backend::Postgres($engine) => $work,
+        }
+    };
 }
 
 /// The ledger's clock, as it was read.
@@ -33,11 +44,7 @@ pub(in crate::ledger) struct Reading {
 impl Backend {
     /// A connection for reading.
     pub(super) async fn read(&self) -> Result<Session, Fault> {
-        match self {
-            Self::Sqlite(engine) => engine.read().await,
-            #[cfg(feature = "postgres")]
-            Self::Postgres(engine) => engine.read().await,
-        }
+        either!(self, engine => engine.read().await)
     }
 
     /// What is known of a question.
@@ -54,11 +61,7 @@ impl Backend {
 
     /// A transaction for writing.
     pub(super) async fn begin(&self) -> Result<Transaction, Fault> {
-        match self {
-            Self::Sqlite(engine) => engine.begin().await,
-            #[cfg(feature = "postgres")]
-            Self::Postgres(engine) => engine.begin().await,
-        }
+        either!(self, engine => engine.begin().await)
     }
 
     /// Marks an attempt as being sent, unless its slot is over: how many rows that changed.
@@ -67,53 +70,33 @@ impl Backend {
             Self::Sqlite(engine) => {
                 engine.check_owner()?;
                 let earliest = engine.now().saturating_sub(micros(MOST_LATE));
-                self.write(sql::MARK_SENDING, values![attempt, earliest]).await
+                self.write(&sql::MARK_SENDING, values![attempt, earliest]).await
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres(engine) => {
+            Self::Postgres(_) => {
                 let values = values![attempt, micros(MOST_LATE)];
-                engine.write(sql::MARK_SENDING_BY_SERVER, values).await
+                self.write(&sql::MARK_SENDING_BY_SERVER, values).await
             }
         }
     }
 
-    /// One statement that is a transaction of its own: how many rows it changed.
+    /// A write that is a transaction of its own: how many rows the last of its parts changed.
     pub(super) async fn write(
         &self,
-        statement: &'static str,
+        write: &'static Write,
         values: &[Value<'_>],
     ) -> Result<u64, Fault> {
         match self {
-            Self::Sqlite(_) => {
-                let mut transaction = self.begin().await?;
-                let changed = transaction.connection().execute(statement, values).await?;
+            Self::Sqlite(engine) => {
+                let mut transaction = engine.begin().await?;
+                let changed = transaction.connection().write(write, values).await?;
                 transaction.commit().await?;
                 Ok(changed)
             }
-            #[cfg(feature = "postgres")]
-            Self::Postgres(engine) => engine.write(statement, values).await,
-        }
-    }
-
-    /// Ends an attempt, by the values of `END_ATTEMPT` and its question's identity.
-    pub(super) async fn end_attempt(
-        &self,
-        values: &[Value<'_>; 10],
-        decides: bool,
-    ) -> Result<(), Fault> {
-        match self {
-            Self::Sqlite(_) => {
-                let mut transaction = self.begin().await?;
-                end_attempt(&mut transaction.connection(), values, decides).await?;
-                transaction.commit().await
-            }
+            // The commit is part of the statement's answer.
             #[cfg(feature = "postgres")]
             Self::Postgres(engine) => {
-                let statement = match decides {
-                    true => sql::END_AND_DECIDE,
-                    false => sql::END_AND_RELEASE,
-                };
-                engine.write(statement, values).await.map(|_| ())
+                engine.for_writing().await?.connection().write(write, values).await
             }
         }
     }
@@ -132,6 +115,12 @@ impl Backend {
             #[cfg(feature = "postgres")]
             Self::Postgres(engine) => engine.begin_reserving(identity).await,
         }
+    }
+
+    pub(super) async fn read_clock(&self) -> Result<i64, Fault> {
+        let mut session = self.read().await?;
+        let mut ledger = session.connection();
+        Ok(self.read_clock_and_pace(&mut ledger, NO_ACCOUNT).await?.0.now)
     }
 
     /// The clock, the last attempt, and the account's pace.
@@ -153,50 +142,9 @@ impl Backend {
         }
     }
 
-    /// Writes an attempt by the values of `WRITE_ATTEMPT`, its question, the account's pace, and where the
-    /// image was met.
-    pub(super) async fn write_reservation(
-        &self,
-        ledger: &mut Connection<'_>,
-        attempt: &[Value<'_>; 12],
-        pace: &Pace,
-        sighting: Option<&str>,
-    ) -> Result<(), Fault> {
-        let [id, identity, account, .., content, _] = *attempt;
-        match self {
-            Self::Sqlite(_) => {
-                let values = &[account, pace.next.into(), pace.booked.into()];
-                ledger.execute(sql::WRITE_PACE, values).await?;
-                ledger.execute(sql::WRITE_ATTEMPT, attempt).await?;
-                ledger.execute(sql::WRITE_QUESTION, &[identity, id]).await?;
-                if let Some(sighting) = sighting {
-                    ledger.execute(sql::WRITE_SIGHTING, &[sighting.into(), content]).await?;
-                }
-            }
-            #[cfg(feature = "postgres")]
-            Self::Postgres(_) => {
-                let mut values = attempt.to_vec();
-                values.extend(values![pace.next, pace.booked]);
-                let statement = match sighting {
-                    Some(sighting) => {
-                        values.push(sighting.into());
-                        sql::WRITE_RESERVATION_AND_SIGHTING
-                    }
-                    None => sql::WRITE_RESERVATION,
-                };
-                ledger.execute(statement, &values).await?;
-            }
-        }
-        Ok(())
-    }
-
     /// About what the clock says. Microseconds since 1970.
     pub(super) fn now(&self) -> i64 {
-        match self {
-            Self::Sqlite(engine) => engine.now(),
-            #[cfg(feature = "postgres")]
-            Self::Postgres(engine) => engine.now(),
-        }
+        either!(self, engine => engine.now())
     }
 
     /// Whether the owner of that name is gone.
@@ -207,19 +155,7 @@ impl Backend {
 
     /// Which of these owners are gone.
     pub(super) async fn gone(&self, owners: HashSet<String>) -> Result<HashSet<String>, Fault> {
-        match self {
-            Self::Sqlite(engine) => {
-                let mut gone = HashSet::new();
-                for owner in owners {
-                    if engine.is_gone(&owner)? {
-                        gone.insert(owner);
-                    }
-                }
-                Ok(gone)
-            }
-            #[cfg(feature = "postgres")]
-            Self::Postgres(engine) => engine.gone(owners).await,
-        }
+        either!(self, engine => engine.gone(owners).await)
     }
 
     /// Tidies up behind owners that are gone, once nothing is theirs any more.
@@ -233,19 +169,11 @@ impl Backend {
 
     /// Ends all connections, each after what it is doing.
     pub(super) async fn close(&self) {
-        match self {
-            Self::Sqlite(engine) => engine.close().await,
-            #[cfg(feature = "postgres")]
-            Self::Postgres(engine) => engine.close().await,
-        }
+        either!(self, engine => engine.close().await)
     }
 
-    pub(super) fn is_read_only(&self) -> bool {
-        match self {
-            Self::Sqlite(engine) => engine.is_read_only(),
-            #[cfg(feature = "postgres")]
-            Self::Postgres(engine) => engine.is_read_only(),
-        }
+    pub(in crate::ledger) fn is_read_only(&self) -> bool {
+        either!(self, engine => engine.is_read_only())
     }
 
     /// See [`Ledger::horizon`](crate::ledger::Ledger::horizon).
@@ -281,6 +209,9 @@ fn read_both_clocks(now: impl Fn() -> i64) -> Reading {
 
 /// A part of the margin that the spacing has.
 const AT_ONCE: Duration = Duration::from_millis(5);
+
+/// Where no account's pace is asked for.
+const NO_ACCOUNT: &str = "";
 
 #[cfg(feature = "postgres")]
 const HORIZON: Duration = Duration::from_secs(2);

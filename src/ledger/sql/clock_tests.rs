@@ -2,7 +2,9 @@
 
 use super::places::*;
 use super::*;
-use crate::ledger::spacing;
+use crate::ledger::quota::MOST_LATE;
+use crate::ledger::timing::AHEAD;
+use crate::ledger::{Lookup, spacing};
 
 /// How far from now on the test's clock the next slot is booked, however long the booking takes.
 async fn next_slot(ledger: &SqlLedger, number: usize, terms: &Terms) -> Duration {

@@ -12,6 +12,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::statements::{ReadEach, Write};
 use crate::ledger::{LedgerAction, LedgerError};
 
 /// A value of a statement.
@@ -142,6 +143,33 @@ impl Connection<'_> {
         done.map_err(Fault::writing)
     }
 
+    /// Runs all parts of a write and says how many rows the last one changed.
+    pub(in crate::ledger) async fn write(
+        &mut self,
+        write: &'static Write,
+        values: &[Value<'_>],
+    ) -> Result<u64, Fault> {
+        match self {
+            Self::Sqlite(_) => {
+                let mut changed = 0;
+                for part in write.parts() {
+                    changed = self.execute(part, values).await?;
+                }
+                Ok(changed)
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => self.execute(write.whole(), values).await,
+        }
+    }
+
+    pub(in crate::ledger) fn text_of(&self, read: &'static ReadEach) -> &'static str {
+        match self {
+            Self::Sqlite(_) => read.sqlite,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => read.postgres,
+        }
+    }
+
     pub(in crate::ledger) async fn all<T: Readable>(
         &mut self,
         statement: &'static str,
@@ -262,8 +290,8 @@ impl Fault {
     }
 
     fn of(action: LedgerAction, error: &sqlx::Error) -> Self {
-        let error_may_pass = may_pass(error);
-        Self { error: LedgerError::Failed { action, why: said(error) }, may_pass: error_may_pass }
+        let may_pass = may_pass(error);
+        Self { error: LedgerError::Failed { action, why: said(error) }, may_pass }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The service's verdicts, page by page.
 
-use super::driver::{Fault, values};
+use super::driver::values;
 use super::rows::recall;
 use super::{SqlLedger, statements as sql};
 use crate::detect::{Answer, EMO_DETECT};
@@ -27,13 +27,7 @@ impl SqlLedger {
         &self,
         after: i64,
     ) -> Result<Vec<KeptVerdict>, LedgerError> {
-        patiently!(self, self.try_verdicts(after).await)
-    }
-
-    async fn try_verdicts(&self, after: i64) -> Result<Vec<KeptVerdict>, Fault> {
-        let mut session = self.backend.read().await?;
-        let values = values![after, PAGE];
-        let rows: Vec<Columns> = session.connection().all(sql::READ_VERDICTS, values).await?;
+        let rows: Vec<Columns> = self.all(sql::READ_VERDICTS, values![after, PAGE]).await?;
         Ok(rows.into_iter().map(kept).collect())
     }
 }

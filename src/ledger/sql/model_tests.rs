@@ -7,11 +7,11 @@ use proptest::prelude::*;
 
 use super::places::{How, Place, block_on, outcome, owner_of, terms};
 use super::*;
-use crate::ledger::CallEnd;
 use crate::ledger::protocol_tests::{
     Hand, Known, Life, OWNERS, Owner, QUESTIONS, Question, RULES, Seen, State, Step as Move, World,
 };
 use crate::ledger::samples::question;
+use crate::ledger::{CallEnd, OtherAttempt};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {

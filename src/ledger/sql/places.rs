@@ -6,7 +6,7 @@ use super::*;
 use crate::detect::Judgement;
 pub(in crate::ledger) use crate::ledger::Reuse;
 pub(in crate::ledger) use crate::ledger::samples::question;
-use crate::ledger::{CallEnd, CallRecord, samples, spacing, sqlite};
+use crate::ledger::{CallEnd, CallRecord, Lookup, samples, spacing, sqlite};
 use crate::report::{Billing, Reason, ReasonCode};
 use crate::rules::BBox;
 

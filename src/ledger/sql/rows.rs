@@ -14,7 +14,7 @@ use crate::ledger::{
 use crate::probe::Content;
 use crate::report::{Billing, Certainty};
 
-/// A question's row with its deciding attempt's, by the names in `sql::READ_QUESTION`.
+/// A question's row with its deciding attempt's, by the names in `sql::READ_QUESTIONS`.
 pub(in crate::ledger) struct Row {
     state: State,
     standing: Option<i64>,
@@ -56,13 +56,11 @@ where
 }
 
 /// A row that one of a list was found by, and that one's place in the list, from 1 on.
-#[cfg(feature = "postgres")]
 pub(in crate::ledger) struct Placed<T> {
-    place: i64,
-    row: T,
+    pub(in crate::ledger) place: i64,
+    pub(in crate::ledger) row: T,
 }
 
-#[cfg(feature = "postgres")]
 impl<'r, R: sqlx::Row, T: FromRow<'r, R>> FromRow<'r, R> for Placed<T>
 where
     &'static str: ColumnIndex<R>,
@@ -70,21 +68,6 @@ where
 {
     fn from_row(row: &'r R) -> sqlx::Result<Self> {
         Ok(Self { place: row.try_get("place")?, row: T::from_row(row)? })
-    }
-}
-
-#[cfg(feature = "postgres")]
-impl<T> Placed<T> {
-    /// The rows by the places of a list of so many; there may be none for some.
-    pub(in crate::ledger) fn in_their_places(all: Vec<Self>, count: usize) -> Vec<Option<T>> {
-        let mut rows: Vec<_> = std::iter::repeat_with(|| None).take(count).collect();
-        for Self { place, row } in all {
-            let place = usize::try_from(place.saturating_sub(1)).ok();
-            if let Some(found) = place.and_then(|place| rows.get_mut(place)) {
-                *found = Some(row);
-            }
-        }
-        rows
     }
 }
 
@@ -212,7 +195,7 @@ impl State {
     }
 
     /// Nobody writes another name; if somebody did, it may have been paid for.
-    fn named(name: &str) -> Self {
+    pub(in crate::ledger) fn named(name: &str) -> Self {
         Self::ALL.into_iter().find(|state| state.as_str() == name).unwrap_or(Self::Unknown)
     }
 

@@ -1,6 +1,6 @@
 //! What the calls have cost, as the vendor's bill counts it: by Beijing days.
 
-use super::driver::{Fault, Readable, Value, values};
+use super::driver::{Readable, Value, values};
 use super::{SqlLedger, statements as sql};
 use crate::ledger::LedgerError;
 
@@ -82,10 +82,10 @@ impl SqlLedger {
         until: Option<i64>,
     ) -> Result<Spend, LedgerError> {
         type Row = (i64, String, Option<String>, i64, i64, i64);
-        let days = values![since.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX)];
-        let rows: Result<Vec<Row>, LedgerError> =
-            patiently!(self, self.all(sql::READ_SPEND, days).await);
-        let rows = rows?;
+        let (since, until) =
+            (since.map(begin_of), until.map(|day| begin_of(day.saturating_add(1))));
+        let times = values![since.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX)];
+        let rows: Vec<Row> = self.all(sql::READ_SPEND, times).await?;
         let mut spend = Spend::default();
         for (day, verdict, certainty, calls, images, billed) in rows {
             if spend.days.last().is_none_or(|last| last.day != day) {
@@ -101,9 +101,7 @@ impl SqlLedger {
 
     pub(in crate::ledger) async fn unknown_calls(&self) -> Result<Vec<UnknownCall>, LedgerError> {
         type Row = (i64, Option<String>, String, String);
-        let rows: Result<Vec<Row>, LedgerError> =
-            patiently!(self, self.all(sql::READ_UNKNOWN, values![]).await);
-        let rows = rows?;
+        let rows: Vec<Row> = self.all(sql::READ_UNKNOWN, values![]).await?;
         Ok(rows
             .into_iter()
             .map(|(time_us, request_id, source, state)| UnknownCall {
@@ -114,15 +112,15 @@ impl SqlLedger {
             })
             .collect())
     }
-}
 
-impl SqlLedger {
-    async fn all<T: Readable>(
+    pub(super) async fn all<T: Readable>(
         &self,
         statement: &'static str,
         values: &[Value<'_>],
-    ) -> Result<Vec<T>, Fault> {
-        self.backend.read().await?.connection().all(statement, values).await
+    ) -> Result<Vec<T>, LedgerError> {
+        patiently!(self, async {
+            self.backend.read().await?.connection().all(statement, values).await
+        })
     }
 }
 
@@ -166,9 +164,12 @@ pub(crate) fn beijing_day(time_us: i64) -> i64 {
     time_us.saturating_add(BEIJING_US).div_euclid(DAY_US)
 }
 
-#[cfg(feature = "cli")]
+/// When a day in Beijing begins, in microseconds since 1970.
+fn begin_of(day: i64) -> i64 {
+    day.saturating_mul(DAY_US).saturating_sub(BEIJING_US)
+}
+
 const DAY_US: i64 = 86_400_000_000;
 
 /// Beijing is eight hours ahead of UTC all year.
-#[cfg(feature = "cli")]
 const BEIJING_US: i64 = 28_800_000_000;

@@ -3,7 +3,8 @@
 use super::places::*;
 use super::*;
 use crate::detect::Judgement;
-use crate::ledger::{CallEnd, CallRecord, ImageKey, LedgerAction, sqlite};
+use crate::ledger::timing::AHEAD;
+use crate::ledger::{CallEnd, CallRecord, ImageKey, LedgerAction, Lookup, sqlite};
 use crate::probe::Sighting;
 use crate::report::{Billing, Reason, ReasonCode};
 

@@ -212,7 +212,7 @@ async fn prepare(pool: &SqlitePool, path: &Path) -> Result<(), LedgerError> {
         return check_id(&mut transaction, path).await;
     }
     let id = give_id(path)?;
-    for statement in schema::TABLES.iter().chain(&schema::INDEXES).chain(&schema::TRIGGERS) {
+    for statement in schema::TABLES.iter().chain(&schema::INDEXES) {
         sqlx::query(sqlx::AssertSqlSafe(*statement))
             .execute(&mut *transaction)
             .await

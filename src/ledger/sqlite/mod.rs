@@ -8,6 +8,7 @@ mod location;
 mod open_files;
 mod owner;
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -103,11 +104,18 @@ impl Sqlite {
         self.owner.as_ref().map_or("nobody", Owner::name)
     }
 
-    pub(super) fn is_gone(&self, owner: &str) -> Result<bool, Fault> {
-        owner::is_gone(&self.owners, owner).map_err(|e| {
-            let why = format!("owner's lock: {e}");
-            LedgerError::Failed { action: LedgerAction::Read, why }.into()
-        })
+    pub(super) async fn gone(&self, owners: HashSet<String>) -> Result<HashSet<String>, Fault> {
+        let mut gone = HashSet::new();
+        for owner in owners {
+            let is_gone = owner::is_gone(&self.owners, &owner).map_err(|e| {
+                let why = format!("owner's lock: {e}");
+                LedgerError::Failed { action: LedgerAction::Read, why }
+            })?;
+            if is_gone {
+                gone.insert(owner);
+            }
+        }
+        Ok(gone)
     }
 
     /// Only once nothing is theirs: who looks for an owner's file and finds none takes that owner for
