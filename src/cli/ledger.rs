@@ -81,7 +81,7 @@ impl Place {
                 return Ok(Ledger::in_memory());
             }
             Self::File(path) => Ledger::open_with(path, timing).await?,
-            Self::Server(url, wait) => Ledger::connect_with(url, *wait, timing).await?,
+            Self::Server(url, wait) => Ledger::connect_with(url, timing.with_wait(*wait)).await?,
         };
         // One without calls must not pass for the one that was meant.
         match ledger.is_empty().await? {
@@ -96,7 +96,9 @@ impl Place {
         match self {
             Self::Memory => Ok(None),
             Self::File(path) => Ledger::open_read_only(path).await,
-            Self::Server(url, wait) => Ledger::connect_read_only(url, *wait).await,
+            Self::Server(url, wait) => {
+                Ledger::connect_read_only(url, LedgerTiming::default().with_wait(*wait)).await
+            }
         }
     }
 }

@@ -99,7 +99,9 @@ impl Repeats {
 /// What follows.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Decision {
-    pub(crate) end: End,
+    pub(crate) disposition: Disposition,
+    /// It is worth a repeat.
+    pub(crate) repeat: Option<Repeat>,
     pub(crate) billing: Billing,
     /// No other source's call can fare better: the run is over.
     pub(crate) stops_run: bool,
@@ -109,22 +111,22 @@ pub(crate) struct Decision {
 
 /// What an attempt makes of its question.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum End {
+pub(crate) enum Disposition {
     /// The service gave its answer; it is not asked again.
     Settled(Judgement),
     /// No verdict and no bill; the question may be asked another time.
     Refused(Reason),
-    /// As refused, and worth a repeat after a pause.
-    Repeat {
-        /// The pause.
-        after: Duration,
-        /// With this one.
-        repeats: Repeats,
-        /// What to report should there be no repeat after all.
-        reason: Reason,
-    },
-    /// May have been billed, and no verdict.
+    /// May have been billed, and no verdict: it is not asked again.
     Unknown(Reason),
+}
+
+/// How a refused call is repeated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Repeat {
+    /// The pause before it.
+    pub(crate) after: Duration,
+    /// With this one.
+    pub(crate) repeats: Repeats,
 }
 
 /// What the service answered about an image.
@@ -164,7 +166,7 @@ pub(crate) fn decide(outcome: &Outcome, attempt: RetryState, now: SystemTime) ->
                     repeat(Patience::Throttled, reason, read(retry_after), attempt, Billing::NONE)
                 }
                 // The service may have worked behind who gave up waiting for it.
-                300..=407 | 409..=498 => End::Refused(reason).with(Billing::NONE),
+                300..=407 | 409..=498 => Disposition::Refused(reason).with(Billing::NONE),
                 // The service may have worked behind it.
                 _ => unknown(Some(*status), NOT_ITS_JSON, Billing::UNKNOWN),
             }
@@ -236,16 +238,16 @@ fn coded(
         status == 429 && answer.message.as_deref().is_some_and(|m| m.contains(FREE_QUOTA_GONE));
     let class = if free_quota_gone { Class::StopsRun } else { class_of(code, status) };
     let is_free = billing.images == 0 && billing.certainty != Certainty::Unknown;
-    let end = match class {
-        Class::Judged => End::Settled(Judgement::Rejected(reason)),
-        Class::Disputed if !is_free => End::Settled(Judgement::Rejected(reason)),
-        _ if billing.certainty == Certainty::Unknown => End::Unknown(reason),
-        _ if billing.images > 0 => End::Settled(Judgement::Unusable(reason)),
+    let disposition = match class {
+        Class::Judged => Disposition::Settled(Judgement::Rejected(reason)),
+        Class::Disputed if !is_free => Disposition::Settled(Judgement::Rejected(reason)),
+        _ if billing.certainty == Certainty::Unknown => Disposition::Unknown(reason),
+        _ if billing.images > 0 => Disposition::Settled(Judgement::Unusable(reason)),
         Class::Repeat(patience) => return repeat(patience, reason, wait, attempt, billing),
-        Class::Disputed | Class::StopsRun | Class::Refused => End::Refused(reason),
+        Class::Disputed | Class::StopsRun | Class::Refused => Disposition::Refused(reason),
     };
     let throttled = (class == Class::Repeat(Patience::Throttled)).then(|| attempt.bounded(wait));
-    Decision { stops_run: class == Class::StopsRun, throttled, ..end.with(billing) }
+    Decision { stops_run: class == Class::StopsRun, throttled, ..disposition.with(billing) }
 }
 
 /// Whether a refusal with this code says that the image was rejected, though its question is free
@@ -274,35 +276,40 @@ fn repeat(
     let mut pauses = patience.pauses().with_jitter_seed(attempt.seed).build();
     let mut repeats = attempt.repeats;
     let so_far = repeats.of(patience);
-    let end = match pauses.nth(*so_far) {
-        Some(pause) => {
-            *so_far = so_far.saturating_add(1);
-            End::Repeat {
-                after: pause.max(attempt.bounded(wait)).min(attempt.longest_pause),
-                repeats,
-                reason,
-            }
-        }
-        None => End::Refused(reason),
-    };
+    let pause = pauses.nth(*so_far);
+    *so_far = so_far.saturating_add(1);
+    let repeat = pause.map(|pause| Repeat {
+        after: pause.max(attempt.bounded(wait)).min(attempt.longest_pause),
+        repeats,
+    });
     let throttled = (patience == Patience::Throttled).then(|| attempt.bounded(wait));
-    Decision { throttled, ..end.with(billing) }
+    Decision { throttled, repeat, ..Disposition::Refused(reason).with(billing) }
 }
 
-impl End {
+impl Disposition {
+    /// Why, where there is anything to say.
+    pub(crate) fn reason(&self) -> Option<&Reason> {
+        match self {
+            Self::Settled(Judgement::Rejected(reason) | Judgement::Unusable(reason))
+            | Self::Refused(reason)
+            | Self::Unknown(reason) => Some(reason),
+            Self::Settled(Judgement::Passed { .. }) => None,
+        }
+    }
+
     fn with(self, billing: Billing) -> Decision {
-        Decision { end: self, billing, stops_run: false, throttled: None }
+        Decision { disposition: self, repeat: None, billing, stops_run: false, throttled: None }
     }
 }
 
 fn settled(judgement: Judgement, billing: Billing) -> Decision {
-    End::Settled(judgement).with(billing)
+    Disposition::Settled(judgement).with(billing)
 }
 
 fn unusable(what: &str, billing: Billing) -> Decision {
     let reason = Reason::new(ReasonCode::MalformedAnswer, what);
     match billing.certainty {
-        Certainty::Unknown => End::Unknown(reason).with(billing),
+        Certainty::Unknown => Disposition::Unknown(reason).with(billing),
         _ => settled(Judgement::Unusable(reason), billing),
     }
 }
@@ -313,7 +320,7 @@ fn unknown(status: Option<u16>, what: &str, billing: Billing) -> Decision {
         ReasonCode::BillingUnknown,
         format!("the call may have been billed and is not repeated: {what}{status}"),
     );
-    End::Unknown(reason).with(billing)
+    Disposition::Unknown(reason).with(billing)
 }
 
 fn said(code: ReasonCode, answer: &Answer) -> Reason {

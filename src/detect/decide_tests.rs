@@ -28,27 +28,21 @@ fn first() -> RetryState {
 }
 
 fn then(decision: &Decision) -> Then {
-    match &decision.end {
+    match &decision.disposition {
         _ if decision.stops_run => Then::StopsRun,
-        End::Settled(Judgement::Passed { .. }) => Then::Accepted,
-        End::Settled(Judgement::Rejected(_)) => Then::Rejected,
-        End::Settled(Judgement::Unusable(_)) => Then::Unusable,
-        End::Refused(reason) if is_rejection(&reason.code) => Then::RejectedForNow,
-        End::Refused(_) => Then::Refused,
-        End::Repeat { .. } if decision.throttled.is_some() => Then::Throttled,
-        End::Repeat { .. } => Then::Repeat,
-        End::Unknown(_) => Then::Unknown,
+        Disposition::Settled(Judgement::Passed { .. }) => Then::Accepted,
+        Disposition::Settled(Judgement::Rejected(_)) => Then::Rejected,
+        Disposition::Settled(Judgement::Unusable(_)) => Then::Unusable,
+        _ if decision.repeat.is_some() && decision.throttled.is_some() => Then::Throttled,
+        _ if decision.repeat.is_some() => Then::Repeat,
+        Disposition::Refused(reason) if is_rejection(&reason.code) => Then::RejectedForNow,
+        Disposition::Refused(_) => Then::Refused,
+        Disposition::Unknown(_) => Then::Unknown,
     }
 }
 
 fn code_of(decision: &Decision) -> Option<String> {
-    match &decision.end {
-        End::Settled(Judgement::Passed { .. }) => None,
-        End::Settled(Judgement::Rejected(r) | Judgement::Unusable(r))
-        | End::Refused(r)
-        | End::Repeat { reason: r, .. }
-        | End::Unknown(r) => Some(r.code.to_string()),
-    }
+    decision.disposition.reason().map(|reason| reason.code.to_string())
 }
 
 fn answered(status: u16, body: &str) -> Outcome {
@@ -436,8 +430,8 @@ fn an_answer_that_is_not_the_services_goes_by_its_status() {
         assert!(!decision.stops_run, "{status}: one alone may pass");
         let wait = (expected == Throttled).then_some(Duration::from_secs(7));
         assert_eq!(decision.throttled, wait, "{status}");
-        if let End::Repeat { after, .. } = decision.end {
-            assert_eq!(after, Duration::from_secs(7));
+        if let Some(repeat) = decision.repeat {
+            assert_eq!(repeat.after, Duration::from_secs(7));
         }
     }
 }
@@ -453,9 +447,9 @@ fn every_repeat_has_an_end_and_its_pauses_grow_within_bounds() {
         for seed in [0, 1, u64::MAX] {
             let mut repeats = Repeats::default();
             let mut pauses: Vec<Duration> = Vec::new();
-            while let End::Repeat { after, repeats: so_far, .. } =
+            while let Some(Repeat { after, repeats: so_far }) =
                 decide(&outcome, RetryState { repeats, seed, ..first() }, SystemTime::UNIX_EPOCH)
-                    .end
+                    .repeat
             {
                 repeats = so_far;
                 pauses.push(after);
@@ -479,10 +473,8 @@ fn each_kind_of_trouble_has_repeats_of_its_own() {
     let (mut repeats, mut made) = (Repeats::default(), 0);
     for trouble in troubles.iter().cycle() {
         let attempt = RetryState { repeats, ..first() };
-        match decide(trouble, attempt, SystemTime::UNIX_EPOCH).end {
-            End::Repeat { repeats: so_far, .. } => repeats = so_far,
-            _ => break,
-        }
+        let Some(repeat) = decide(trouble, attempt, SystemTime::UNIX_EPOCH).repeat else { break };
+        repeats = repeat.repeats;
         made += 1;
     }
     // The third download is the first that is not repeated.
@@ -505,12 +497,8 @@ fn retry_after_is_obeyed_within_a_minute() {
             panic!("an answer");
         };
         let outcome = Outcome::Answered { status, retry_after: Some(value.to_owned()), answer };
-        match decide(&outcome, first(), now).end {
-            End::Repeat { after, .. } => {
-                assert!(seconds.contains(&after.as_secs_f64()), "{value}: {after:?}");
-            }
-            other => panic!("{value}: {other:?}"),
-        }
+        let Repeat { after, .. } = decide(&outcome, first(), now).repeat.expect(value);
+        assert!(seconds.contains(&after.as_secs_f64()), "{value}: {after:?}");
     }
 }
 

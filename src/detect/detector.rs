@@ -55,7 +55,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::super::wire::{Answer, bounding_box, read};
-    use super::super::{End, Judgement, Outcome, Repeats, RetryState, decide};
+    use super::super::{Disposition, Judgement, Outcome, Repeats, RetryState, decide};
     use super::*;
 
     /// By the documented differences of `emoji-detect-v1`: whatever has boxes has passed.
@@ -110,10 +110,10 @@ mod tests {
                 longest_pause: Duration::from_secs(60),
             };
             let decision = decide(&outcome, attempt, SystemTime::UNIX_EPOCH);
-            let found = match decision.end {
-                End::Settled(Judgement::Passed { .. }) => "passed",
-                End::Settled(Judgement::Rejected(_)) => "rejected",
-                End::Settled(Judgement::Unusable(_)) => "unusable",
+            let found = match decision.disposition {
+                Disposition::Settled(Judgement::Passed { .. }) => "passed",
+                Disposition::Settled(Judgement::Rejected(_)) => "rejected",
+                Disposition::Settled(Judgement::Unusable(_)) => "unusable",
                 other => panic!("{output}: {other:?}"),
             };
             assert_eq!(found, expected, "{output}");

@@ -20,7 +20,9 @@ use reqwest::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
 };
 
-pub(crate) use decide::{End, Judgement, Outcome, Repeats, RetryState, decide, is_rejection};
+pub(crate) use decide::{
+    Decision, Disposition, Judgement, Outcome, Repeats, RetryState, decide, is_rejection,
+};
 pub(crate) use detector::Detector;
 pub(crate) use emo_detect::EMO_DETECT;
 pub use key::{ApiKey, KeyError};

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::detect::{Answer, EMO_DETECT, End, Judgement, Outcome, Repeats, RetryState, decide};
+use crate::detect::{
+    Answer, Disposition, EMO_DETECT, Judgement, Outcome, Repeats, RetryState, decide,
+};
 use crate::probe::{ByteRange, ContentRange};
 use crate::report::Certainty;
 
@@ -59,17 +61,18 @@ pub fn answered(status: u16, retry_after: Option<&str>, body: &[u8], before: usi
     let mut decision =
         decide(&outcome, RetryState { repeats: Repeats::default(), seed: 7, longest_pause }, now);
     for _ in 0..before {
-        let End::Repeat { repeats, .. } = decision.end else { break };
-        decision = decide(&outcome, RetryState { repeats, seed: 7, longest_pause }, now);
+        let Some(repeat) = decision.repeat else { break };
+        let attempt = RetryState { repeats: repeat.repeats, seed: 7, longest_pause };
+        decision = decide(&outcome, attempt, now);
     }
     Decided {
         is_the_services_json,
-        ending: match decision.end {
-            End::Settled(Judgement::Passed { .. }) => Ending::Passed,
-            End::Settled(_) => Ending::Settled,
-            End::Refused(_) => Ending::Refused,
-            End::Repeat { .. } => Ending::Repeated,
-            End::Unknown(_) => Ending::Unknown,
+        ending: match decision.disposition {
+            Disposition::Settled(Judgement::Passed { .. }) => Ending::Passed,
+            Disposition::Settled(_) => Ending::Settled,
+            Disposition::Refused(_) if decision.repeat.is_some() => Ending::Repeated,
+            Disposition::Refused(_) => Ending::Refused,
+            Disposition::Unknown(_) => Ending::Unknown,
         },
         images: (decision.billing.certainty != Certainty::Unknown)
             .then_some(decision.billing.images),

@@ -1,9 +1,9 @@
 //! What comes before a call and costs nothing: the local stage, then what the ledger knows. The gate
 //! and its dry run share it.
 
-use crate::detect::{Judgement, Service};
+use crate::detect::{Disposition, Judgement, Service};
 use crate::ledger::{
-    Ask, CallEnd, CallRecord, Found, ImageKey, Ledger, LedgerError, Lookup, Query, Question, Reuse,
+    Ask, CallRecord, Found, ImageKey, Ledger, LedgerError, Lookup, Query, Question, Reuse,
     ServiceAnswer,
 };
 use crate::net::url_text::{printable_text, without_fragment};
@@ -123,7 +123,7 @@ impl BeforeCall {
 
     /// What the screen makes of a refusal that gives no cause.
     pub(super) async fn find_likely_cause(&self, candidate: &mut Candidate, record: &CallRecord) {
-        if let CallEnd::Settled(Judgement::Rejected(reason)) = &record.end
+        if let Disposition::Settled(Judgement::Rejected(reason)) = &record.disposition
             && reason.code == ReasonCode::CheckPassFalse
         {
             self.probe.find_likely_cause(&mut candidate.local).await;

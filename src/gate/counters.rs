@@ -1,7 +1,6 @@
 //! What a gate's calls have cost, and how they are going.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -55,25 +54,13 @@ pub struct Activity {
 
 /// The counters behind both.
 #[derive(Default)]
-pub(crate) struct Counters {
-    calls: AtomicU64,
-    images: AtomicU64,
-    unknown: AtomicU64,
-    waiting: AtomicU64,
-    /// In microseconds.
-    waited: AtomicU64,
-    reservations: AtomicU64,
-    /// In microseconds.
-    reserving: AtomicU64,
-    in_flight: AtomicU64,
-    throttled: AtomicU64,
-    idle: Mutex<Idle>,
-}
+pub(crate) struct Counters(Mutex<Counts>);
 
 #[derive(Default)]
-struct Idle {
+struct Counts {
+    spent: Spent,
+    activity: Activity,
     next_slot: Option<Instant>,
-    total: Duration,
 }
 
 /// A call that waits for its turn, for as long as this is held.
@@ -84,70 +71,59 @@ pub(crate) struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.counters.waited.fetch_add(micros(self.since.elapsed()), Ordering::Relaxed);
-        self.counters.waiting.fetch_sub(1, Ordering::Relaxed);
+        let activity = &mut self.counters.lock().activity;
+        activity.waited += self.since.elapsed();
+        activity.waiting = activity.waiting.saturating_sub(1);
     }
 }
 
 impl Counters {
     /// A call wants to leave.
     pub(crate) fn waits(&self) -> Waiting<'_> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.lock().activity.waiting += 1;
         Waiting { counters: self, since: Instant::now() }
     }
 
     /// The ledger took so long to reserve a slot.
     pub(crate) fn reserved(&self, took: Duration) {
-        self.reservations.fetch_add(1, Ordering::Relaxed);
-        self.reserving.fetch_add(micros(took), Ordering::Relaxed);
+        let activity = &mut self.lock().activity;
+        activity.reservations += 1;
+        activity.reserving += took;
     }
 
     /// A call leaves at `slot`.
     pub(crate) fn leaves(&self, slot: Instant, spacing: Duration) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let unused = idle.next_slot.map(|next| slot.saturating_duration_since(next));
-        idle.total += unused.unwrap_or_default();
-        idle.next_slot = Some(slot + spacing);
+        let mut counts = self.lock();
+        let unused = counts.next_slot.map(|next| slot.saturating_duration_since(next));
+        counts.activity.quota_idle += unused.unwrap_or_default();
+        counts.activity.in_flight += 1;
+        counts.next_slot = Some(slot + spacing);
     }
 
     /// A call is over, however it ended.
     pub(crate) fn returns(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let activity = &mut self.lock().activity;
+        activity.in_flight = activity.in_flight.saturating_sub(1);
     }
 
     /// A request that may have reached the service has ended.
     pub(crate) fn count(&self, billing: Billing, throttled: bool) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        self.images.fetch_add(billing.images, Ordering::Relaxed);
-        let unknown = u64::from(billing.certainty == Certainty::Unknown);
-        self.unknown.fetch_add(unknown, Ordering::Relaxed);
-        self.throttled.fetch_add(u64::from(throttled), Ordering::Relaxed);
+        let Counts { spent, activity, .. } = &mut *self.lock();
+        spent.calls += 1;
+        spent.images = spent.images.saturating_add(billing.images);
+        spent.unknown += u64::from(billing.certainty == Certainty::Unknown);
+        activity.throttled += u64::from(throttled);
     }
 
     pub(crate) fn spent(&self) -> Spent {
-        Spent {
-            calls: self.calls.load(Ordering::Relaxed),
-            images: self.images.load(Ordering::Relaxed),
-            unknown: self.unknown.load(Ordering::Relaxed),
-        }
+        self.lock().spent
     }
 
     pub(crate) fn activity(&self) -> Activity {
-        Activity {
-            waiting: self.waiting.load(Ordering::Relaxed),
-            in_flight: self.in_flight.load(Ordering::Relaxed),
-            waited: Duration::from_micros(self.waited.load(Ordering::Relaxed)),
-            reservations: self.reservations.load(Ordering::Relaxed),
-            reserving: Duration::from_micros(self.reserving.load(Ordering::Relaxed)),
-            unwritten: 0,
-            calls_per_second: 0.0,
-            throttled: self.throttled.load(Ordering::Relaxed),
-            quota_idle: self.idle.lock().unwrap_or_else(PoisonError::into_inner).total,
-        }
+        self.lock().activity
     }
-}
 
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

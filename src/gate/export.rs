@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use futures_util::stream::{self, Stream};
 
 use super::verdict::verdict_of;
-use crate::detect::Judgement;
-use crate::ledger::{CallEnd, KeptVerdict, Ledger, LedgerError};
+use crate::detect::{Disposition, Judgement};
+use crate::ledger::{KeptVerdict, Ledger, LedgerError};
 use crate::report::{Reason, ReasonCode, Report, Verdict};
 
 impl Ledger {
@@ -41,8 +41,8 @@ impl Ledger {
 
 fn report(kept: KeptVerdict, index: u64) -> Report {
     let KeptVerdict { source, image_id, ratio, model, verdict: then, record, .. } = kept;
-    let (verdict, reasons) = match &record.end {
-        CallEnd::Settled(judgement) => {
+    let (verdict, reasons) = match &record.disposition {
+        Disposition::Settled(judgement) => {
             let (verdict, mut reasons) = verdict_of(judgement, ratio, None);
             // Whether boxes lie in the image was judged when its sides were known.
             match (judgement, then.as_str()) {
@@ -55,7 +55,7 @@ fn report(kept: KeptVerdict, index: u64) -> Report {
                 _ => (verdict, reasons),
             }
         }
-        _ => (Verdict::Failed, record.reason().cloned().into_iter().collect()),
+        _ => (Verdict::Failed, record.disposition.reason().cloned().into_iter().collect()),
     };
     let mut report = Report::new(source, ratio, verdict);
     report.index = index;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::report::Reason;
+use crate::detect::{Decision, Outcome};
+use crate::report::{Reason, ReasonCode};
 
 /// Whether what answers this gate is the service.
 #[derive(Default)]
@@ -19,8 +20,30 @@ struct State {
 }
 
 impl ForeignAnswers {
+    /// Takes note of who answered; says why the run is to stop, where what answers is not the service.
+    pub(super) fn heed(
+        &self,
+        outcome: &Outcome,
+        decision: &Decision,
+        now: Instant,
+    ) -> Option<Reason> {
+        match outcome {
+            // It asks to come again.
+            Outcome::Foreign { .. } if decision.repeat.is_some() => None,
+            Outcome::Foreign { what, .. } => {
+                let reason = Reason::new(ReasonCode::NotTheService, what);
+                self.met(&reason, now).then_some(reason)
+            }
+            Outcome::Answered { .. } => {
+                self.service_answered();
+                None
+            }
+            Outcome::Lost { .. } | Outcome::NotSent { .. } => None,
+        }
+    }
+
     /// Another one: whether calls are to stop.
-    pub(super) fn met(&self, reason: &Reason, now: Instant) -> bool {
+    fn met(&self, reason: &Reason, now: Instant) -> bool {
         let mut state = self.lock();
         state.in_a_row = state.in_a_row.saturating_add(1);
         let is_enough = state.in_a_row >= ENOUGH;
@@ -31,7 +54,7 @@ impl ForeignAnswers {
     }
 
     /// The service answered.
-    pub(super) fn service_answered(&self) {
+    fn service_answered(&self) {
         *self.lock() = State::default();
     }
 
@@ -59,7 +82,6 @@ const TRY_AGAIN: Duration = Duration::from_secs(30);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::ReasonCode;
 
     #[test]
     fn three_in_a_row_hold_all_calls_but_one_now_and_then() {

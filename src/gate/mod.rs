@@ -14,6 +14,7 @@ mod recorder;
 mod single_flight;
 mod throttle;
 mod timing;
+mod turn;
 mod verdict;
 
 use std::fmt;
@@ -41,7 +42,7 @@ use crate::detect::Service;
 use crate::detect::{ApiKey, KeyError};
 #[cfg(feature = "serve")]
 use crate::ledger::LedgerError;
-use crate::ledger::{CallEnd, CallRecord, Question};
+use crate::ledger::Question;
 use crate::net::url_text::without_fragment;
 #[cfg(feature = "serve")]
 use crate::probe::Probe;
@@ -277,8 +278,7 @@ impl Gate {
             let outcome = follower.result().await.ok_or(GateError::Lost)?;
             match &*outcome {
                 CallOutcome::LedgerFailed(error) => return Err(error.clone().into()),
-                CallOutcome::Recorded(CallRecord { end: CallEnd::NotSent, .. })
-                | CallOutcome::CutShort(CallRecord { end: CallEnd::NotSent, .. }) => {
+                CallOutcome::CutShort(None) => {
                     if self.caller.closing.is_cancelled() {
                         return Err(GateError::Closed);
                     }
@@ -290,8 +290,8 @@ impl Gate {
                     // It was another run's call, and that run has ended: ask for ourselves.
                 }
                 // It ended early in another run.
-                CallOutcome::CutShort(_) if !leads => {}
-                CallOutcome::Recorded(record) | CallOutcome::CutShort(record) => {
+                CallOutcome::CutShort(Some(_)) if !leads => {}
+                CallOutcome::Recorded(record) | CallOutcome::CutShort(Some(record)) => {
                     self.before_call.find_likely_cause(&mut candidate, record).await;
                     return Ok(candidate.answered_by(record, !leads || record.recalled));
                 }

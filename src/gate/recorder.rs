@@ -11,8 +11,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::call::{CallOutcome, CallRequest};
 use super::timing::GateTiming;
-use crate::ledger::{AttemptOutcome, Ledger, LedgerAction, LedgerError, Reservation, Terms};
-use crate::report::{Reason, ReasonCode};
+use crate::detect::Disposition;
+use crate::ledger::{
+    AttemptOutcome, CallRecord, Ledger, LedgerAction, LedgerError, Reservation, Terms,
+};
+use crate::report::{Billing, Reason, ReasonCode};
 use crate::run::Stop;
 
 pub(super) struct Recorder {
@@ -70,7 +73,7 @@ impl Recorder {
             tracing::warn!(
                 index = request.index,
                 attempt = attempt.id,
-                request_id = outcome.record.request_id,
+                request_id = outcome.request_id(),
                 %error,
                 "answer_unwritten"
             );
@@ -91,7 +94,9 @@ impl Recorder {
         let reason = Reason::new(ReasonCode::LedgerError, format!("{error}; {left}"));
         stop.because(reason.clone());
         let last_words = last_words(attempt, request, &outcome, &error);
-        let record = outcome.record.clone();
+        let record = outcome.record.clone().unwrap_or_else(|| {
+            CallRecord::new(Disposition::Refused(reason.clone()), Billing::NONE)
+        });
         // Before the others may go on: who goes on writes it first.
         self.unrecorded().push((*attempt, outcome));
         self.waiting.send_modify(|outcomes| *outcomes -= 1);
@@ -136,8 +141,8 @@ fn last_words(
         "attempt": attempt.id,
         "source": request.question.source,
         "http_status": outcome.status,
-        "request_id": outcome.record.request_id,
-        "billing": outcome.record.billing,
+        "request_id": outcome.request_id(),
+        "billing": outcome.billing(),
         "answer": raw,
     })
     .to_string()

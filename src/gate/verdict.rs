@@ -1,8 +1,8 @@
 //! The verdict that a call comes to.
 
-use crate::detect::{Judgement, is_rejection};
+use crate::detect::{Disposition, Judgement, is_rejection};
 use crate::header::Header;
-use crate::ledger::{CallEnd, CallRecord};
+use crate::ledger::CallRecord;
 use crate::report::{Reason, Verdict};
 use crate::rules::{AspectRatio, check_boxes};
 
@@ -12,12 +12,12 @@ pub(super) fn verdict_of_call(
     ratio: AspectRatio,
     header: Option<&Header>,
 ) -> (Verdict, Vec<Reason>) {
-    match &record.end {
-        CallEnd::Settled(judgement) => verdict_of(judgement, ratio, header),
-        CallEnd::Refused(reason) if is_rejection(&reason.code) => {
+    match &record.disposition {
+        Disposition::Settled(judgement) => verdict_of(judgement, ratio, header),
+        Disposition::Refused(reason) if is_rejection(&reason.code) => {
             (Verdict::RejectedRemote, vec![reason.clone()])
         }
-        _ => (Verdict::Failed, record.reason().cloned().into_iter().collect()),
+        _ => (Verdict::Failed, record.disposition.reason().cloned().into_iter().collect()),
     }
 }
 

@@ -16,29 +16,17 @@ pub enum LedgerError {
         /// What was found and what to do.
         why: String,
     },
-    /// The ledger was written by a newer version of this crate.
+    /// The ledger was written by another version of this crate.
     #[error(
-        "the ledger {path} has schema version {found}, this program knows up to {known}: update it"
+        "the ledger {path} must have schema version {known}, found {found}: {}",
+        if found > known { UPDATE } else { START_OVER }
     )]
-    Newer {
+    Version {
         /// The file.
         path: String,
         /// The version found.
         found: i64,
-        /// The newest version known.
-        known: i64,
-    },
-    /// The ledger was written by a program from before the first release, which this one cannot read.
-    #[error(
-        "the ledger {path} must have schema version {known}, found {found} from before the first \
-         release: move it away and start a new one"
-    )]
-    Older {
-        /// The file.
-        path: String,
-        /// The version found.
-        found: i64,
-        /// The version known.
+        /// The only version that this crate reads.
         known: i64,
     },
     /// The ledger's file was copied or mounted without the folder of its processes' locks:
@@ -85,3 +73,6 @@ impl fmt::Display for LedgerAction {
         })
     }
 }
+
+const UPDATE: &str = "a newer version of this program wrote it, update this one";
+const START_OVER: &str = "it is from before the first release, move it away and start a new one";

@@ -8,9 +8,10 @@ use tokio::time::Instant;
 
 use super::quota::{Pace, micros};
 use super::{
-    AttemptOutcome, CallEnd, CallRecord, Found, Identity, ImageKey, Lookup, Moment, OtherAttempt,
-    Query, Question, Reservation, ReserveResult, Reuse, Terms,
+    AttemptOutcome, CallRecord, Found, Identity, ImageKey, Lookup, Moment, OtherAttempt, Query,
+    Question, Reservation, ReserveResult, Reuse, Terms,
 };
+use crate::detect::Disposition;
 use crate::probe::{Content, Sighting};
 use crate::report::Certainty;
 
@@ -124,33 +125,30 @@ impl Memory {
         let Some(asking) = state.asking.take_if(|asking| asking.attempt == attempt.id) else {
             return;
         };
-        let record = &outcome.record;
+        let billing = outcome.billing();
         let cap = caps.entry(terms.run.clone()).or_default();
         cap.sending = cap.sending.saturating_sub(1);
-        let may_be_billed = record.billing.certainty == Certainty::Unknown;
-        cap.used += u64::from(may_be_billed || record.billing.images > 0);
+        cap.used += u64::from(billing.certainty == Certainty::Unknown || billing.images > 0);
         if let Some(pause) = outcome.push_back {
             paces.entry(terms.account.clone()).or_default().push_back(self.now(), pause);
         }
+        let comes_to_something =
+            |record: &&CallRecord| !matches!(record.disposition, Disposition::Refused(_));
+        let Some(record) = outcome.record.as_ref().filter(comes_to_something) else {
+            // It leaves its question as it was.
+            if state.known.is_none() {
+                questions.remove(&attempt.identity);
+            }
+            return;
+        };
         let known = Known {
             record: CallRecord { recalled: true, source: Some(asking.source), ..record.clone() },
             since: Instant::now(),
             attempt: attempt.id,
         };
-        match record.end {
-            CallEnd::Settled(_) => (state.known, state.standing) = (Some(known), None),
-            // It leaves its question as it was.
-            CallEnd::Refused(_) | CallEnd::NotSent => {
-                if state.known.is_none() {
-                    questions.remove(&attempt.identity);
-                }
-            }
-            _ => {
-                let before = state.known.replace(known);
-                let is_verdict = |known: &Known| known.is_settled();
-                state.standing = before.filter(is_verdict).or(state.standing.take());
-            }
-        }
+        let is_settled = known.is_settled();
+        let before = state.known.replace(known).filter(Known::is_settled);
+        state.standing = before.or(state.standing.take()).filter(|_| !is_settled);
     }
 
     /// Always: by this process, which lives.
@@ -207,7 +205,7 @@ impl Asking {
 
 impl Known {
     fn is_settled(&self) -> bool {
-        matches!(self.record.end, CallEnd::Settled(_))
+        matches!(self.record.disposition, Disposition::Settled(_))
     }
 
     fn lookup(&self, reuse: &Reuse) -> Lookup {
@@ -231,9 +229,9 @@ mod tests {
         samples::terms(Duration::from_millis(1), Some(3))
     }
 
-    fn outcome(make: fn(Reason) -> CallEnd, billing: Billing) -> AttemptOutcome {
-        let end = make(Reason::new(ReasonCode::BillingUnknown, "why"));
-        let record = CallRecord { end, billing, ..CallRecord::not_sent() };
+    fn outcome(make: fn(Reason) -> Disposition, billing: Billing) -> AttemptOutcome {
+        let disposition = make(Reason::new(ReasonCode::BillingUnknown, "why"));
+        let record = Some(CallRecord::new(disposition, billing));
         AttemptOutcome { record, was_sent: true, ..AttemptOutcome::not_sent() }
     }
 
@@ -256,7 +254,7 @@ mod tests {
         let ReserveResult::Reserved { attempt, .. } = ledger.reserve(&question(1), &terms) else {
             panic!()
         };
-        let rejected = |reason| CallEnd::Settled(Judgement::Rejected(reason));
+        let rejected = |reason| Disposition::Settled(Judgement::Rejected(reason));
         ledger.record(&attempt, &outcome(rejected, Billing::certain(1)), &terms);
         for state in ledger.lock().questions.values_mut() {
             state.known.as_mut().unwrap().since -= Duration::from_secs(10);
@@ -280,12 +278,12 @@ mod tests {
         assert!(0 < first.id && first.id < second.id && second.id < third.id);
         assert!(matches!(reserve(4), ReserveResult::CapTaken));
         // What was not billed gives its place back.
-        ledger.record(&first, &outcome(CallEnd::Refused, Billing::NONE), &terms);
+        ledger.record(&first, &outcome(Disposition::Refused, Billing::NONE), &terms);
         let fourth = sent(4);
         assert!(matches!(reserve(5), ReserveResult::CapTaken));
-        let rejected = |reason| CallEnd::Settled(Judgement::Rejected(reason));
+        let rejected = |reason| Disposition::Settled(Judgement::Rejected(reason));
         ledger.record(&second, &outcome(rejected, Billing::certain(1)), &terms);
-        ledger.record(&third, &outcome(CallEnd::Unknown, Billing::UNKNOWN), &terms);
+        ledger.record(&third, &outcome(Disposition::Unknown, Billing::UNKNOWN), &terms);
         assert!(matches!(reserve(5), ReserveResult::CapTaken), "one may yet turn out unbilled");
         ledger.record(&fourth, &outcome(rejected, Billing::certain(1)), &terms);
         assert!(matches!(reserve(5), ReserveResult::CapReached));
@@ -301,13 +299,13 @@ mod tests {
             ReserveResult::Reserved { attempt, .. } => attempt,
             _ => panic!("{number} is sent"),
         };
-        let (first, refused) = (sent(1), outcome(CallEnd::Refused, Billing::NONE));
+        let (first, refused) = (sent(1), outcome(Disposition::Refused, Billing::NONE));
         ledger.record(&first, &refused, &terms);
         let second = sent(1);
         ledger.record(&first, &refused, &terms);
         let looked = ledger.lookup(question(1).query(&terms.reuse)).unwrap().lookup;
         assert!(matches!(looked, Lookup::InFlight(now) if now.attempt == second.id));
-        let unknown = outcome(CallEnd::Unknown, Billing::UNKNOWN);
+        let unknown = outcome(Disposition::Unknown, Billing::UNKNOWN);
         for _ in 0..3 {
             ledger.record(&second, &unknown, &terms);
         }

@@ -40,7 +40,7 @@ pub(crate) use lookup::{Found, Lookup, Moment, Query, Reuse};
 pub(crate) use quota::{MOST_LATE, spacing};
 #[cfg(feature = "ledger")]
 pub(crate) use record::KeptVerdict;
-pub(crate) use record::{AttemptOutcome, CallEnd, CallRecord, ServiceAnswer};
+pub(crate) use record::{AttemptOutcome, CallRecord, ServiceAnswer};
 #[cfg(feature = "cli")]
 pub(crate) use sql::beijing_day;
 #[cfg(feature = "ledger")]
@@ -168,7 +168,7 @@ impl Ledger {
     /// in the schema `emo_preflight` or the `search_path` of the URL's `options`.
     ///
     /// A password is taken from the URL, `PGPASSWORD` or a passfile, and printed nowhere. A database
-    /// that cannot be reached is waited for, now and later, for as long as `patience`; meanwhile no
+    /// that cannot be reached is waited for, now and later ([`LedgerTiming::with_wait`]); meanwhile no
     /// call leaves. Dropping the future is harmless.
     ///
     /// It must be the server itself: a pooler that gives each transaction another session would break
@@ -178,31 +178,17 @@ impl Ledger {
     /// [`LedgerError`] when the database cannot be reached, or has another schema than this version of
     /// the crate knows.
     #[cfg(feature = "postgres")]
-    pub async fn connect_patiently(url: &str, patience: Duration) -> Result<Self, LedgerError> {
-        Self::connect_with(url, patience, LedgerTiming::default()).await
-    }
-
-    /// As [`connect_patiently`](Self::connect_patiently), and waits for others as long as `timing`
-    /// says.
-    ///
-    /// # Errors
-    /// [`LedgerError`] as there.
-    #[cfg(feature = "postgres")]
-    pub async fn connect_with(
-        url: &str,
-        patience: Duration,
-        timing: LedgerTiming,
-    ) -> Result<Self, LedgerError> {
-        postgres::connect(url, patience, timing).await.map(Self::of)
-    }
-
-    /// As [`connect_patiently`](Self::connect_patiently), which waits for 60 s.
-    ///
-    /// # Errors
-    /// [`LedgerError`] as there.
-    #[cfg(feature = "postgres")]
     pub async fn connect(url: &str) -> Result<Self, LedgerError> {
-        Self::connect_patiently(url, PATIENCE).await
+        Self::connect_with(url, LedgerTiming::default()).await
+    }
+
+    /// As [`connect`](Self::connect), and waits for the server and for others as long as `timing` says.
+    ///
+    /// # Errors
+    /// [`LedgerError`] as there.
+    #[cfg(feature = "postgres")]
+    pub async fn connect_with(url: &str, timing: LedgerTiming) -> Result<Self, LedgerError> {
+        postgres::connect(url, timing).await.map(Self::of)
     }
 
     /// A ledger in PostgreSQL, to be read only. `None` when there is no such schema.
@@ -212,9 +198,9 @@ impl Ledger {
     #[cfg(feature = "postgres")]
     pub async fn connect_read_only(
         url: &str,
-        patience: Duration,
+        timing: LedgerTiming,
     ) -> Result<Option<Self>, LedgerError> {
-        Ok(postgres::connect_read_only(url, patience).await?.map(Self::of))
+        Ok(postgres::connect_read_only(url, timing).await?.map(Self::of))
     }
 
     /// A database's URL without what is secret: its host and its database.
@@ -355,7 +341,3 @@ impl std::fmt::Debug for Ledger {
         })
     }
 }
-
-/// How long a database that cannot be reached is waited for, unless said otherwise.
-#[cfg(feature = "postgres")]
-const PATIENCE: Duration = Duration::from_secs(60);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::detect::Judgement;
+use crate::detect::Disposition;
 use crate::report::{Billing, Reason, ReasonCode};
 #[cfg(feature = "ledger")]
 use crate::rules::AspectRatio;
@@ -12,7 +12,8 @@ use crate::rules::AspectRatio;
 /// What came of an attempt, as the ledger keeps it.
 #[derive(Clone, Debug)]
 pub(crate) struct AttemptOutcome {
-    pub(crate) record: CallRecord,
+    /// Absent where the attempt was given up before its request was made.
+    pub(crate) record: Option<CallRecord>,
     /// Whether the request may have left.
     pub(crate) was_sent: bool,
     pub(crate) status: Option<u16>,
@@ -25,10 +26,19 @@ pub(crate) struct AttemptOutcome {
 }
 
 impl AttemptOutcome {
+    /// What is surely or maybe billed.
+    pub(crate) fn billing(&self) -> Billing {
+        self.record.as_ref().map_or(Billing::NONE, |record| record.billing)
+    }
+
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        self.record.as_ref()?.request_id.as_deref()
+    }
+
     /// Nothing was sent after all.
     pub(crate) fn not_sent() -> Self {
         Self {
-            record: CallRecord::not_sent(),
+            record: None,
             was_sent: false,
             status: None,
             verdict: "not_sent",
@@ -41,7 +51,7 @@ impl AttemptOutcome {
 /// One call for a question, as the ledger keeps it and gives it again.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CallRecord {
-    pub(crate) end: CallEnd,
+    pub(crate) disposition: Disposition,
     pub(crate) billing: Billing,
     pub(crate) request_id: Option<String>,
     /// What the service answered, as it came; absent where its bill is unknown.
@@ -78,25 +88,11 @@ pub(crate) struct ServiceAnswer {
     pub(crate) body: Bytes,
 }
 
-/// How a call ended, by what may happen to its question next.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum CallEnd {
-    /// The service answered; it is not asked again.
-    Settled(Judgement),
-    /// No verdict and no bill: the question is free again.
-    Refused(Reason),
-    /// May have been billed: not asked again.
-    Unknown(Reason),
-    /// Nothing was sent: the run or the gate ended first, or nobody waited any more.
-    NotSent,
-}
-
 impl CallRecord {
-    /// Nothing was sent, nothing is to pay.
-    pub(crate) fn not_sent() -> Self {
+    pub(crate) fn new(disposition: Disposition, billing: Billing) -> Self {
         Self {
-            end: CallEnd::NotSent,
-            billing: Billing::NONE,
+            disposition,
+            billing,
             request_id: None,
             answer: None,
             recalled: false,
@@ -107,16 +103,12 @@ impl CallRecord {
 
     /// An attempt that went out of its holder's hands.
     pub(crate) fn lost() -> Self {
-        Self {
-            end: CallEnd::Unknown(Reason::new(
-                ReasonCode::BillingUnknown,
-                "a call for this image may have been billed and its answer is not known; it is not \
-                 repeated unless asked for (retry unknown)",
-            )),
-            billing: Billing::UNKNOWN,
-            recalled: true,
-            ..Self::not_sent()
-        }
+        let reason = Reason::new(
+            ReasonCode::BillingUnknown,
+            "a call for this image may have been billed and its answer is not known; it is not \
+             repeated unless asked for (retry unknown)",
+        );
+        Self { recalled: true, ..Self::new(Disposition::Unknown(reason), Billing::UNKNOWN) }
     }
 
     /// As it is given where a later call for the same image was lost.
@@ -127,15 +119,5 @@ impl CallRecord {
              answer is not known; it is not repeated unless asked for (retry unknown)",
         );
         Self { note: Some(Box::new(note)), ..self }
-    }
-
-    /// Why, where there is anything to say.
-    pub(crate) fn reason(&self) -> Option<&Reason> {
-        match &self.end {
-            CallEnd::Settled(Judgement::Rejected(reason) | Judgement::Unusable(reason))
-            | CallEnd::Refused(reason)
-            | CallEnd::Unknown(reason) => Some(reason),
-            CallEnd::Settled(Judgement::Passed { .. }) | CallEnd::NotSent => None,
-        }
     }
 }

@@ -22,6 +22,8 @@ pub struct LedgerTiming {
     #[cfg(feature = "postgres")]
     pub(super) stalled: Duration,
     pub(super) commit_within: Duration,
+    #[cfg(feature = "postgres")]
+    pub(super) wait: Duration,
 }
 
 impl Default for LedgerTiming {
@@ -34,6 +36,8 @@ impl Default for LedgerTiming {
             #[cfg(feature = "postgres")]
             stalled: Duration::from_secs(10),
             commit_within: AHEAD,
+            #[cfg(feature = "postgres")]
+            wait: Duration::from_secs(60),
         }
     }
 }
@@ -63,10 +67,24 @@ impl LedgerTiming {
         Self { stalled: stalled.clamp(Duration::from_millis(1), A_DAY), ..self }
     }
 
+    /// PostgreSQL: how long a server that cannot be reached is waited for, now and later. Default 60 s,
+    /// at most a day.
+    #[cfg(feature = "postgres")]
+    pub fn with_wait(self, wait: Duration) -> Self {
+        Self { wait: wait.min(A_DAY), ..self }
+    }
+
     /// How long one task waits for a connection: for the others' work, or until the server is back.
     #[cfg(feature = "postgres")]
-    pub(super) fn free_within(&self, patience: Duration) -> Duration {
-        patience.max(Duration::from_secs(5)).min(self.turn)
+    pub(super) fn free_within(&self) -> Duration {
+        self.wait.max(Duration::from_secs(5)).min(self.turn)
+    }
+
+    /// How long an answer to what is only read is waited for, tries and all: a healthy server that is
+    /// slow is not one that is away.
+    #[cfg(feature = "postgres")]
+    pub(super) fn answer_within(&self) -> Duration {
+        self.wait.max(Duration::from_secs(10))
     }
 
     /// What each of the two writes before a call is given to reach the disk, at least: a slow disk is

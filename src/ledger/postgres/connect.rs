@@ -42,40 +42,34 @@ impl Target {
     }
 
     /// The owner's session, and a connection for all else.
-    pub(super) async fn connect(
-        self,
-        patience: Duration,
-    ) -> Result<(OwnerSession, PgPool), LedgerError> {
-        let other = self.pool(patience).await?;
-        self.check_server(&other, patience).await?;
-        self.make_schema(&other, patience).await?;
-        let owner = OwnerSession::with(self.options.clone(), self.timing.free_within(patience));
-        match self.within(patience, async || owner.is_kept().await).await? {
+    pub(super) async fn connect(self) -> Result<(OwnerSession, PgPool), LedgerError> {
+        let other = self.pool().await?;
+        self.check_server(&other).await?;
+        self.make_schema(&other).await?;
+        let owner = OwnerSession::with(self.options.clone(), self.timing.free_within());
+        match self.within(async || owner.is_kept().await).await? {
             true => Ok((owner, other)),
             false => Err(self.cannot(POOLED.to_owned())),
         }
     }
 
-    pub(super) async fn connect_read_only(
-        self,
-        patience: Duration,
-    ) -> Result<Option<PgPool>, LedgerError> {
-        let other = self.pool(patience).await?;
-        self.check_server(&other, patience).await?;
-        let found = self.within(patience, async || find_version(&other).await).await?;
+    pub(super) async fn connect_read_only(self) -> Result<Option<PgPool>, LedgerError> {
+        let other = self.pool().await?;
+        self.check_server(&other).await?;
+        let found = self.within(async || find_version(&other).await).await?;
         match found {
             None => Ok(None),
             Some(found) => schema::check_version(found, &self.place).map(|()| Some(other)),
         }
     }
 
-    async fn pool(&self, patience: Duration) -> Result<PgPool, LedgerError> {
-        self.within(patience, async || {
+    async fn pool(&self) -> Result<PgPool, LedgerError> {
+        self.within(async || {
             // A pool would wait for a server that refuses, and say only that it waited.
             PgConnection::connect_with(&self.options).await?.close().await?;
             PgPoolOptions::new()
                 .max_connections(1)
-                .acquire_timeout(self.timing.free_within(patience))
+                .acquire_timeout(self.timing.free_within())
                 .test_before_acquire(false)
                 .max_lifetime(None)
                 .connect_with(self.options.clone())
@@ -85,9 +79,9 @@ impl Target {
     }
 
     /// Makes the schema where it is not there, once, whoever else is about to.
-    async fn make_schema(&self, pool: &PgPool, patience: Duration) -> Result<(), LedgerError> {
+    async fn make_schema(&self, pool: &PgPool) -> Result<(), LedgerError> {
         let found = self
-            .within(patience, async || {
+            .within(async || {
                 if let Some(found) = find_version(pool).await? {
                     return Ok(found);
                 }
@@ -111,10 +105,9 @@ impl Target {
     }
 
     /// What an administrator's settings mean for the ledger.
-    async fn check_server(&self, pool: &PgPool, patience: Duration) -> Result<(), LedgerError> {
+    async fn check_server(&self, pool: &PgPool) -> Result<(), LedgerError> {
         let read = async || sqlx::query_as(READ_SETTINGS).fetch_one(pool).await;
-        let (encoding, fsync, pages): (String, String, String) =
-            self.within(patience, read).await?;
+        let (encoding, fsync, pages): (String, String, String) = self.within(read).await?;
         if !["UTF8", "SQL_ASCII"].contains(&&*encoding) {
             return Err(self.cannot(format!(
                 "the database's encoding must be UTF8, found {encoding}: make another with CREATE \
@@ -136,11 +129,10 @@ impl Target {
     /// Does `work`, again where what failed may pass.
     async fn within<T>(
         &self,
-        patience: Duration,
         mut work: impl AsyncFnMut() -> Result<T, sqlx::Error>,
     ) -> Result<T, LedgerError> {
-        let until = Instant::now() + answer_within(patience);
-        let mut deadline = RetryDeadline::new(patience);
+        let until = Instant::now() + self.timing.answer_within();
+        let mut deadline = RetryDeadline::new(self.timing.wait);
         loop {
             let left = until.saturating_duration_since(Instant::now()).max(CONNECT_LEAST);
             match in_time(left, work()).await {
@@ -307,12 +299,6 @@ const SESSION: [(&str, &str); 9] = [
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
 ];
-
-/// How long an answer to what is only read is waited for, tries and all: a healthy server that is slow
-/// is not one that is away.
-pub(super) fn answer_within(patience: Duration) -> Duration {
-    patience.max(Duration::from_secs(10))
-}
 
 /// A last try to connect is a try.
 const CONNECT_LEAST: Duration = Duration::from_secs(1);

@@ -13,23 +13,23 @@ mod gathering;
 mod owner;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::PgPool;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::quota::Pace;
+use super::quota::{Pace, micros};
 use super::sql::driver::{Connection, Fault, POOLED, Session, Transaction, in_time, values};
 use super::sql::lookup::{look_up, look_up_one};
 use super::sql::{Backend, Reading, SqlLedger};
 use super::{Found, LedgerAction, LedgerError, LedgerTiming, Query};
 
+use connect::Target;
 pub(super) use connect::ddl;
 #[cfg(feature = "cli")]
 pub(super) use connect::place_of;
-use connect::{Target, answer_within};
 use gathering::{Gathering, Waiting};
 use owner::{OwnerSession, lock_of};
 
@@ -40,21 +40,16 @@ pub(super) struct Postgres {
     other: PgPool,
     reading: Arc<Semaphore>,
     lookups: Gathering,
-    clock: Arc<Clock>,
-    patience: Duration,
+    clock: Clock,
     timing: LedgerTiming,
 }
 
-/// Connects for writing; makes the schema where it is not there. Whatever may pass is waited for, up
-/// to `patience`, now and later.
-pub(super) async fn connect(
-    url: &str,
-    patience: Duration,
-    timing: LedgerTiming,
-) -> Result<SqlLedger, LedgerError> {
+/// Connects for writing; makes the schema where it is not there. Whatever may pass is waited for, now and
+/// later.
+pub(super) async fn connect(url: &str, timing: LedgerTiming) -> Result<SqlLedger, LedgerError> {
     let target = Target::of(url, timing)?;
-    let (owner, other) = target.connect(patience).await?;
-    let ledger = Postgres::ledger(Some(owner), other, patience, timing);
+    let (owner, other) = target.connect().await?;
+    let ledger = Postgres::ledger(Some(owner), other, timing);
     ledger.read_clock().await?;
     // Once more, now that the statement is prepared: what is left is the round trip.
     let begun = Instant::now();
@@ -71,31 +66,23 @@ pub(super) async fn connect(
 /// Connects for reading; `None` where there is no schema.
 pub(super) async fn connect_read_only(
     url: &str,
-    patience: Duration,
+    timing: LedgerTiming,
 ) -> Result<Option<SqlLedger>, LedgerError> {
-    let timing = LedgerTiming::default();
-    let found = Target::of(url, timing)?.connect_read_only(patience).await?;
+    let found = Target::of(url, timing)?.connect_read_only().await?;
     let Some(other) = found else { return Ok(None) };
-    let ledger = Postgres::ledger(None, other, patience, timing);
+    let ledger = Postgres::ledger(None, other, timing);
     ledger.read_clock().await?;
     Ok(Some(ledger))
 }
 
 impl Postgres {
-    fn ledger(
-        owner: Option<OwnerSession>,
-        other: PgPool,
-        patience: Duration,
-        timing: LedgerTiming,
-    ) -> SqlLedger {
-        let clock = Arc::default();
+    fn ledger(owner: Option<OwnerSession>, other: PgPool, timing: LedgerTiming) -> SqlLedger {
         let engine = Self {
             owner,
             other,
             reading: Arc::new(Semaphore::new(1)),
             lookups: Gathering::default(),
-            clock,
-            patience,
+            clock: Clock::default(),
             timing,
         };
         SqlLedger::new(Backend::Postgres(engine), timing)
@@ -104,7 +91,7 @@ impl Postgres {
     pub(super) async fn read(&self) -> Result<Session, Fault> {
         // One at a time: the writes before and after a call must not wait behind what many images ask
         // at once. The semaphore is never closed. Who waits for the turn waits for the same server.
-        let session = in_time(self.timing.free_within(self.patience), async {
+        let session = in_time(self.timing.free_within(), async {
             let turn = Arc::clone(&self.reading).acquire_owned().await.ok();
             let connection = self.other.acquire().await?;
             Ok(Session::Postgres { connection, _turn: turn })
@@ -114,7 +101,7 @@ impl Postgres {
 
     /// What is known of a question. Whoever has the turn to read asks for those that wait too.
     pub(super) async fn lookup(&self, query: Query<'_>) -> Result<Option<Found>, Fault> {
-        let within = answer_within(self.patience);
+        let within = self.timing.answer_within();
         let found = tokio::time::timeout(within, self.lookup_by_turns(query)).await;
         found.unwrap_or_else(|_| Err(Fault::reading(sqlx::Error::PoolTimedOut)))
     }
@@ -197,18 +184,7 @@ impl Postgres {
         let (last, next, booked, now): (i64, Option<i64>, Option<i64>, i64) =
             ledger.one(READ_CLOCK_AND_PACE, values![account]).await?;
         let pace = next.zip(booked).map(Pace::from).unwrap_or_default();
-        Ok((self.reading(begun, now), last, pace))
-    }
-
-    /// The clock was read half a round trip ago, at the shortest; whatever the way took longer is left
-    /// open, and half a round trip in any case.
-    fn reading(&self, begun: Instant, now: i64) -> Reading {
-        let took = begun.elapsed();
-        let back = self.clock.shortest(took) / 2;
-        let uncertainty = took.saturating_sub(back);
-        let here = begun + uncertainty;
-        self.clock.set(here, now);
-        Reading { here, now, uncertainty }
+        Ok((self.clock.read(begun, now), last, pace))
     }
 
     pub(super) fn now(&self) -> i64 {
@@ -260,13 +236,13 @@ impl Postgres {
     }
 
     pub(super) fn patience(&self) -> Duration {
-        self.patience
+        self.timing.wait
     }
 
     /// How long the others' reservations, and this process's own writes, are waited for: longer than
     /// one that stands still holds the others up.
     fn turn(&self) -> Duration {
-        self.patience.max(Duration::from_secs(20)).min(self.timing.reservation_turn)
+        self.timing.wait.max(Duration::from_secs(20)).min(self.timing.reservation_turn)
     }
 }
 
@@ -284,32 +260,38 @@ async fn begin(
     begun.await.map_err(Fault::writing)
 }
 
-/// The database's clock.
+/// The database's clock, as it was read last.
 #[derive(Default)]
-struct Clock {
-    /// What it said last, and when.
-    read: Mutex<Option<(Instant, i64)>>,
+struct Clock(Mutex<Option<ClockReading>>);
+
+#[derive(Clone, Copy)]
+struct ClockReading {
+    here: Instant,
+    now: i64,
     /// The shortest round trip so far.
-    shortest: Mutex<Option<Duration>>,
+    shortest: Duration,
 }
 
 impl Clock {
-    /// The shortest round trip, with this one.
-    fn shortest(&self, took: Duration) -> Duration {
-        let mut shortest = self.shortest.lock().unwrap_or_else(PoisonError::into_inner);
-        let least = shortest.map_or(took, |shortest| shortest.min(took));
-        *shortest = Some(least);
-        least
-    }
-
-    fn set(&self, here: Instant, now: i64) {
-        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some((here, now));
+    /// Takes a reading that was asked for at `begun`. It was taken half a round trip ago, at the shortest;
+    /// whatever the way took longer is left open, and half a round trip in any case.
+    fn read(&self, begun: Instant, now: i64) -> Reading {
+        let took = begun.elapsed();
+        let mut read = self.lock();
+        let shortest = read.map_or(took, |before| before.shortest.min(took));
+        let uncertainty = took.saturating_sub(shortest / 2);
+        let here = begun + uncertainty;
+        *read = Some(ClockReading { here, now, shortest });
+        Reading { here, now, uncertainty }
     }
 
     fn now(&self) -> i64 {
-        let read = *self.read.lock().unwrap_or_else(PoisonError::into_inner);
         // It is read when the ledger is opened.
-        read.map_or(0, |(here, now)| now.saturating_add(super::quota::micros(here.elapsed())))
+        self.lock().map_or(0, |read| read.now.saturating_add(micros(read.here.elapsed())))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<ClockReading>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,11 +6,11 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::ledger::samples::question;
-use crate::ledger::sql::places::{How, PATIENCE, block_on, outcome, pg, terms};
+use crate::ledger::sql::places::{How, block_on, outcome, pg, terms};
 use crate::ledger::{AttemptOutcome, Lookup, Reservation, ReserveResult};
 
 pub(super) async fn connect(url: &str) -> Result<SqlLedger, LedgerError> {
-    super::connect(url, PATIENCE, LedgerTiming::default()).await
+    super::connect(url, LedgerTiming::default()).await
 }
 
 pub(super) fn engine(ledger: &SqlLedger) -> &Postgres {
@@ -61,7 +61,7 @@ fn a_reservation_that_stands_still_holds_the_others_up_for_its_time_and_no_longe
         let url = server.database();
         let stalled = Duration::from_secs(1);
         let timing = LedgerTiming::default().with_stalled(stalled);
-        let frozen = super::connect(&url, PATIENCE, timing).await.unwrap();
+        let frozen = super::connect(&url, timing).await.unwrap();
         let other = connect(&url).await.unwrap();
         let begun = Instant::now();
         let held = engine(&frozen).begin_reserving("").await.unwrap();

@@ -150,7 +150,7 @@ impl SqlLedger {
         outcome: &AttemptOutcome,
         terms: &Terms,
     ) -> Result<(), LedgerError> {
-        let record = &outcome.record;
+        let billing = outcome.billing();
         let state = State::of(outcome);
         let values = values![
             attempt.id,
@@ -158,9 +158,9 @@ impl SqlLedger {
             self.backend.now(),
             outcome.verdict,
             outcome.status.map(i64::from),
-            record.request_id.as_deref(),
-            i64::try_from(record.billing.images).unwrap_or(i64::MAX),
-            name_of(record.billing.certainty),
+            outcome.request_id(),
+            i64::try_from(billing.images).unwrap_or(i64::MAX),
+            name_of(billing.certainty),
             outcome.raw.as_deref(),
             &terms.account,
             outcome.push_back.map(|pause| micros(pause.min(LONGEST_PUSH))),

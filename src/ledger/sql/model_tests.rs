@@ -7,11 +7,12 @@ use proptest::prelude::*;
 
 use super::places::{How, Place, block_on, outcome, owner_of, terms};
 use super::*;
+use crate::detect::Disposition;
+use crate::ledger::OtherAttempt;
 use crate::ledger::protocol_tests::{
     Hand, Known, Life, OWNERS, Owner, QUESTIONS, Question, RULES, Seen, State, Step as Move, World,
 };
 use crate::ledger::samples::question;
-use crate::ledger::{CallEnd, OtherAttempt};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -209,13 +210,13 @@ impl Pair {
                 assert_eq!(other.attempt, self.ids[attempt].id);
             }
             (ReserveResult::Known(known), Seen::Settled(settled)) => {
-                assert!(matches!(known.end, CallEnd::Settled(_)), "{known:?}");
+                assert!(matches!(known.disposition, Disposition::Settled(_)), "{known:?}");
                 let Question { asking, known: last, .. } = self.world.questions[q];
                 let stands = asking.is_some() || last != Known::Settled(settled);
                 assert_eq!(known.note.is_some(), stands, "{known:?}");
             }
             (ReserveResult::Known(known), Seen::Unknown(_)) => {
-                assert!(matches!(known.end, CallEnd::Unknown(_)), "{known:?}");
+                assert!(matches!(known.disposition, Disposition::Unknown(_)), "{known:?}");
             }
             (found, seen) => {
                 let found = match found {

@@ -3,10 +3,10 @@
 use std::cell::Cell;
 
 use super::*;
-use crate::detect::Judgement;
+use crate::detect::{Disposition, Judgement};
 pub(in crate::ledger) use crate::ledger::Reuse;
 pub(in crate::ledger) use crate::ledger::samples::question;
-use crate::ledger::{CallEnd, CallRecord, Lookup, samples, spacing, sqlite};
+use crate::ledger::{CallRecord, Lookup, samples, spacing, sqlite};
 use crate::report::{Billing, Reason, ReasonCode};
 use crate::rules::BBox;
 
@@ -42,18 +42,18 @@ pub(in crate::ledger) enum How {
 pub(in crate::ledger) fn outcome(how: How) -> AttemptOutcome {
     let reason = || Reason::new(ReasonCode::BillingUnknown, "lost");
     let corner = BBox::from([1.0, 2.0, 3.0, 4.0]);
-    let (end, billing) = match how {
+    let (disposition, billing) = match how {
         How::Settled => {
             let passed = Judgement::Passed { face: corner, ext: corner };
-            (CallEnd::Settled(passed), Billing::certain(1))
+            (Disposition::Settled(passed), Billing::certain(1))
         }
-        How::Refused => (CallEnd::Refused(reason()), Billing::NONE),
-        How::Unknown => (CallEnd::Unknown(reason()), Billing::UNKNOWN),
+        How::Refused => (Disposition::Refused(reason()), Billing::NONE),
+        How::Unknown => (Disposition::Unknown(reason()), Billing::UNKNOWN),
         How::NotSent => return AttemptOutcome::not_sent(),
     };
     let pass = br#"{"output":{"check_pass":true,"face_bbox":[1,2,3,4],"ext_bbox":[1,2,3,4]}}"#;
     AttemptOutcome {
-        record: CallRecord { end, billing, ..CallRecord::not_sent() },
+        record: Some(CallRecord::new(disposition, billing)),
         was_sent: true,
         status: Some(200),
         verdict: "accepted",
@@ -65,10 +65,6 @@ pub(in crate::ledger) fn outcome(how: How) -> AttemptOutcome {
 pub(in crate::ledger) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
-
-/// How long tests wait for a database that is away: as long as a slow machine may need.
-#[cfg(feature = "postgres")]
-pub(in crate::ledger) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A place for a ledger of either kind.
 pub(in crate::ledger) enum Place {
@@ -115,7 +111,7 @@ impl Place {
                 sqlite::open(&folder.path().join("ledger.db"), test_clock, timing).await
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres(url) => crate::ledger::postgres::connect(url, PATIENCE, timing).await,
+            Self::Postgres(url) => crate::ledger::postgres::connect(url, timing).await,
         }
     }
 

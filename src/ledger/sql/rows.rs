@@ -5,12 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use sqlx::{ColumnIndex, Decode, FromRow, Type};
 
-use crate::detect::{Answer, Detector, End, Outcome, Repeats, RetryState, decide};
+use crate::detect::{Answer, Detector, Disposition, Outcome, Repeats, RetryState, decide};
 use crate::ledger::identity::digest_of;
 use crate::ledger::quota::micros;
-use crate::ledger::{
-    AttemptOutcome, CallEnd, CallRecord, Lookup, OtherAttempt, Query, ServiceAnswer,
-};
+use crate::ledger::{AttemptOutcome, CallRecord, Lookup, OtherAttempt, Query, ServiceAnswer};
 use crate::probe::Content;
 use crate::report::{Billing, Certainty};
 
@@ -114,8 +112,8 @@ impl Row {
                 Some(moment) if moment.is_after(self.attempt) => Lookup::Free,
                 // However whole its answer looks: what was lost on the way is not believed later.
                 _ => Lookup::Known(match self.recall(ask.detector) {
-                    known @ CallRecord { end: CallEnd::Unknown(_), .. } => known,
-                    known => CallRecord { end: CallRecord::lost().end, ..known },
+                    known @ CallRecord { disposition: Disposition::Unknown(_), .. } => known,
+                    known => CallRecord { disposition: CallRecord::lost().disposition, ..known },
                 }),
             },
             // Such a question is free and has no row to judge.
@@ -151,15 +149,10 @@ pub(in crate::ledger) fn recall(
     };
     let outcome = Outcome::Answered { status, retry_after: None, answer };
     let spent = RetryState { repeats: Repeats::SPENT, seed: 0, longest_pause: Duration::ZERO };
-    let decision = decide(&outcome, spent, SystemTime::UNIX_EPOCH);
-    let end = match decision.end {
-        End::Settled(judgement) => CallEnd::Settled(judgement),
-        End::Unknown(reason) => CallEnd::Unknown(reason),
-        End::Refused(reason) | End::Repeat { reason, .. } => CallEnd::Refused(reason),
-    };
+    let disposition = decide(&outcome, spent, SystemTime::UNIX_EPOCH).disposition;
     let answer = ServiceAnswer { status, body: raw.into() };
-    let answer = Some(answer).filter(|_| !matches!(end, CallEnd::Unknown(_)));
-    CallRecord { end, billing, request_id, answer, ..CallRecord::lost() }
+    let answer = Some(answer).filter(|_| !matches!(disposition, Disposition::Unknown(_)));
+    CallRecord { disposition, billing, request_id, answer, ..CallRecord::lost() }
 }
 
 /// What has become of an attempt.
@@ -201,11 +194,12 @@ impl State {
 
     /// The state that an attempt ends in.
     pub(in crate::ledger) fn of(outcome: &AttemptOutcome) -> Self {
-        match outcome.record.end {
-            _ if !outcome.was_sent => Self::NotSent,
-            CallEnd::Settled(_) => Self::Settled,
-            CallEnd::Refused(_) | CallEnd::NotSent => Self::Refused,
-            CallEnd::Unknown(_) => Self::Unknown,
+        match outcome.record.as_ref().map(|record| &record.disposition) {
+            Some(_) if !outcome.was_sent => Self::NotSent,
+            None => Self::NotSent,
+            Some(Disposition::Settled(_)) => Self::Settled,
+            Some(Disposition::Refused(_)) => Self::Refused,
+            Some(Disposition::Unknown(_)) => Self::Unknown,
         }
     }
 }

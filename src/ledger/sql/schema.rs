@@ -1,7 +1,6 @@
 //! The ledger's tables. In the subset that SQLite and PostgreSQL share, but for the type BLOB, which is
 //! BYTEA there.
 
-use std::cmp::Ordering;
 use std::fmt;
 
 use crate::ledger::LedgerError;
@@ -37,11 +36,9 @@ pub(in crate::ledger) fn check_version(
     found: i64,
     ledger: impl fmt::Display,
 ) -> Result<(), LedgerError> {
-    let (path, known) = (ledger.to_string(), VERSION);
-    match found.cmp(&known) {
-        Ordering::Equal => Ok(()),
-        Ordering::Less => Err(LedgerError::Older { path, found, known }),
-        Ordering::Greater => Err(LedgerError::Newer { path, found, known }),
+    match found {
+        VERSION => Ok(()),
+        _ => Err(LedgerError::Version { path: ledger.to_string(), found, known: VERSION }),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::places::*;
 use super::*;
-use crate::detect::Judgement;
+use crate::detect::{Disposition, Judgement};
 use crate::ledger::timing::AHEAD;
-use crate::ledger::{CallEnd, CallRecord, ImageKey, LedgerAction, Lookup, sqlite};
+use crate::ledger::{CallRecord, ImageKey, LedgerAction, Lookup, sqlite};
 use crate::probe::Sighting;
 use crate::report::{Billing, Reason, ReasonCode};
 
@@ -58,7 +58,8 @@ fn a_wrong_guess_about_an_owner_takes_nothing_away() {
                 Ok(Lookup::Known(known)) => known,
                 _ => panic!("known"),
             };
-            let is_settled = |known: &CallRecord| matches!(known.end, CallEnd::Settled(_));
+            let is_settled =
+                |known: &CallRecord| matches!(known.disposition, Disposition::Settled(_));
             // Given up: the verdict before it is given, and what happened since is said.
             let given_up = known().await;
             assert_eq!(is_settled(&given_up), before == How::Settled, "{before:?}");
@@ -90,9 +91,9 @@ fn what_was_unknown_stays_so_with_its_own_code_however_whole_its_answer_looks() 
                 ledger.record(&attempt, &unknown, &terms()).await.unwrap();
                 match ledger.look(&question(number), &Reuse::default()).await {
                     Ok(Lookup::Known(known)) => {
-                        assert!(matches!(known.end, CallEnd::Unknown(_)), "{known:?}");
+                        assert!(matches!(known.disposition, Disposition::Unknown(_)), "{known:?}");
                         assert_eq!(
-                            known.reason().map(|reason| &reason.code),
+                            known.disposition.reason().map(|reason| &reason.code),
                             Some(&code),
                             "{number}"
                         );
@@ -212,12 +213,12 @@ fn what_was_written_is_read_as_it_was() {
             "the service gave no message",
         ));
         let free = AttemptOutcome {
-            record: CallRecord { end: CallEnd::Settled(refused), ..CallRecord::not_sent() },
+            record: Some(CallRecord::new(Disposition::Settled(refused), Billing::NONE)),
             raw: Some(rejected.as_slice().into()),
             ..outcome(How::Settled)
         };
         for (number, mut written) in [(1, outcome(How::Settled)), (2, free)] {
-            written.record.request_id = Some(format!("id-{number}"));
+            written.record.as_mut().unwrap().request_id = Some(format!("id-{number}"));
             let asked = question(number);
             let attempt = reserved(&ledger, &asked, &terms()).await;
             ledger.record(&attempt, &written, &terms()).await.unwrap();
@@ -229,7 +230,8 @@ fn what_was_written_is_read_as_it_was() {
                     let body = answer.as_ref().map(|answer| answer.body.to_vec());
                     assert_eq!(body, written.raw.as_ref().map(|raw| raw.to_vec()));
                     let source = Some(asked.source.as_str().into());
-                    let before = CallRecord { recalled: true, answer, source, ..written.record };
+                    let before =
+                        CallRecord { recalled: true, answer, source, ..written.record.unwrap() };
                     assert_eq!(known, before);
                 }
                 _ => panic!("known"),
@@ -248,11 +250,11 @@ fn an_answer_that_is_no_longer_understood_keeps_its_bill() {
         let attempt = reserved(&ledger, &question(1), &terms()).await;
         let mut written = outcome(How::Settled);
         written.raw = Some(b"<verdict/>".as_slice().into());
-        written.record.request_id = Some("id".to_owned());
+        written.record.as_mut().unwrap().request_id = Some("id".to_owned());
         ledger.record(&attempt, &written, &terms()).await.unwrap();
         match ledger.look(&question(1), &Reuse::default()).await.unwrap() {
             Lookup::Known(known) => {
-                assert!(matches!(known.end, CallEnd::Unknown(_)), "{known:?}");
+                assert!(matches!(known.disposition, Disposition::Unknown(_)), "{known:?}");
                 assert_eq!(
                     (known.billing, known.request_id.as_deref()),
                     (Billing::certain(1), Some("id"))

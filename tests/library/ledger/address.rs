@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base64::Engine as _;
-use emo_preflight::Ledger;
+use emo_preflight::{Ledger, LedgerTiming};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 use crate::common::in_time;
@@ -12,7 +12,7 @@ use crate::pg;
 const SECRET: &str = "s3cr3t-of-the-ledger";
 
 async fn refused(url: &str, patience: Duration) -> String {
-    let opened = Ledger::connect_patiently(url, patience).await;
+    let opened = Ledger::connect_with(url, LedgerTiming::default().with_wait(patience)).await;
     let said = opened.map(drop).unwrap_err().to_string();
     assert!(!said.contains(SECRET), "{said}");
     said
@@ -56,7 +56,7 @@ async fn tls_goes_by_sslmode_and_a_wrong_certificate_is_not_waited_for() {
     let url = server.database();
     for mode in ["prefer", "require", &format!("verify-full&sslrootcert={right}")] {
         let url = format!("{url}?sslmode={mode}");
-        let ledger = Ledger::connect_patiently(&url, Duration::from_secs(60)).await.unwrap();
+        let ledger = Ledger::connect(&url).await.unwrap();
         let asked = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
                      WHERE application_name = 'emo-preflight'";
         assert_eq!(server.run("postgres", asked), "t\n", "{mode}");

@@ -1,8 +1,6 @@
 //! A connection that breaks at any request, before or after the server has done it: one call, one
 //! bill, and the ledger knows.
 
-use std::time::Duration;
-
 use emo_preflight::{Ledger, Source};
 use futures_util::future::join_all;
 
@@ -36,7 +34,7 @@ async fn check_with(cut: Cut) -> bool {
     let database = scene.database.as_deref().unwrap();
     let url = database.replace(&format!(":{}/", server.port()), &format!(":{}/", proxy.port()));
     let portrait = scene.portrait("face.png");
-    let ledger = Ledger::connect_patiently(&url, Duration::from_secs(60)).await.unwrap();
+    let ledger = Ledger::connect(&url).await.unwrap();
     let gate = scene.gate_with(|builder| builder.ledger(ledger)).await;
     let report = gate.check(Source::url(portrait.url())).await.unwrap();
     assert_eq!(report.verdict.as_str(), "accepted", "{cut:?}: {report:?}");

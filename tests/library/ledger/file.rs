@@ -137,7 +137,7 @@ async fn a_ledger_that_cannot_be_used_is_a_clear_error() {
         ("text/below", "folder cannot be made"),
         (
             "older-1",
-            "must have schema version 3, found 1 from before the first release: move it away",
+            "must have schema version 3, found 1: it is from before the first release, move it away",
         ),
         ("older-2", "must have schema version 3, found 2"),
     ] {
@@ -146,12 +146,12 @@ async fn a_ledger_that_cannot_be_used_is_a_clear_error() {
         assert!(error.to_string().contains(at(name).to_str().unwrap()), "{error}");
     }
     match Ledger::open(&newer).await {
-        Err(LedgerError::Newer { found: 99, .. }) => {}
+        Err(LedgerError::Version { found: 99, .. }) => {}
         other => panic!("{other:?}"),
     }
     for path in &older {
         let reading = Ledger::open_read_only(path).await;
-        assert!(matches!(reading, Err(LedgerError::Older { .. })), "{reading:?}");
+        assert!(matches!(reading, Err(LedgerError::Version { .. })), "{reading:?}");
         assert!(Ledger::adopt(path).await.is_err());
     }
     Ledger::open(at("empty")).await.unwrap();

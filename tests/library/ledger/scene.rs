@@ -152,7 +152,10 @@ impl Scene {
         match &self.database {
             None => self.open().await,
             #[cfg(feature = "postgres")]
-            Some(url) => Ledger::connect_patiently(url, Duration::ZERO).await.unwrap(),
+            Some(url) => {
+                let timing = emo_preflight::LedgerTiming::default().with_wait(Duration::ZERO);
+                Ledger::connect_with(url, timing).await.unwrap()
+            }
             #[cfg(not(feature = "postgres"))]
             Some(_) => unreachable!("there is no database without the feature"),
         }
@@ -201,7 +204,7 @@ pub(super) async fn open(path: &Path, database: Option<&str>) -> Ledger {
     match database {
         None => Ledger::open(path).await.unwrap(),
         #[cfg(feature = "postgres")]
-        Some(url) => Ledger::connect_patiently(url, Duration::from_secs(60)).await.unwrap(),
+        Some(url) => Ledger::connect(url).await.unwrap(),
         #[cfg(not(feature = "postgres"))]
         Some(_) => unreachable!("there is no database without the feature"),
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use emo_preflight::{GateError, Ledger, Source};
+use emo_preflight::{GateError, Ledger, LedgerTiming, Source};
 use futures_util::future::join_all;
 
 use super::scene::Scene;
@@ -13,8 +13,8 @@ async fn however_many_look_up_none_waits_longer_than_was_said() {
     let Some(server) = pg::another() else { return };
     let scene = Scene::new().await;
     let images = scene.portraits(12);
-    let ledger =
-        Ledger::connect_patiently(&server.database(), Duration::from_secs(5)).await.unwrap();
+    let timing = LedgerTiming::default().with_wait(Duration::from_secs(5));
+    let ledger = Ledger::connect_with(&server.database(), timing).await.unwrap();
     let gate = scene.gate_with(|builder| builder.ledger(ledger)).await;
     server.stop("fast");
     let begun = Instant::now();

@@ -55,7 +55,10 @@ fn ledger_that_cannot_be_opened_end_it_before_any_call() {
     for (ledger, why) in [
         (folder.as_str(), "is a directory"),
         (&garbage, "file is not a database"),
-        (&desk.at("newer.db"), "schema version 99, this program knows up to 3: update it"),
+        (
+            &desk.at("newer.db"),
+            "schema version 3, found 99: a newer version of this program wrote it, update",
+        ),
         (&other, "it is an SQLite file but no ledger"),
         ("/dev/null/ledger.db", "folder"),
     ] {
