@@ -16,6 +16,7 @@ const MIB: u64 = 1_024 * 1_024;
 const IN_TIME: Duration = Duration::from_secs(60);
 
 #[test]
+#[ignore = "takes long: `.ci/slow` runs it"]
 fn the_largest_images_of_each_format_are_looked_at() {
     let rgb = RgbImage::from_pixel(7_000, 7_000, image::Rgb([90, 120, 60]));
     for (name, bytes, most) in [
@@ -31,6 +32,7 @@ fn the_largest_images_of_each_format_are_looked_at() {
 }
 
 #[test]
+#[ignore = "takes long: `.ci/slow` runs it"]
 fn bombs_end_in_time_and_bytes() {
     let pixels = |bytes: usize| zlib(&vec![0; bytes]);
     // 7,000 rows of 7,000 pixels of RGBA at 16 bits, and more behind them, up to 20 MiB.

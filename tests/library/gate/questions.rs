@@ -248,9 +248,10 @@ async fn what_was_not_sent_is_sent_when_the_service_is_there() {
     let (images, portrait) = one_portrait().await;
     let gate = gate_on(&images).base_url(format!("http://{address}/api/v1")).build().await.unwrap();
     let check = tokio::spawn(gate.check(Source::url(portrait.url())));
+    // On a busy machine its first slot may be over before it leaves: then it books another.
     let has_failed = || {
         let activity = gate.activity();
-        (activity.reservations, activity.waiting, activity.in_flight) == (1, 0, 0)
+        activity.reservations > 0 && (activity.waiting, activity.in_flight) == (0, 0)
     };
     until("a call found nothing there", has_failed).await;
     let service = Emulator::builder().listen(address).start().await.unwrap();
