@@ -16,7 +16,6 @@ mod range;
 mod redirect;
 #[cfg(feature = "faces")]
 mod screen;
-mod turns;
 
 use std::fmt;
 use std::sync::Arc;
