@@ -176,7 +176,7 @@ fn detects(model: &rustface::Model, image: &image::GrayImage, score: f64) -> boo
     !detector.detect(&image).is_empty()
 }
 
-const MODEL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/face-model.bin"));
+const MODEL: &[u8] = include_bytes!("../src/faces/model/seeta_fd_frontal_v1.0.bin");
 
 fn timed<T>(work: impl FnOnce() -> T) -> Duration {
     let begun = Instant::now();

@@ -52,15 +52,12 @@ pub(crate) fn all() -> Vec<Picture> {
     jpegs.into_iter().chain(others).collect()
 }
 
-/// Two whose sides stand behind a long chain of segments.
-pub(crate) fn chains() -> [Picture; 2] {
+/// One whose sides stand behind a long chain of segments.
+pub(crate) fn chains() -> [Picture; 1] {
     let with = |name, sides, metadata: &[u8], total| {
         jpeg_image(name, sides, 4, jpeg(BASELINE, sides, metadata, total))
     };
-    [
-        with("credentials.jpg", (2048, 1365), &credentials(), 2_600_000),
-        with("thermal.jpg", (640, 480), &thermal(), 900_000),
-    ]
+    [with("credentials.jpg", (2048, 1365), &credentials(), 2_600_000)]
 }
 
 fn jpeg_image(name: &'static str, sides: (u16, u16), requests: u64, bytes: Vec<u8>) -> Picture {
@@ -130,17 +127,6 @@ fn credentials() -> Vec<u8> {
         segment(0xeb, &[&head, part].concat())
     });
     packets.collect()
-}
-
-/// A thermal camera's raw data of 497 KB, as FLIR's write it.
-fn thermal() -> Vec<u8> {
-    let content = filler(497_000);
-    let parts = content.chunks(65_525).zip(0_u8..);
-    parts
-        .flat_map(|(part, number)| {
-            segment(0xe1, &[&b"FLIR\0\x01"[..], &[number, 7], part].concat())
-        })
-        .collect()
 }
 
 /// What phones write to say that a file holds several images.

@@ -123,10 +123,7 @@ async fn probe(arguments: ProbeArguments) -> anyhow::Result<Status> {
     let redo = Redo { model: None, eligible: false, unknown: false };
     let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
     job.begin()?;
-    let mut options = arguments.local.run_options();
-    // Nothing is paid for here, so more may be done than has been printed.
-    options.backlog = options.concurrency;
-    let run = probe.run(job.sources(), options);
+    let run = probe.run(job.sources(), arguments.local.run_options());
     Ok(job.finish(run, Calls::NotAsked, None).await)
 }
 

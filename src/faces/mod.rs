@@ -51,7 +51,7 @@ pub struct FaceScreen {
 }
 
 struct Shared {
-    /// Absent where the crate was built without one, for its documentation.
+    /// Absent if the built-in bytes were none.
     model: Option<Arc<Model>>,
     budget: Budget,
 }

@@ -42,8 +42,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Arc<Model>, FaceModelError> {
     read.unwrap_or_else(|_| Err(other()))
 }
 
-/// SeetaFace's frontal detector, from the crate `rustface` (BSD-2-Clause, see `NOTICE.md`).
-const BUILT_IN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/face-model.bin"));
+/// SeetaFace's frontal detector, from the crate `rustface` (BSD-2-Clause, see `model/LICENSE`).
+const BUILT_IN: &[u8] = include_bytes!("model/seeta_fd_frontal_v1.0.bin");
 
 const MOST_STAGES: i32 = 16;
 

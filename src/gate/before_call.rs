@@ -7,7 +7,7 @@ use crate::ledger::{
     ServiceAnswer,
 };
 use crate::net::url_text::{printable_text, without_fragment};
-use crate::probe::{LocalOutcome, Probe, Sighting};
+use crate::probe::{LocalOutcome, Need, Probe, Sighting};
 use crate::report::{ReasonCode, Report, Verdict};
 use crate::run::Source;
 
@@ -63,7 +63,6 @@ impl From<Report> for Checked {
 impl BeforeCall {
     /// The local stage; an error is what came of a source that it rejects.
     pub(super) async fn inspect(&self, source: Source) -> Result<Candidate, Box<Report>> {
-        let local = self.probe.inspect(&source).await;
         let Service { detector, model, .. } = &self.service;
         let ask = Ask {
             service: self.service.identity().to_owned(),
@@ -71,37 +70,45 @@ impl BeforeCall {
             model: model.clone(),
             ratio: source.ratio,
         };
-        Candidate { source, local, ask }.unless_rejected()
+        self.ensure(Candidate { source, local: LocalOutcome::default(), ask }, Need::Header).await
+    }
+
+    /// Finds out what is needed of an image. An error is what came of a source that is rejected meanwhile.
+    pub(super) async fn ensure(
+        &self,
+        mut candidate: Candidate,
+        need: Need,
+    ) -> Result<Candidate, Box<Report>> {
+        self.probe.ensure(&candidate.source, &mut candidate.local, need).await;
+        match candidate.local.rejection.as_ref().map(|rejection| rejection.verdict) {
+            None => Ok(candidate),
+            Some(verdict) => Err(Box::new(candidate.local.report(candidate.source, verdict))),
+        }
     }
 
     /// What the ledger knows of the image. Its content is read first, unless the image was met there before.
-    pub(super) async fn look_up(&self, mut candidate: Candidate) -> Progress {
-        let sighting = candidate.local.sighting(without_fragment(&candidate.source.text));
-        if let Some(sighting) = sighting.filter(|_| candidate.local.content.is_none()) {
-            match self
-                .ledger
-                .lookup(candidate.query(ImageKey::Sighting(sighting), &self.reuse))
-                .await
-            {
+    pub(super) async fn look_up(&self, candidate: Candidate) -> Progress {
+        if candidate.local.content.is_none()
+            && let Some(sighting) = candidate.sighting()
+        {
+            let query = candidate.query(ImageKey::Sighting(sighting), &self.reuse);
+            match self.ledger.lookup(query).await {
                 Ok(Some(found)) => return candidate.found(found, Some(sighting)),
                 Ok(None) => {}
                 Err(error) => return Progress::LedgerFailed(candidate, error),
             }
         }
-        if candidate.local.content.is_none() {
-            self.probe.take_content(&candidate.source, &mut candidate.local).await;
-            candidate = match candidate.unless_rejected() {
-                Ok(candidate) => candidate,
-                Err(report) => return Progress::Done((*report).into()),
-            };
-        }
+        let candidate = match self.ensure(candidate, Need::Content).await {
+            Ok(candidate) => candidate,
+            Err(report) => return Progress::Done((*report).into()),
+        };
         let Some(content) = candidate.local.content else {
             return Progress::Done(
                 candidate.local.report(candidate.source, Verdict::Undetermined).into(),
             );
         };
         // The image may have changed since it was met.
-        let sighting = candidate.local.sighting(without_fragment(&candidate.source.text));
+        let sighting = candidate.sighting();
         match self.ledger.lookup(candidate.query(ImageKey::Content(content), &self.reuse)).await {
             Ok(Some(found)) => candidate.found(found, sighting),
             Ok(None) => candidate.found(Found { content, lookup: Lookup::Free }, sighting),
@@ -109,19 +116,13 @@ impl BeforeCall {
         }
     }
 
-    /// Looks for a face, where that is wished and was not done.
-    pub(super) async fn screen(&self, mut candidate: Candidate) -> Result<Candidate, Box<Report>> {
-        self.probe.take_whole(&candidate.source, &mut candidate.local).await;
-        self.probe.screen(&mut candidate.local).await;
-        candidate.unless_rejected()
-    }
-
     /// Whether an image may be paid for by what was seen of it.
     pub(super) fn is_ready(&self, candidate: &Candidate) -> bool {
-        !self.probe.is_to_screen(&candidate.local)
+        self.probe.knows(&candidate.local, Need::Look)
     }
 
     /// What the screen makes of a refusal that gives no cause.
+    #[cfg(feature = "faces")]
     pub(super) async fn find_likely_cause(&self, candidate: &mut Candidate, record: &CallRecord) {
         if let Disposition::Settled(Judgement::Rejected(reason)) = &record.disposition
             && reason.code == ReasonCode::CheckPassFalse
@@ -132,12 +133,8 @@ impl BeforeCall {
 }
 
 impl Candidate {
-    /// An error is what came of a source that the local stage rejects.
-    fn unless_rejected(self) -> Result<Self, Box<Report>> {
-        match self.local.rejection.as_ref().map(|rejection| rejection.verdict) {
-            None => Ok(self),
-            Some(verdict) => Err(Box::new(self.local.report(self.source, verdict))),
-        }
+    fn sighting(&self) -> Option<Sighting> {
+        self.local.sighting(without_fragment(&self.source.text))
     }
 
     fn query<'a>(&'a self, image: ImageKey, reuse: &'a Reuse) -> Query<'a> {
@@ -180,5 +177,5 @@ impl Candidate {
 
 /// The report of a source that nothing was done for.
 pub(super) fn report_without_call(source: Source, verdict: Verdict) -> Report {
-    LocalOutcome::none().report(source, verdict)
+    LocalOutcome::default().report(source, verdict)
 }

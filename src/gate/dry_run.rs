@@ -8,7 +8,7 @@ use super::before_call::{BeforeCall, Progress, report_without_call};
 use crate::detect::{DEFAULT_BASE_URL, EMO_DETECT, Service};
 use crate::ledger::{Ledger, Moment, Reuse};
 use crate::net::ConfigError;
-use crate::probe::Probe;
+use crate::probe::{Need, Probe};
 use crate::report::{Reason, ReasonCode, Report, Verdict};
 use crate::run::{Run, RunOptions, Source, Stop, drive};
 
@@ -64,7 +64,7 @@ impl DryRun {
         };
         match self.0.look_up(candidate).await {
             Progress::Done(checked) => checked.report,
-            Progress::Open(candidate, _) => match self.0.screen(candidate).await {
+            Progress::Open(candidate, _) => match self.0.ensure(candidate, Need::Look).await {
                 Ok(candidate) => candidate.local.report(candidate.source, Verdict::Eligible),
                 Err(report) => *report,
             },

@@ -44,6 +44,7 @@ use crate::detect::{ApiKey, KeyError};
 use crate::ledger::LedgerError;
 use crate::ledger::Question;
 use crate::net::url_text::without_fragment;
+use crate::probe::Need;
 #[cfg(feature = "serve")]
 use crate::probe::Probe;
 use crate::report::{Billing, Reason, ReasonCode, Report, Verdict};
@@ -260,7 +261,7 @@ impl Gate {
                 false => self.flights.follow(question.identity).map(Role::Follower),
             };
             let Some(role) = role else {
-                let screening = self.before_call.screen(candidate);
+                let screening = self.before_call.ensure(candidate, Need::Look);
                 let screened = stop.unless_interrupted(screening).await;
                 candidate = match screened.ok_or(GateError::Closed)? {
                     Ok(candidate) => candidate,
@@ -292,6 +293,7 @@ impl Gate {
                 // It ended early in another run.
                 CallOutcome::CutShort(Some(_)) if !leads => {}
                 CallOutcome::Recorded(record) | CallOutcome::CutShort(Some(record)) => {
+                    #[cfg(feature = "faces")]
                     self.before_call.find_likely_cause(&mut candidate, record).await;
                     return Ok(candidate.answered_by(record, !leads || record.recalled));
                 }

@@ -1,13 +1,9 @@
 //! Chains of JPEG segments that announce their own end: one jump instead of a hop a segment.
 //!
-//! An ICC profile too long for one segment says "k of N" in each (ICC.1:2022, B.4), and so does
-//! FLIR's thermal data (as ExifTool reads it); extended XMP gives its whole length in each (XMP
-//! specification, part 3, 1.1.3.1), and so does a JUMBF box, as which Content Credentials (C2PA) are
-//! kept (ISO/IEC 19566-5, D.2). All segments of a chain but the last are of one length, as far as
-//! anyone writes them; where they are not, the landing shows it.
-//!
-//! Of segments that announce nothing, alike and of one length, the next ones are guessed: further
-//! ahead each time, and checked where the guess lands.
+//! An ICC profile too long for one segment says "k of N" in each (ICC.1:2022, B.4). Extended XMP gives
+//! its whole length in each (XMP specification, part 3, 1.1.3.1), and so does a JUMBF box, as which
+//! Content Credentials (C2PA) are kept (ISO/IEC 19566-5, D.2). All segments of a chain but the last are
+//! of one length, as far as known writers go; where they are not, the landing shows it.
 
 use super::Shortcut;
 use super::cursor::{array, be16, be32};
@@ -27,34 +23,6 @@ enum Link {
     Xmp { guid: [u8; GUID_LEN], total: u32, offset: u32 },
     /// Packet `number`, from 1, of a box of `total` bytes.
     Jumbf { instance: [u8; 2], number: u32, total: u32 },
-    /// Part `number` of those up to `last`, from 0.
-    Flir { number: u8, last: u8 },
-    /// One of many alike.
-    Like(Kind),
-}
-
-/// What segments have in common that follow each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Kind {
-    code: u8,
-    length: u16,
-    name: [u8; NAME_LEN],
-}
-
-impl Kind {
-    /// The kind of a segment that begins with its marker.
-    pub(super) fn of(segment: &[u8]) -> Option<Self> {
-        let [0xff, code] = array(segment, 0)? else { return None };
-        // APPn and COM.
-        let is_free = matches!(code, 0xe0..=0xef | 0xfe);
-        let (length, name) = (be16(segment, MARKER_LEN)?, array(segment, BODY)?);
-        is_free.then_some(Self { code, length, name })
-    }
-
-    /// Marker and payload, in bytes.
-    pub(super) fn stride(self) -> u64 {
-        u64::from(self.length).saturating_add(MARKER_LEN as u64)
-    }
 }
 
 impl Chain {
@@ -82,20 +50,10 @@ impl Chain {
                 let left = count.checked_sub(number)?;
                 (u64::from(left), Link::Jumbf { instance, number: count, total })
             }
-            Link::Flir { number, last } => {
-                (u64::from(last.checked_sub(number)?), Link::Flir { number: last, last })
-            }
-            Link::Like(_) => return None,
         };
         let last_at = left.checked_mul(length.checked_add(2)?)?.checked_add(at)?;
         // The very next segment needs no jump.
         (left > 1).then_some(Self { last_at, link })
-    }
-
-    /// A guess that `ahead` segments behind the one at `at` there is another of its kind.
-    pub(super) fn guessed(at: u64, kind: Kind, ahead: u32) -> Option<Self> {
-        let last_at = kind.stride().checked_mul(ahead.into())?.checked_add(at)?;
-        Some(Self { last_at, link: Link::Like(kind) })
     }
 
     pub(super) fn shortcut(&self) -> Shortcut {
@@ -105,19 +63,13 @@ impl Chain {
                 Link::Icc { .. } => ICC_LEN,
                 Link::Xmp { .. } => XMP_LEN,
                 Link::Jumbf { .. } => JUMBF_LEN,
-                Link::Flir { .. } => FLIR_LEN,
-                Link::Like(_) => LIKE_LEN,
             },
-            is_guess: matches!(self.link, Link::Like(_)),
         }
     }
 
     /// Whether the bytes at the chain's announced end are its last link.
     pub(super) fn ends_with(&self, segment: &[u8]) -> bool {
-        match self.link {
-            Link::Like(kind) => Kind::of(segment) == Some(kind),
-            link => Link::read(segment) == Some(link),
-        }
+        Link::read(segment) == Some(self.link)
     }
 }
 
@@ -143,10 +95,6 @@ impl Link {
                 let kind: [u8; 4] = array(segment, BODY + JUMBF.len() + 10)?;
                 (number >= 1 && &kind == b"jumb").then_some(Self::Jumbf { instance, number, total })
             }
-            APP1 if segment.get(BODY..)?.starts_with(FLIR) => {
-                let [number, last] = array(segment, BODY + FLIR.len())?;
-                Some(Self::Flir { number, last })
-            }
             _ => None,
         }
     }
@@ -161,14 +109,10 @@ const APP11: u8 = 0xeb;
 const ICC: &[u8] = b"ICC_PROFILE\0";
 const XMP: &[u8] = b"http://ns.adobe.com/xmp/extension/\0";
 const JUMBF: &[u8] = b"JP";
-const FLIR: &[u8] = b"FLIR\0\x01";
 const GUID_LEN: usize = 32;
-const NAME_LEN: usize = 4;
 const ICC_LEN: usize = BODY + ICC.len() + 2;
 const XMP_LEN: usize = BODY + XMP.len() + GUID_LEN + 8;
 const JUMBF_LEN: usize = BODY + JUMBF.len() + 14;
-const FLIR_LEN: usize = BODY + FLIR.len() + 2;
-const LIKE_LEN: usize = BODY + NAME_LEN;
 /// What a JUMBF segment's length counts besides its share of the box.
 const JUMBF_HEAD_LEN: u64 = (JUMBF_LEN - MARKER_LEN) as u64;
 /// A box's length and type.

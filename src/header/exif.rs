@@ -34,16 +34,6 @@ impl Exif {
         }
     }
 
-    /// An APP1 segment with all of its payload at hand.
-    #[inline]
-    pub(super) fn whole(&mut self, payload: &[u8]) {
-        if let Self::Unseen = self
-            && let Some(tiff) = payload.strip_prefix(&ID)
-        {
-            *self = in_tiff(tiff).unwrap_or(Self::Unknown);
-        }
-    }
-
     /// An APP1 segment begins, with `len` bytes of payload from `at` on.
     #[inline]
     pub(super) fn segment(&mut self, at: u64, len: usize) {
@@ -139,21 +129,6 @@ impl Peek {
     fn fits(&self, cursor: &Cursor<'_>, len: usize) -> bool {
         cursor.at().saturating_add(len as u64) <= self.end
     }
-}
-
-/// The same of a TIFF structure that is all at hand; `None` when it is malformed.
-#[inline]
-fn in_tiff(tiff: &[u8]) -> Option<Exif> {
-    let (order, ifd) = tiff_header(*tiff.first_chunk()?)?;
-    let (count, mut entries) = tiff.get(ifd as usize..)?.split_first_chunk()?;
-    for _ in 0..order.u16(*count) {
-        let (entry, others) = entries.split_first_chunk()?;
-        if let Some(exif) = in_entry(order, *entry) {
-            return Some(exif);
-        }
-        entries = others;
-    }
-    Some(Exif::Known(Orientation::NORMAL))
 }
 
 /// The byte order, and where IFD0 lies.

@@ -1,53 +1,9 @@
 //! JPEG: from marker to marker until the frame header (ITU T.81, Annex B).
 
-use super::chain::{Chain, Kind};
+use super::chain::Chain;
 use super::cursor::{Carry, Cursor};
 use super::exif::Exif;
-use super::{Format, Header, HeaderError, Orientation, Problem, Shortcut, Start, Step};
-
-/// Most files: whole segments without anything odd between them, up to the frame header. Reads
-/// them where they lie, in a third of the walker's time, and leaves all others, the wrong ones
-/// among them, to it.
-#[inline]
-pub(super) fn start_of(head: &[u8]) -> Start {
-    plain(head).map_or(Start::Jpeg, Start::Header)
-}
-
-#[inline]
-fn plain(head: &[u8]) -> Option<Header> {
-    let mut segments = head.get(SOI_LEN..)?;
-    let mut exif = Exif::Unseen;
-    loop {
-        let &[0xff, code, length_0, length_1] = segments.first_chunk()? else {
-            return None;
-        };
-        match Marker::of(code) {
-            Marker::Fill => segments = segments.get(1..)?,
-            Marker::Frame => {
-                let frame = segments.get(MARKER_LEN..)?;
-                let header = Frame::read(code, 0, *frame.first_chunk()?).ok()?;
-                let components = frame.get(FRAME_LEN..)?;
-                let components = components.get(..header.looked_at() * COMPONENT_LEN)?;
-                for component in components.chunks_exact(COMPONENT_LEN) {
-                    component_holds(0, *component.first_chunk()?).ok()?;
-                }
-                return header.header(exif.orientation()).ok();
-            }
-            Marker::Segment => {
-                let length = usize::from(u16::from_be_bytes([length_0, length_1]));
-                let end = length.checked_add(MARKER_LEN)?;
-                let (segment, behind) = segments.split_at_checked(end)?;
-                if code == APP1 {
-                    exif.whole(segment.get(MARKER_LEN + LENGTH_LEN..)?);
-                } else if length < LENGTH_LEN {
-                    return None;
-                }
-                segments = behind;
-            }
-            Marker::Alone | Marker::End(_) => return None,
-        }
-    }
-}
+use super::{Format, Header, HeaderError, Orientation, Problem, Shortcut, Step};
 
 /// Walks the segments after SOI. Only the outermost level is seen: images inside APPn
 /// segments are skipped with them.
@@ -59,17 +15,6 @@ pub(super) struct Walker {
     carry: Carry<FRAME_LEN>,
     exif: Exif,
     chain: Option<Chain>,
-    run: Option<Run>,
-}
-
-/// Segments of one kind and length that follow each other.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    kind: Kind,
-    /// Where the last of them met begins.
-    at: u64,
-    /// How many further on the next one is looked for.
-    ahead: u32,
 }
 
 impl Walker {
@@ -81,7 +26,6 @@ impl Walker {
             carry: Carry::new(),
             exif: Exif::Unseen,
             chain: None,
-            run: None,
         }
     }
 
@@ -179,7 +123,6 @@ impl Walker {
                         let begin = at.saturating_sub(2);
                         let segment = fed.from(begin).map_or(&[][..], |c| c.bytes());
                         self.chain = Chain::announced(begin, segment);
-                        self.guess(begin, segment);
                     }
                     cursor.skip(rest);
                     self.part = Part::Marker;
@@ -204,25 +147,6 @@ impl Walker {
                     self.part = Part::Component { frame, left: left.saturating_sub(1) };
                 }
             }
-        }
-    }
-
-    /// Where segments of one kind and length follow each other, guesses that there are more: one
-    /// that was found so far ahead makes the next guess go twice as far.
-    fn guess(&mut self, at: u64, segment: &[u8]) {
-        let Some(kind) = Kind::of(segment) else { return };
-        let before = self.run.filter(|run| run.kind == kind);
-        let came = before.and_then(|run| at.checked_sub(run.at));
-        let ahead = match (before, came) {
-            (Some(run), Some(came)) if came == kind.stride() * u64::from(run.ahead) => {
-                run.ahead.saturating_mul(2)
-            }
-            (Some(_), Some(came)) if came == kind.stride() => 2,
-            _ => 1,
-        };
-        self.run = Some(Run { kind, at, ahead });
-        if self.chain.is_none() && ahead > 1 {
-            self.chain = Chain::guessed(at, kind, ahead);
         }
     }
 }
@@ -350,7 +274,6 @@ fn corrupt(at: u64, problem: Problem) -> HeaderError {
 
 const SOI_LEN: usize = 2;
 const APP1: u8 = 0xe1;
-const MARKER_LEN: usize = 2;
 const LENGTH_LEN: usize = 2;
 /// A frame header without its component parameters.
 const FRAME_LEN: usize = 8;

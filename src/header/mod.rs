@@ -42,7 +42,7 @@ pub enum Step {
     },
 }
 
-/// A jump over a chain of segments, to the end it announces or to where another link is guessed.
+/// A jump over a chain of segments, to the end that it announces.
 ///
 /// For an example see [`HeaderReader`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +52,6 @@ pub struct Shortcut {
     pub at: u64,
     /// How many bytes tell whether the landing is good.
     pub len: usize,
-    /// Nothing announces it: segments of one kind and length follow each other, and this is where
-    /// another of them would begin.
-    pub is_guess: bool,
 }
 
 /// Reads a header from bytes fed in any split.
@@ -135,14 +132,12 @@ impl HeaderReader {
     }
 
     /// A jump ahead of the [wish](Step::Need), for a caller that can seek: a JPEG's ICC profile of
-    /// many segments, its extended XMP, Content Credentials (JUMBF) or thermal data (FLIR) say where
-    /// their last segment must begin. Of others of one kind and length the next are guessed, further
-    /// ahead with each good landing. Whoever takes it reads `len` bytes at `at` and
-    /// [lands](Self::land); whoever does not goes on with the wish. Offered only where the segment's
-    /// first bytes came in one feed.
+    /// many segments, its extended XMP and its Content Credentials (JUMBF) say where their last segment
+    /// must begin. To take the jump, read `len` bytes at `at` and [land](Self::land); otherwise go on
+    /// with the wish. Offered only where the segment's first bytes came in one feed.
     ///
     /// What lies between is not looked at. A file made to mislead could hide another frame header
-    /// there, and then shows other sides to whoever jumps than to whoever reads on.
+    /// there, and then shows other sides to a caller that jumps than to one that reads on.
     #[must_use]
     pub fn shortcut(&self) -> Option<Shortcut> {
         match &self.state {
@@ -370,7 +365,7 @@ fn start_of(head: &[u8]) -> Result<Start, HeaderError> {
         return Ok(Start::More(SIGNATURE_LEN));
     }
     let look = match format_of(head) {
-        Some(Format::Jpeg) => jpeg::start_of(head),
+        Some(Format::Jpeg) => Start::Jpeg,
         Some(Format::Png) => png::start_of(head)?,
         Some(Format::Bmp) => bmp::start_of(head)?,
         Some(Format::WebP) => webp::start_of(head)?,

@@ -1,9 +1,10 @@
 //! Bodies that come compressed although nobody asked for it: gzip (RFC 1952) and deflate, which is
 //! zlib (RFC 1950) by the book and raw (RFC 1951) by the habit of some servers.
 
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 
-use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::Decompress;
+use flate2::write::{MultiGzDecoder, ZlibDecoder};
 
 /// How a body is compressed (RFC 9110, section 8.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +36,7 @@ pub(crate) struct Inflater {
 
 enum Decoder {
     Gzip(MultiGzDecoder<Vec<u8>>),
-    Zlib(ZlibDecoder<Vec<u8>>),
-    Raw(DeflateDecoder<Vec<u8>>),
+    Deflate(ZlibDecoder<Vec<u8>>),
 }
 
 impl Inflater {
@@ -52,75 +52,66 @@ impl Inflater {
     /// What comes of the next part of it; `None` when more has to arrive first.
     pub(crate) fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
         // Two bytes tell zlib from raw.
-        if self.packed.is_empty() || (self.decoder.is_none() && self.packed.len() < 2) {
+        if self.packed.len() < if self.decoder.is_some() { 1 } else { 2 } {
             return Ok(None);
         }
-        let part = self.packed.len().min(PART);
-        let decoder = self.decoder.get_or_insert_with(|| match (self.coding, &*self.packed) {
-            (Coding::Gzip, _) => Decoder::Gzip(MultiGzDecoder::new(Vec::new())),
-            (Coding::Deflate, [first, second, ..]) if is_zlib(*first, *second) => {
-                Decoder::Zlib(ZlibDecoder::new(Vec::new()))
+        let decoder = self.decoder.get_or_insert_with(|| match self.coding {
+            Coding::Gzip => Decoder::Gzip(MultiGzDecoder::new(Vec::new())),
+            Coding::Deflate => {
+                let how = Decompress::new(is_zlib(&self.packed));
+                Decoder::Deflate(ZlibDecoder::new_with_decompress(Vec::new(), how))
             }
-            (Coding::Deflate, _) => Decoder::Raw(DeflateDecoder::new(Vec::new())),
         });
-        let unpacked = decoder.unpack(self.packed.get(..part).unwrap_or_default())?;
-        self.packed.drain(..part);
-        Ok(Some(unpacked))
+        let part: Vec<u8> = self.packed.drain(..self.packed.len().min(PART)).collect();
+        let mut rest = &*part;
+        while !rest.is_empty() {
+            match decoder.writer().write(rest)? {
+                // Behind the end of the stream: nothing is meant by it.
+                0 => break,
+                taken => rest = rest.get(taken..).unwrap_or_default(),
+            }
+        }
+        decoder.writer().flush()?;
+        Ok(Some(decoder.take()))
     }
 
     /// The body is over: what is left of it. An error where it was cut short or its checksum is
     /// wrong.
     pub(crate) fn finish(&mut self) -> io::Result<Vec<u8>> {
         match &mut self.decoder {
-            Some(decoder) if self.packed.is_empty() => decoder.finish(),
+            Some(decoder) if self.packed.is_empty() => {
+                match decoder {
+                    Decoder::Gzip(decoder) => decoder.try_finish()?,
+                    Decoder::Deflate(decoder) => decoder.try_finish()?,
+                }
+                Ok(decoder.take())
+            }
             _ => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
 }
 
 impl Decoder {
-    fn unpack(&mut self, mut packed: &[u8]) -> io::Result<Vec<u8>> {
-        while !packed.is_empty() {
-            let taken = match self {
-                Self::Gzip(decoder) => decoder.write(packed)?,
-                Self::Zlib(decoder) => decoder.write(packed)?,
-                Self::Raw(decoder) => decoder.write(packed)?,
-            };
-            if taken == 0 {
-                // Behind the end of the stream: nothing is meant by it.
-                break;
-            }
-            packed = packed.get(taken..).unwrap_or_default();
-        }
+    fn writer(&mut self) -> &mut dyn Write {
         match self {
-            Self::Gzip(decoder) => decoder.flush()?,
-            Self::Zlib(decoder) => decoder.flush()?,
-            Self::Raw(decoder) => decoder.flush()?,
+            Self::Gzip(decoder) => decoder,
+            Self::Deflate(decoder) => decoder,
         }
-        Ok(std::mem::take(self.unpacked()))
     }
 
-    fn finish(&mut self) -> io::Result<Vec<u8>> {
-        match self {
-            Self::Gzip(decoder) => decoder.try_finish()?,
-            Self::Zlib(decoder) => decoder.try_finish()?,
-            Self::Raw(decoder) => decoder.try_finish()?,
-        }
-        Ok(std::mem::take(self.unpacked()))
-    }
-
-    fn unpacked(&mut self) -> &mut Vec<u8> {
-        match self {
+    fn take(&mut self) -> Vec<u8> {
+        std::mem::take(match self {
             Self::Gzip(decoder) => decoder.get_mut(),
-            Self::Zlib(decoder) => decoder.get_mut(),
-            Self::Raw(decoder) => decoder.get_mut(),
-        }
+            Self::Deflate(decoder) => decoder.get_mut(),
+        })
     }
 }
 
 /// Whether two bytes begin a zlib stream (RFC 1950, section 2.2).
-fn is_zlib(first: u8, second: u8) -> bool {
-    first & 0x0F == 8 && (u16::from(first) << 8 | u16::from(second)) % 31 == 0
+fn is_zlib(packed: &[u8]) -> bool {
+    packed.first_chunk().is_some_and(|start: &[u8; 2]| {
+        start[0] & 0x0F == 8 && u16::from_be_bytes(*start).is_multiple_of(31)
+    })
 }
 
 /// Deflate makes at most 1,032 bytes of one.

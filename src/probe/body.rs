@@ -9,22 +9,60 @@ use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout};
 
 use super::error::{FetchError, broken, stalled, within};
+use super::head::packed_wrong;
+use super::progress::length_of;
+use crate::net::inflate::{Coding, Inflater};
 
-/// A body that is given up on when it no longer gets on.
+/// A body, unpacked, that is given up on when it no longer gets on.
 pub(super) struct Body {
     incoming: Incoming,
+    /// How many bytes have arrived since that was last asked.
+    arrived: u64,
+    inflater: Option<Inflater>,
     pace: Pace,
     /// When it is given up on in any case.
     end: Option<Instant>,
 }
 
 impl Body {
-    pub(super) fn new(incoming: Incoming, span: Duration, end: Option<Instant>) -> Self {
-        Self { incoming, pace: Pace::new(span, Instant::now()), end }
+    pub(super) fn new(
+        incoming: Incoming,
+        coding: Option<Coding>,
+        span: Duration,
+        end: Option<Instant>,
+    ) -> Self {
+        let inflater = coding.map(Inflater::new);
+        Self { incoming, arrived: 0, inflater, pace: Pace::new(span, Instant::now()), end }
     }
 
-    /// What arrived next; `None` at the end.
+    /// How many bytes have arrived, packed as they came, since this was last asked.
+    pub(super) fn take_arrived(&mut self) -> u64 {
+        std::mem::take(&mut self.arrived)
+    }
+
+    /// What comes next; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+        loop {
+            if let Some(inflater) = &mut self.inflater
+                && let Some(part) = inflater.next().map_err(|e| packed_wrong(&e))?
+            {
+                return Ok(Some(part.into()));
+            }
+            let arrived = self.arrive().await?;
+            self.arrived += arrived.as_ref().map_or(0, |bytes| length_of(bytes.len()));
+            match (&mut self.inflater, arrived) {
+                (None, arrived) => return Ok(arrived),
+                (Some(inflater), Some(bytes)) => inflater.push(&bytes),
+                (Some(inflater), None) => {
+                    let rest = inflater.finish().map_err(|e| packed_wrong(&e))?;
+                    self.inflater = None;
+                    return Ok(Some(rest.into()));
+                }
+            }
+        }
+    }
+
+    async fn arrive(&mut self) -> Result<Option<Bytes>, FetchError> {
         let (span, arrived) = (self.pace.span, self.pace.arrived);
         let next = match data(&mut self.incoming).now_or_never() {
             // Most of it is here with its head, and needs no timer.

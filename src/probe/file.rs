@@ -15,17 +15,19 @@ pub(super) async fn header_of(path: String) -> Result<Header, LocalRejection> {
     read.unwrap_or_else(|error| Err(unreadable(&error.to_string())))
 }
 
-/// Reads the file at `path` if it is no longer than `most`.
+/// Reads the file at `path`, which must have at most `most` bytes.
 #[cfg(feature = "faces")]
-pub(super) async fn whole(path: String, most: usize) -> Option<Vec<u8>> {
+pub(super) async fn whole(path: String, most: usize) -> Result<Vec<u8>, LocalRejection> {
     let read = tokio::task::spawn_blocking(move || {
         let mut bytes = Vec::new();
-        let most = u64::try_from(most).ok()?;
-        let file = File::open(path).ok()?;
-        let length = file.take(most.saturating_add(1)).read_to_end(&mut bytes).ok()?;
-        u64::try_from(length).is_ok_and(|length| length <= most).then_some(bytes)
+        let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+        let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+        match read.map_err(|error| unreadable(&error.to_string()))? {
+            length if length > most => Err(unreadable("it is too long")),
+            _ => Ok(bytes),
+        }
     });
-    read.await.ok().flatten()
+    read.await.unwrap_or_else(|error| Err(unreadable(&error.to_string())))
 }
 
 fn read(path: &str) -> Result<Header, LocalRejection> {

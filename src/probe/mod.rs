@@ -16,10 +16,6 @@ mod range;
 mod redirect;
 #[cfg(feature = "faces")]
 mod screen;
-#[cfg(not(feature = "faces"))]
-#[path = "no_screen.rs"]
-mod screen;
-mod turns;
 
 use std::fmt;
 use std::sync::Arc;
@@ -39,8 +35,9 @@ use crate::net::tls::RootCertificate;
 use crate::report::{Fetch, Reason, ReasonCode, Report, Verdict};
 use crate::rules::Limits;
 use crate::run::{Run, RunOptions, Source, Stop, drive, http_url, looks_like_url};
-use fetch::Origin;
+use fetch::ImageFetch;
 use prefix::Prefix;
+#[cfg(feature = "faces")]
 use screen::Screened;
 
 /// Settings of the local stage.
@@ -159,11 +156,8 @@ impl Probe {
     pub fn check(&self, source: Source) -> impl Future<Output = Report> + Send + use<> {
         let probe = self.clone();
         async move {
-            let mut local = probe.inspect(&source).await;
-            while probe.is_to_screen(&local) {
-                probe.take_whole(&source, &mut local).await;
-                probe.screen(&mut local).await;
-            }
+            let mut local = LocalOutcome::default();
+            probe.ensure(&source, &mut local, Need::Look).await;
             let verdict = local.rejection.as_ref().map_or(Verdict::Eligible, |r| r.verdict);
             local.report(source, verdict)
         }
@@ -193,95 +187,112 @@ impl Probe {
         })
     }
 
-    pub(crate) async fn inspect(&self, source: &Source) -> LocalOutcome {
-        self.inspect_after(source, Fetch::default()).await
-    }
-
-    async fn inspect_after(&self, source: &Source, spent: Fetch) -> LocalOutcome {
-        if let Some(problem) = &source.problem {
-            return LocalRejection::rejected(Reason::new(ReasonCode::BadInput, problem)).into();
-        }
-        if self.0.options.local_files && !looks_like_url(&source.text) {
-            let read = file::header_of(source.text.clone()).await;
-            return read.map_or_else(
-                |rejection| self.reject(rejection, None),
-                |header| self.judge(header, None),
-            );
-        }
-        let url = match http_url(&source.text) {
-            Ok(url) => url,
-            Err(reason) => return LocalRejection::rejected(reason).into(),
-        };
-        match fetch::fetch(&self.0, url, spent).await {
-            (Ok((header, origin)), spent) => {
-                LocalOutcome { origin: Some(origin), ..self.judge(header, Some(spent)) }
-            }
-            (Err(rejection), spent) => self.reject(rejection, Some(spent)),
-        }
-    }
-
-    /// Reads what an image lacks of its content. One that changes meanwhile is looked at once more, and its
-    /// content then read in one go. What has no content afterwards has a rejection.
-    pub(crate) async fn take_content(&self, source: &Source, local: &mut LocalOutcome) {
-        while local.rejection.is_none() {
-            let (Some(header), Some(mut origin)) = (local.header, local.origin.take()) else {
-                return;
+    /// Finds out what is needed of a source and not known yet. An image that changes meanwhile is looked at
+    /// once more from its first byte. What is not known afterwards has a rejection.
+    pub(crate) async fn ensure(&self, source: &Source, local: &mut LocalOutcome, need: Need) {
+        while local.rejection.is_none() && !self.knows(local, need) {
+            let done = match need {
+                _ if local.header.is_none() => self.read_header(source, local).await,
+                Need::Content => self.read_content(local).await,
+                #[cfg(feature = "faces")]
+                Need::Look => self.look(source, local).await,
+                _ => Ok(()),
             };
-            origin.ranges &= !local.has_changed;
-            let spent = local.fetch.unwrap_or_default();
-            let (found, spent) = fetch::fetch_content(&self.0, origin, header.format, spent).await;
-            local.fetch = Some(spent);
-            match found {
-                Ok((content, origin)) => {
-                    (local.content, local.origin) = (Some(content), Some(origin));
-                    return;
+            match done {
+                Err(rejection) if rejection.says_changed() && !local.has_changed => {
+                    let fetch = local.fetch;
+                    *local = LocalOutcome { has_changed: true, fetch, ..LocalOutcome::default() };
                 }
-                Err(rejection) if rejection.says_changed() => self.look_again(source, local).await,
-                Err(rejection) => local.rejection = Some(rejection),
+                done => local.rejection = done.err(),
             }
         }
     }
 
-    /// Looks once more at an image that has changed since it was looked at.
-    async fn look_again(&self, source: &Source, local: &mut LocalOutcome) {
-        if local.has_changed {
-            local.rejection = Some(fetch::changed());
-            return;
+    /// Whether as much is known of an image.
+    pub(crate) fn knows(&self, local: &LocalOutcome, need: Need) -> bool {
+        local.header.is_some()
+            && match need {
+                Need::Content => local.content.is_some(),
+                #[cfg(feature = "faces")]
+                Need::Look => {
+                    let has_no_screen = self.0.options.face_screen.is_none();
+                    has_no_screen || matches!(local.screened, Screened::Looked(_))
+                }
+                _ => true,
+            }
+    }
+
+    async fn read_header(
+        &self,
+        source: &Source,
+        local: &mut LocalOutcome,
+    ) -> Result<(), LocalRejection> {
+        if let Some(problem) = &source.problem {
+            return Err(LocalRejection::rejected(Reason::new(ReasonCode::BadInput, problem)));
         }
-        let spent = local.fetch.unwrap_or_default();
-        *local = LocalOutcome { has_changed: true, ..self.inspect_after(source, spent).await };
-    }
-
-    fn judge(&self, header: Header, fetch: Option<Fetch>) -> LocalOutcome {
-        let broken = self.0.options.limits.check(&header);
-        let rejection = (!broken.is_empty()).then(|| LocalRejection {
-            verdict: Verdict::RejectedLocal,
-            reasons: broken.iter().map(Reason::from).collect(),
-            header: Some(Box::new(header)),
-        });
-        LocalOutcome { header: Some(header), fetch, rejection, ..LocalOutcome::none() }
-    }
-
-    /// A header that could be read, of a file that cannot be right, is held against the limits: what
-    /// breaks one says so, and nothing else.
-    fn reject(&self, mut rejection: LocalRejection, fetch: Option<Fetch>) -> LocalOutcome {
+        let mut image = None;
+        let found = if self.0.options.local_files && !looks_like_url(&source.text) {
+            file::header_of(source.text.clone()).await
+        } else {
+            let url = http_url(&source.text).map_err(LocalRejection::rejected)?;
+            let before = local.fetch.unwrap_or_default();
+            let image = image.insert(ImageFetch::new(Arc::clone(&self.0), url, before));
+            let found = image.header().await;
+            local.fetch = Some(image.fetch());
+            found
+        };
+        if found.is_ok() {
+            local.image = image.map(Box::new);
+        }
+        local.header = match &found {
+            Ok(header) => Some(*header),
+            Err(rejection) => rejection.header.as_deref().copied(),
+        };
+        // A header that could be read is held against the limits, that of a file that cannot be right
+        // too: what breaks one says so, and nothing else.
         let limits = &self.0.options.limits;
-        let broken =
-            rejection.header.as_deref().map(|header| limits.check(header)).unwrap_or_default();
-        if !broken.is_empty() {
-            rejection.reasons = broken.iter().map(Reason::from).collect();
+        let broken = local.header.map(|header| limits.check(&header)).unwrap_or_default();
+        if broken.is_empty() {
+            return found.map(drop);
         }
-        LocalOutcome { fetch, ..rejection.into() }
+        let reasons = broken.iter().map(Reason::from).collect();
+        Err(LocalRejection { verdict: Verdict::RejectedLocal, reasons, header: None })
+    }
+
+    async fn read_content(&self, local: &mut LocalOutcome) -> Result<(), LocalRejection> {
+        // A local file has none: it is not called for.
+        let (Some(header), Some(image)) = (local.header, &mut local.image) else {
+            return Err(LocalRejection::rejected(Reason::new(ReasonCode::NotHttpUrl, NO_URL)));
+        };
+        // One that has changed is read in one go: one answer is of one version.
+        image.ranges &= !local.has_changed;
+        let content = image.content(header.format).await;
+        local.fetch = Some(image.fetch());
+        local.content = Some(content?);
+        Ok(())
     }
 }
 
+/// How much must be known of an image, in ascending order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Need {
+    /// That its header breaks no limit.
+    Header,
+    /// Which image it is.
+    Content,
+    /// What the face screen says of it, where there is one.
+    Look,
+}
+
 /// What the local stage found out about one source.
+#[derive(Default)]
 pub(crate) struct LocalOutcome {
     pub(crate) header: Option<Header>,
-    origin: Option<Origin>,
+    image: Option<Box<ImageFetch>>,
     /// What it is known by, once it was read.
     pub(crate) content: Option<Content>,
-    pub(crate) fetch: Option<Fetch>,
+    fetch: Option<Fetch>,
+    #[cfg(feature = "faces")]
     screened: Screened,
     /// It was another image when it was first looked at.
     has_changed: bool,
@@ -290,25 +301,12 @@ pub(crate) struct LocalOutcome {
 }
 
 impl LocalOutcome {
-    /// Of a source that nothing was looked at for.
-    pub(crate) fn none() -> Self {
-        Self {
-            header: None,
-            origin: None,
-            content: None,
-            fetch: None,
-            screened: Default::default(),
-            has_changed: false,
-            rejection: None,
-        }
-    }
-
     /// Where the image was met, if that can be told again without its content: not without a strong tag.
     pub(crate) fn sighting(&self, url: &str) -> Option<Sighting> {
-        let Origin { version, prefix, .. } = self.origin.as_ref()?;
-        let (etag, total) = (version.etag.as_deref()?, version.total?);
+        let progress = &self.image.as_ref()?.progress;
+        let (etag, total) = (progress.version.etag.as_deref()?, progress.version.total?);
         let start = usize::try_from(total.min(content::SAMPLE)).ok()?;
-        Some(Sighting::new(url, etag, total, prefix.bytes().get(..start)?))
+        Some(Sighting::new(url, etag, total, progress.prefix.bytes().get(..start)?))
     }
 
     /// A report of what was found, with `verdict`.
@@ -317,19 +315,13 @@ impl LocalOutcome {
             index: source.index.unwrap_or(0),
             image_id: source.image_id,
             image: self.header,
+            #[cfg(feature = "faces")]
             screen: self.screened.into_screen(),
             reasons: self.rejection.map(|rejection| rejection.reasons).unwrap_or_default(),
             fetch: self.fetch,
             input: source.input,
             ..Report::new(source.text, source.ratio, verdict)
         }
-    }
-}
-
-impl From<LocalRejection> for LocalOutcome {
-    fn from(rejection: LocalRejection) -> Self {
-        let header = rejection.header.as_deref().copied();
-        Self { header, rejection: Some(rejection), ..Self::none() }
     }
 }
 
@@ -408,11 +400,18 @@ impl Shared {
 
     /// What is kept of the bytes on the way to a header: the first sample, and more where the face screen
     /// will want all of them.
+    fn most_kept(&self) -> usize {
+        #[cfg(feature = "faces")]
+        if self.options.face_screen.is_some() {
+            return progress::MOST_KEPT;
+        }
+        FIRST_SAMPLE
+    }
+
     fn prefix(&self) -> Prefix {
-        Prefix::new(if self.screens() { MOST_KEPT } else { FIRST_SAMPLE })
+        Prefix::new(self.most_kept())
     }
 }
 
-/// Bytes kept of each file on the way to its header, and while what the ledger knows is asked.
-const MOST_KEPT: usize = 1_024 * 1_024;
 const FIRST_SAMPLE: usize = content::SAMPLE as usize;
+const NO_URL: &str = "source must be an http or https URL where a call may follow";

@@ -1,8 +1,10 @@
 //! A file's bytes from its first on, as far as they were read: what is read once need not be fetched
 //! again, and shows whether the file is still the same.
 
+use super::progress::length_of;
+
 /// The bytes, up to a most.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Prefix {
     bytes: Vec<u8>,
     most: usize,
@@ -13,9 +15,14 @@ impl Prefix {
         Self { bytes: Vec::new(), most }
     }
 
-    /// Without its bytes, with the room that it had.
-    pub(super) fn emptied(&self) -> Self {
-        Self::new(self.most)
+    /// Keeps no more than `most` bytes from here on.
+    pub(super) fn limit(&mut self, most: usize) {
+        self.bytes.truncate(most);
+        self.most = most;
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
     }
 
     /// Whether bytes at `at` are the same as those that are here, where both know them.
@@ -28,12 +35,6 @@ impl Prefix {
         &self.bytes
     }
 
-    /// Keeps more from here on.
-    #[cfg(feature = "faces")]
-    pub(super) fn up_to(self, most: usize) -> Self {
-        Self { most, ..self }
-    }
-
     /// Takes what follows the bytes that are here.
     pub(super) fn feed(&mut self, at: u64, bytes: &[u8]) {
         let Some(news) = self.length().checked_sub(at) else { return };
@@ -44,17 +45,20 @@ impl Prefix {
     }
 
     pub(super) fn length(&self) -> u64 {
-        u64::try_from(self.bytes.len()).unwrap_or(u64::MAX)
+        length_of(self.bytes.len())
     }
 
     #[cfg(feature = "faces")]
     pub(super) fn most(&self) -> u64 {
-        u64::try_from(self.most).unwrap_or(u64::MAX)
+        length_of(self.most)
     }
 
+    /// The bytes, of which as many as `kept` stay here too.
     #[cfg(feature = "faces")]
-    pub(super) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    pub(super) fn take(&mut self, kept: usize) -> Vec<u8> {
+        let rest = self.bytes.get(..kept).unwrap_or(&self.bytes).to_vec();
+        self.most = kept;
+        std::mem::replace(&mut self.bytes, rest)
     }
 }
 

@@ -8,7 +8,7 @@ use super::range::ByteRange;
 use crate::header::{Format, Header, HeaderError, HeaderReader, Shortcut, Step};
 
 /// Which version of a file its answers speak of.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Version {
     /// Its length in bytes, where the origin says it.
     pub(super) total: Option<u64>,
@@ -18,41 +18,39 @@ pub(super) struct Version {
 
 impl Version {
     /// Notes what an answer says of the file; false when it contradicts an earlier answer.
-    #[must_use]
     fn note(&mut self, etag: Option<Cow<'_, str>>, total: Option<u64>) -> bool {
-        let etag = etag.filter(|tag| is_strong(tag));
-        if known_and_different(self.total.as_ref(), total.as_ref())
-            || known_and_different(self.etag.as_deref(), etag.as_deref())
-        {
-            return false;
+        // A weak tag does not promise equal bytes, and one without quotes is no tag.
+        let is_strong = |tag: &str| tag.len() > 1 && tag.starts_with('"') && tag.ends_with('"');
+        let etag = etag.filter(|tag| is_strong(tag)).map(Cow::into_owned);
+        let is_same = agree(&self.total, &total) && agree(&self.etag, &etag);
+        if is_same {
+            self.total = self.total.or(total);
+            self.etag = self.etag.take().or(etag);
         }
-        self.total = self.total.or(total);
-        self.etag = self.etag.take().or_else(|| etag.map(Cow::into_owned));
-        true
+        is_same
     }
 }
 
-/// A weak tag does not promise equal bytes, and one without quotes is no tag.
-fn is_strong(tag: &str) -> bool {
-    tag.len() > 1 && tag.starts_with('"') && tag.ends_with('"')
-}
-
-fn known_and_different<T: PartialEq + ?Sized>(a: Option<&T>, b: Option<&T>) -> bool {
-    matches!((a, b), (Some(a), Some(b)) if a != b)
+fn agree<T: PartialEq>(a: &Option<T>, b: &Option<T>) -> bool {
+    a.is_none() || b.is_none() || a == b
 }
 
 /// The way through one image.
 pub(super) struct ImageProgress {
-    goal: Goal,
+    pub(super) goal: Goal,
     pub(super) version: Version,
     /// What was read from the first byte on.
     pub(super) prefix: Prefix,
 }
 
 /// What is wanted of the image.
-enum Goal {
+pub(super) enum Goal {
     Header(Box<HeaderWalk>),
-    Samples(Samples),
+    Samples {
+        format: Format,
+        /// Absent while the file's length is not known.
+        sampler: Option<Sampler>,
+    },
     /// All of it, from where the prefix ends.
     #[cfg(feature = "faces")]
     Whole,
@@ -64,10 +62,9 @@ pub(super) enum Answer {
     Content(Content),
     #[cfg(feature = "faces")]
     Whole,
-    /// The file is another than it was before.
-    Changed,
 }
 
+// Where a function answers whether the file is the same: false says that it is another than it was.
 impl ImageProgress {
     /// The way to a header; what is read on it is kept as `prefix` allows.
     pub(super) fn to_header(prefix: Prefix) -> Self {
@@ -75,29 +72,21 @@ impl ImageProgress {
         Self { goal, version: Version::default(), prefix }
     }
 
-    /// The way to the content of a file whose first bytes are known.
-    pub(super) fn to_content(format: Format, version: Version, prefix: Prefix) -> Self {
-        let goal = Goal::Samples(Samples::new(format, &version, &prefix));
-        Self { goal, version, prefix }
+    /// Goes on to the content.
+    pub(super) fn want_content(&mut self, format: Format) {
+        if self.version.total.is_none() {
+            self.prefix.limit(MOST_KEPT);
+        }
+        self.goal = Goal::Samples { format, sampler: None };
+        self.take_samples();
     }
 
-    /// The way to the whole of a file whose first bytes are known.
-    #[cfg(feature = "faces")]
-    pub(super) fn to_whole(version: Version, prefix: Prefix) -> Self {
-        Self { goal: Goal::Whole, version, prefix }
-    }
-
-    /// Whether the header is what is wanted.
-    pub(super) fn is_header(&self) -> bool {
-        matches!(self.goal, Goal::Header(_))
-    }
-
-    /// How many bytes may be taken where the whole is wanted.
-    pub(super) fn most(&self) -> Option<u64> {
-        match self.goal {
-            #[cfg(feature = "faces")]
-            Goal::Whole => Some(self.prefix.most()),
-            _ => None,
+    /// Takes the samples from the first byte on, where the length says which they are.
+    fn take_samples(&mut self) {
+        if let (Goal::Samples { format, sampler }, Some(total)) =
+            (&mut self.goal, self.version.total)
+        {
+            sampler.insert(Sampler::new(total, *format)).feed(0, self.prefix.bytes());
         }
     }
 
@@ -106,11 +95,11 @@ impl ImageProgress {
         if let Goal::Header(walk) = &mut self.goal {
             **walk = HeaderWalk::new(walk.bad_landings);
             self.version = Version::default();
-            self.prefix = self.prefix.emptied();
+            self.prefix.clear();
         }
     }
 
-    /// Notes what an answer says of the file; false when it contradicts an earlier answer.
+    /// Notes what an answer says of the file.
     #[must_use]
     pub(super) fn note(&mut self, etag: Option<Cow<'_, str>>, total: Option<u64>) -> bool {
         self.version.note(etag, total)
@@ -122,27 +111,24 @@ impl ImageProgress {
     pub(super) fn note_whole(&mut self, etag: Option<Cow<'_, str>>, total: Option<u64>) -> bool {
         self.version.etag = None;
         let is_same = self.version.note(etag, total);
-        if let Goal::Samples(samples) = &mut self.goal {
-            samples.begin_again(&self.version);
-        }
+        self.take_samples();
         is_same
     }
 
-    /// The part wanted next, of at most `most` bytes.
+    /// The part wanted next, of a header at most `most` bytes.
     pub(super) fn next_range(&self, most: u64) -> ByteRange {
-        match &self.goal {
-            Goal::Header(walk) => walk.next_range(self.version.total, self.missing_from(), most),
-            Goal::Samples(samples) => {
-                let next = samples.sampler.as_ref().and_then(Sampler::next).unwrap_or(0..1);
-                ByteRange::new(next.start, next.end.saturating_sub(next.start))
+        let (first, end) = match &self.goal {
+            Goal::Header(walk) => {
+                return walk.next_range(self.version.total, self.missing_from(), most);
+            }
+            Goal::Samples { sampler, .. } => {
+                let next = sampler.as_ref().and_then(Sampler::next).unwrap_or(0..1);
+                (next.start, next.end)
             }
             #[cfg(feature = "faces")]
-            Goal::Whole => {
-                let first = self.prefix.length();
-                let total = self.version.total.unwrap_or(u64::MAX);
-                ByteRange::new(first, total.saturating_sub(first).min(most))
-            }
-        }
+            Goal::Whole => (self.prefix.length(), self.version.total.unwrap_or(self.prefix.most())),
+        };
+        ByteRange::new(first, end.saturating_sub(first))
     }
 
     /// The first byte that is still lacking of the least that an origin has to give of an image.
@@ -167,14 +153,18 @@ impl ImageProgress {
         }
     }
 
-    /// Takes bytes of the file; false when they contradict those that were met before.
+    /// Takes bytes of the file.
     #[must_use]
     pub(super) fn feed(&mut self, at: u64, bytes: &[u8]) -> bool {
         let is_same = self.prefix.agrees(at, bytes);
         self.prefix.feed(at, bytes);
         match &mut self.goal {
             Goal::Header(walk) => walk.feed(self.version.total, at, bytes),
-            Goal::Samples(samples) => samples.feed(at, bytes),
+            Goal::Samples { sampler, .. } => {
+                if let Some(sampler) = sampler {
+                    sampler.feed(at, bytes);
+                }
+            }
             #[cfg(feature = "faces")]
             Goal::Whole => {}
         }
@@ -188,20 +178,34 @@ impl ImageProgress {
         }
     }
 
-    /// The file ends after `total` bytes. No answer where it has to be read once more.
-    pub(super) fn end(&mut self, total: u64) -> Option<Answer> {
-        if known_and_different(self.version.total.as_ref(), Some(&total)) && !self.is_header() {
-            return Some(Answer::Changed);
-        }
-        self.version.total = Some(total);
+    /// The file ends after `total` bytes. Without an answer then it has to be read once more, now that its
+    /// length is known.
+    #[must_use]
+    pub(super) fn end(&mut self, total: u64) -> bool {
+        let is_new = self.version.total.is_none();
+        let is_same = agree(&self.version.total, &Some(total));
         match &mut self.goal {
             Goal::Header(walk) => {
+                self.version.total = Some(total);
                 walk.reader.set_total(total);
-                Some(Answer::Header(walk.reader.eof(total)))
+                // An error is sticky in the reader: `answer` gives it.
+                let _ = walk.reader.eof(total);
+                true
             }
-            Goal::Samples(samples) => samples.end(total),
+            _ if !is_same => false,
+            Goal::Samples { .. } => {
+                self.version.total = Some(total);
+                if is_new {
+                    self.take_samples();
+                }
+                // A file of a known length has ended before it.
+                is_new || self.answer().is_some()
+            }
             #[cfg(feature = "faces")]
-            Goal::Whole => self.answer(),
+            Goal::Whole => {
+                self.version.total = Some(total);
+                true
+            }
         }
     }
 
@@ -210,12 +214,14 @@ impl ImageProgress {
         match &self.goal {
             Goal::Header(walk) => match walk.reader.step() {
                 Ok(Step::Need { .. }) => None,
-                Ok(Step::Done(header)) => {
-                    self.missing_from().is_none().then_some(Answer::Header(Ok(header)))
-                }
+                Ok(Step::Done(_)) if self.missing_from().is_some() => None,
+                Ok(Step::Done(header)) => Some(Answer::Header(Ok(header))),
                 Err(error) => Some(Answer::Header(Err(error))),
             },
-            Goal::Samples(samples) => samples.answer(),
+            Goal::Samples { sampler, .. } => {
+                let sampler = sampler.as_ref().filter(|sampler| sampler.next().is_none())?;
+                Some(Answer::Content(sampler.clone().finish()))
+            }
             #[cfg(feature = "faces")]
             Goal::Whole => {
                 let is_here = self.version.total.is_some_and(|total| self.prefix.length() >= total);
@@ -225,128 +231,55 @@ impl ImageProgress {
     }
 }
 
-/// The samples of a file.
-struct Samples {
-    format: Format,
-    /// Absent while the file's length is not known.
-    sampler: Option<Sampler>,
-    /// The first bytes of a file of unknown length, and how many have passed by. One that is longer than
-    /// what is kept is read once more, when its length is known.
-    kept: Vec<u8>,
-    passed: u64,
-}
-
-impl Samples {
-    fn new(format: Format, version: &Version, prefix: &Prefix) -> Self {
-        let mut samples = Self { format, sampler: None, kept: Vec::new(), passed: 0 };
-        samples.begin_again(version);
-        if let Some(sampler) = &mut samples.sampler {
-            sampler.feed(0, prefix.bytes());
-        }
-        samples
-    }
-
-    fn begin_again(&mut self, version: &Version) {
-        self.sampler = version.total.map(|total| Sampler::new(total, self.format));
-        (self.kept, self.passed) = (Vec::new(), 0);
-    }
-
-    fn feed(&mut self, at: u64, bytes: &[u8]) {
-        match &mut self.sampler {
-            Some(sampler) => sampler.feed(at, bytes),
-            None => {
-                let room = MOST_KEPT.saturating_sub(self.kept.len());
-                self.kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
-                self.passed += u64::try_from(bytes.len()).unwrap_or(0);
-            }
-        }
-    }
-
-    fn end(&mut self, total: u64) -> Option<Answer> {
-        if self.sampler.is_none() {
-            let mut sampler = Sampler::new(total, self.format);
-            if self.passed <= u64::try_from(self.kept.len()).unwrap_or(u64::MAX) {
-                sampler.feed(0, &self.kept);
-            }
-            self.kept = Vec::new();
-            self.sampler = Some(sampler);
-            return self.answer();
-        }
-        // A file of a known length that ended before it.
-        self.answer().or(Some(Answer::Changed))
-    }
-
-    fn answer(&self) -> Option<Answer> {
-        let sampler = self.sampler.as_ref().filter(|sampler| sampler.next().is_none())?;
-        Some(Answer::Content(sampler.clone().finish()))
-    }
-}
-
 /// The way to a header.
-struct HeaderWalk {
+pub(super) struct HeaderWalk {
     reader: HeaderReader,
     next_length: u64,
     /// Behind the last byte that was read.
     reached: u64,
-    has_jumped: bool,
-    /// Long gaps that were left unread.
-    long_gaps: u32,
+    /// Gaps that were left unread.
+    hops: u32,
     bad_landings: u32,
 }
 
 impl HeaderWalk {
     fn new(bad_landings: u32) -> Self {
-        Self {
-            reader: HeaderReader::new(),
-            next_length: FIRST_RANGE,
-            reached: 0,
-            has_jumped: false,
-            long_gaps: 0,
-            bad_landings,
-        }
+        let reader = HeaderReader::new();
+        Self { reader, next_length: FIRST_RANGE, reached: 0, hops: 0, bad_landings }
     }
 
     fn next_range(&self, total: Option<u64>, missing: Option<u64>, most: u64) -> ByteRange {
-        let jump = self.jump(total).filter(|_| missing.is_none());
-        if let Some(guess) = jump.filter(|jump| jump.is_guess) {
-            // Whether it is right is all that is wanted.
-            return ByteRange::new(guess.at, GUESS_RANGE.min(most));
-        }
-        let jump = jump.map(|j| (j.at, u64::try_from(j.len).unwrap_or(u64::MAX)));
+        let jump = self.jump(total).filter(|_| missing.is_none()).map(|jump| (jump.at, jump.len));
         let wish = match self.reader.step() {
-            Ok(Step::Need { at, len }) => Some((at, u64::try_from(len).unwrap_or(u64::MAX))),
+            Ok(Step::Need { at, len }) => Some((at, len)),
             _ => None,
         };
         let wish = jump.or(wish);
         let first = missing.into_iter().chain(wish.map(|(at, _)| at)).min().unwrap_or(0);
-        let end = wish.map_or(first, |(at, length)| at.saturating_add(length));
-        // Behind the first gap most headers are about to end; behind the next they may go on. One
-        // that is longer than what would be read was worth a request.
-        let is_short = (first > self.reached && !self.has_jumped) || self.is_long(first);
-        let least = if is_short { FIRST_RANGE } else { self.next_length };
+        let end = wish.map_or(first, |(at, length)| at.saturating_add(length_of(length)));
+        let least = if self.hops_to(first) { FIRST_RANGE } else { self.next_length };
         ByteRange::new(first, end.saturating_sub(first).max(least).min(most))
     }
 
     /// A jump worth taking: not announced by a proven liar, and within the file.
     fn jump(&self, total: Option<u64>) -> Option<Shortcut> {
         let jump = self.reader.shortcut().filter(|_| self.bad_landings < MOST_BAD_LANDINGS)?;
-        let end = jump.at.saturating_add(u64::try_from(jump.len).ok()?);
+        let end = jump.at.saturating_add(length_of(jump.len));
         total.is_some_and(|total| end <= total).then_some(jump)
     }
 
-    /// Whether what lies between here and there is better jumped over, again and again: not for
-    /// ever, since each gap costs a request.
-    fn is_long(&self, to: u64) -> bool {
-        to.saturating_sub(self.reached) >= self.next_length && self.long_gaps < MOST_LONG_GAPS
+    /// Whether what lies between here and there is worth a request of its own. Behind such a gap most
+    /// headers are about to end. Not for ever, since each gap costs a request.
+    fn hops_to(&self, to: u64) -> bool {
+        to.saturating_sub(self.reached) >= FIRST_RANGE && self.hops < MOST_HOPS
     }
 
     fn feed(&mut self, total: Option<u64>, at: u64, bytes: &[u8]) {
-        if self.is_long(at) && self.has_jumped {
-            self.long_gaps += 1;
+        if self.hops_to(at) {
+            self.hops += 1;
             self.next_length = FIRST_RANGE;
         }
-        self.has_jumped |= at > self.reached;
-        self.reached = at.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.reached = at.saturating_add(length_of(bytes.len()));
         if let Some(total) = total {
             self.reader.set_total(total);
         }
@@ -356,14 +289,16 @@ impl HeaderWalk {
 
     fn land(&mut self, jump: Shortcut, landing: &[u8]) {
         if self.reader.land(jump.at, landing) {
-            let length = u64::try_from(landing.len()).unwrap_or(u64::MAX);
-            self.reached = jump.at.saturating_add(length);
-            self.has_jumped = true;
+            self.reached = jump.at.saturating_add(length_of(landing.len()));
             self.next_length = FIRST_RANGE;
         } else {
             self.bad_landings += 1;
         }
     }
+}
+
+pub(super) fn length_of(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 /// Most headers end within it, the first sample is as long, and with its headers it arrives in TCP's
@@ -373,11 +308,8 @@ const FIRST_RANGE: u64 = SAMPLE;
 /// What an origin must give of an image, or all of it, before anything is believed.
 pub(super) const LEAST: u64 = 1_024;
 
-/// A segment's marker, length and name.
-const GUESS_RANGE: u64 = 64;
-
-/// This many long gaps are jumped one by one; then ranges double again.
-const MOST_LONG_GAPS: u32 = 16;
+/// As many gaps are hopped over one by one; then ranges double.
+const MOST_HOPS: u32 = 20;
 
 /// Ranges double up to this while a header goes on.
 const LONGEST_RANGE: u64 = 64 * 1_024;
@@ -385,5 +317,6 @@ const LONGEST_RANGE: u64 = 64 * 1_024;
 /// Each costs a request; a chain that is uneven once needs the third.
 const MOST_BAD_LANDINGS: u32 = 3;
 
-/// Bytes kept of a file whose length is not known.
-const MOST_KEPT: usize = 1_024 * 1_024;
+/// Bytes kept of each file on the way to its header where the face screen will want all of them, and of
+/// one whose length is not known.
+pub(super) const MOST_KEPT: usize = 1_024 * 1_024;

@@ -10,9 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use futures_util::stream::{self, Stream, StreamExt as _};
-use tokio::sync::mpsc::{self, UnboundedSender};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use source::Source;
@@ -28,22 +26,18 @@ use crate::report::{Reason, Report, Verdict};
 pub struct RunOptions {
     /// Sources under way at a time, at least 1. Default 64.
     pub concurrency: usize,
-    /// Reports that may wait to be taken while further sources are begun. With some a fast run need
-    /// not pause for each report to be taken; should the rest of the run be dropped, up to as many
-    /// calls more have been paid for than were looked at. Default 0.
-    pub backlog: usize,
 }
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { concurrency: 64, backlog: 0 }
+        Self { concurrency: 64 }
     }
 }
 
 /// A run under way: a stream of reports, in the order in which they are done.
 ///
-/// Sources are taken as reports are, never more than the run's concurrency and backlog ahead, by
-/// tasks on the Tokio runtime that the run is polled on, one for each source under way. When one
+/// Sources are taken as reports are, never more than the run's concurrency ahead; each is checked in a
+/// task of its own on the Tokio runtime that the run is polled on. When one
 /// call shows that no other can succeed (a wrong key, an account in arrears), the rest of the
 /// sources come back as [`Verdict::Skipped`] with its code, unfetched. Dropping the run abandons
 /// what is being fetched; calls that were sent are still booked by the gate.
@@ -176,46 +170,29 @@ where
     R: Future<Output = Option<Report>> + Send + 'static,
 {
     let interrupted = stop.0.interrupted.clone().cancelled_owned();
-    let numbered = sources.enumerate().map(|(counted, mut source)| {
-        source.index.get_or_insert(u64::try_from(counted).unwrap_or(u64::MAX));
-        source
-    });
+    let mut sources = Box::pin(sources.enumerate().take_until(interrupted).fuse());
     let concurrency = options.concurrency.max(1);
-    let places = concurrency.saturating_add(options.backlog).min(Semaphore::MAX_PERMITS);
-    let work = Arc::new(Work {
-        sources: Mutex::new(Box::pin(numbered.take_until(Box::pin(interrupted)))),
-        places: Arc::new(Semaphore::new(places)),
-        check,
-        stop: stop.clone(),
-    });
-    let (sender, mut events) = mpsc::unbounded_channel();
-    let mut first = Some(sender);
-    let mut workers = JoinSet::new();
-    let mut place_of_the_last = None;
+    let mut under_way = JoinSet::new();
+    let of_checks = stop.clone();
     let reports = stream::poll_fn(move |context| {
-        // Who asks for the next report has taken the last one.
-        drop(place_of_the_last.take());
-        if let Some(sender) = first.take() {
-            workers.spawn(Arc::clone(&work).work(sender));
-        }
         loop {
-            while let Poll::Ready(Some(ended)) = workers.poll_join_next(context) {
-                // Without a panic it is the runtime that is being shut down.
-                if let Err(Ok(panic)) = ended.map_err(JoinError::try_into_panic) {
-                    std::panic::resume_unwind(panic);
-                }
+            // A report that is not taken yet counts as under way.
+            while under_way.len() < concurrency
+                && let Poll::Ready(Some((counted, mut source))) = sources.poll_next_unpin(context)
+            {
+                source.index.get_or_insert(u64::try_from(counted).unwrap_or(u64::MAX));
+                under_way.spawn(check(source, of_checks.clone()));
             }
-            match ready!(events.poll_recv(context)) {
-                Some(Event::Begun(sender)) if workers.len() < concurrency => {
-                    workers.spawn(Arc::clone(&work).work(sender));
+            match ready!(under_way.poll_join_next(context)) {
+                Some(Ok(Some(report))) => return Poll::Ready(Some(report)),
+                Some(Ok(None)) => {}
+                Some(Err(ended)) => {
+                    // Without a panic it is the runtime that is being shut down.
+                    if let Ok(panic) = ended.try_into_panic() {
+                        std::panic::resume_unwind(panic);
+                    }
                 }
-                Some(Event::Begun(_)) => {}
-                Some(Event::Done(report, place)) => {
-                    place_of_the_last = place;
-                    return Poll::Ready(Some(report));
-                }
-                None if workers.is_empty() => return Poll::Ready(None),
-                // The last of them may have ended in a panic.
+                None if sources.is_done() => return Poll::Ready(None),
                 None => return Poll::Pending,
             }
         }
@@ -230,49 +207,4 @@ where
         );
     });
     Run { reports: Box::pin(reports), stop }
-}
-
-/// What the workers of a run share: tasks that each take the next source when they are done with
-/// one. To start a task for each source takes as long as a good part of a fetch.
-struct Work<S, F> {
-    sources: Mutex<S>,
-    /// One for each source that is under way, and for each report that nobody has taken yet.
-    places: Arc<Semaphore>,
-    check: F,
-    stop: Stop,
-}
-
-/// What a worker has to tell.
-#[expect(clippy::large_enum_variant, reason = "of the small one a run sees as few as its workers")]
-enum Event {
-    /// There was a source for this worker; there may be one for another, who sends its own here.
-    Begun(UnboundedSender<Event>),
-    Done(Report, Option<OwnedSemaphorePermit>),
-}
-
-impl<S, F, R> Work<S, F>
-where
-    S: Stream<Item = Source> + Unpin,
-    F: Fn(Source, Stop) -> R,
-    R: Future<Output = Option<Report>>,
-{
-    async fn work(self: Arc<Self>, events: UnboundedSender<Event>) {
-        let mut has_begun = false;
-        loop {
-            // The semaphore is never closed.
-            let place = Arc::clone(&self.places).acquire_owned().await.ok();
-            let Some(source) = self.next().await else { return };
-            // Without a run that listens this task is about to be aborted.
-            if !std::mem::replace(&mut has_begun, true) {
-                let _ = events.send(Event::Begun(events.clone()));
-            }
-            if let Some(report) = (self.check)(source, self.stop.clone()).await {
-                let _ = events.send(Event::Done(report, place));
-            }
-        }
-    }
-
-    async fn next(&self) -> Option<Source> {
-        self.sources.lock().await.next().await
-    }
 }

@@ -27,13 +27,9 @@ fn counted_of(
     (sources, taken)
 }
 
-fn run(
-    sources: impl Stream<Item = Source> + Send + 'static,
-    concurrency: usize,
-    backlog: usize,
-) -> Run {
+fn run(sources: impl Stream<Item = Source> + Send + 'static, concurrency: usize) -> Run {
     let mut options = RunOptions::default();
-    (options.concurrency, options.backlog) = (concurrency, backlog);
+    options.concurrency = concurrency;
     probe(&table::options()).run(sources, options)
 }
 
@@ -46,18 +42,18 @@ async fn settle() {
 
 #[tokio::test]
 async fn a_run_goes_no_further_ahead_than_it_is_told() {
-    for (concurrency, backlog) in [(1, 0), (4, 0), (1, 3), (4, 4), (2, 10), (0, 0)] {
+    for concurrency in [1, 4, 12, 0] {
         let (sources, taken) = counted(100);
-        let mut run = run(sources, concurrency, backlog);
+        let mut run = run(sources, concurrency);
         settle().await;
         assert_eq!(taken.load(Ordering::Relaxed), 0, "before anyone asks");
-        let ahead = concurrency.max(1) + backlog;
+        let ahead = concurrency.max(1);
         for reports in 0..5 {
             assert!(run.next().await.is_some());
             settle().await;
             // The report in hand is one of those that the run is ahead.
             let taken = taken.load(Ordering::Relaxed);
-            assert_eq!(taken, reports + ahead, "{concurrency} + {backlog}, {reports} reports");
+            assert_eq!(taken, reports + ahead, "{concurrency}, {reports} reports");
         }
         assert_eq!(run.count().await, 95, "the others");
     }
@@ -65,10 +61,10 @@ async fn a_run_goes_no_further_ahead_than_it_is_told() {
 
 #[tokio::test]
 async fn as_many_sources_are_under_way_as_it_is_told() {
-    for (concurrency, backlog) in [(1, 0), (1, 5), (7, 0), (7, 5)] {
+    for concurrency in [1, 7] {
         let origin = Origin::start(|_| vec![Step::Hang]).await;
         let (sources, taken) = counted_of(&origin.url("never"), 100);
-        let mut run = run(sources, concurrency, backlog);
+        let mut run = run(sources, concurrency);
         let all_asked = async {
             origin.until(|seen| seen.requests.len() == concurrency).await;
             settle().await;
@@ -77,21 +73,19 @@ async fn as_many_sources_are_under_way_as_it_is_told() {
             report = run.next() => panic!("{report:?}"),
             () = in_time("the requests", all_asked) => {}
         }
-        assert_eq!(taken.load(Ordering::Relaxed), concurrency, "{concurrency} + {backlog}");
+        assert_eq!(taken.load(Ordering::Relaxed), concurrency);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_source_gets_a_report_however_many_are_under_way() {
     for count in [0, 1, 2, 100, 10_000] {
-        for (concurrency, backlog) in
-            [(1, 0), (1, 1), (3, 0), (64, 64), (20_000, 0), (usize::MAX, 0), (1, usize::MAX)]
-        {
+        for concurrency in [1, 3, 64, 20_000, usize::MAX] {
             let (sources, _) = counted(count);
             let mut indices: Vec<u64> =
-                run(sources, concurrency, backlog).map(|report| report.index).collect().await;
+                run(sources, concurrency).map(|report| report.index).collect().await;
             indices.sort_unstable();
-            assert!(indices.into_iter().eq(0..count as u64), "{count}: {concurrency}, {backlog}");
+            assert!(indices.into_iter().eq(0..count as u64), "{count}: {concurrency}");
         }
     }
 }
@@ -99,7 +93,7 @@ async fn every_source_gets_a_report_however_many_are_under_way() {
 #[tokio::test]
 async fn a_run_that_was_dropped_takes_no_more() {
     let (sources, taken) = counted(100);
-    let mut run = run(sources, 2, 2);
+    let mut run = run(sources, 4);
     run.next().await.unwrap();
     drop(run);
     let before = taken.load(Ordering::Relaxed);
@@ -116,7 +110,7 @@ async fn sources_are_not_asked_for_after_their_end() {
         left -= 1;
         std::task::Poll::Ready((left >= 0).then(|| Source::url("no-url")))
     });
-    let mut run = run(sources, 8, 8);
+    let mut run = run(sources, 16);
     assert_eq!(run.by_ref().count().await, 3);
     assert!(run.next().await.is_none(), "and neither is the run");
 }
@@ -125,6 +119,6 @@ async fn sources_are_not_asked_for_after_their_end() {
 async fn a_panic_among_the_sources_is_the_takers() {
     let (good, _) = counted(3);
     let bad = stream::poll_fn(|_| -> std::task::Poll<Option<Source>> { panic!("of the caller's") });
-    let taken = AssertUnwindSafe(run(good.chain(bad), 2, 0).count()).catch_unwind().await;
+    let taken = AssertUnwindSafe(run(good.chain(bad), 2).count()).catch_unwind().await;
     assert_eq!(taken.unwrap_err().downcast_ref::<&str>(), Some(&"of the caller's"));
 }
