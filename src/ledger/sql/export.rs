@@ -1,25 +1,12 @@
 //! The service's verdicts, page by page.
 
-use super::driver::values;
-use super::rows::recall;
-use super::{SqlLedger, statements as sql};
-use crate::detect::{Answer, EMO_DETECT};
-use crate::ledger::{KeptVerdict, LedgerError};
+use sqlx::{ColumnIndex, Decode, FromRow, Type};
 
-/// As `READ_VERDICTS` names them.
-type Columns = (
-    i64,
-    String,
-    Option<String>,
-    String,
-    String,
-    Option<String>,
-    Option<i64>,
-    Option<String>,
-    i64,
-    Option<String>,
-    Option<Vec<u8>>,
-);
+use super::driver::values;
+use super::rows::Row;
+use super::{SqlLedger, statements as sql};
+use crate::detect::EMO_DETECT;
+use crate::ledger::{KeptVerdict, LedgerError};
 
 impl SqlLedger {
     /// The verdicts of attempts after this one, oldest first; none when there are no more.
@@ -27,34 +14,28 @@ impl SqlLedger {
         &self,
         after: i64,
     ) -> Result<Vec<KeptVerdict>, LedgerError> {
-        let rows: Vec<Columns> = self.all(sql::READ_VERDICTS, values![after, PAGE]).await?;
-        Ok(rows.into_iter().map(kept).collect())
+        self.all(sql::READ_VERDICTS, values![after, PAGE]).await
     }
 }
 
-fn kept(columns: Columns) -> KeptVerdict {
-    let (
-        attempt,
-        source,
-        image_id,
-        ratio,
-        model,
-        verdict,
-        status,
-        request_id,
-        images,
-        certainty,
-        answer,
-    ) = columns;
-    let answer = answer.and_then(|raw| Some((Answer::parse(&raw, &EMO_DETECT)?, raw)));
-    KeptVerdict {
-        attempt,
-        source,
-        image_id,
-        ratio: ratio.parse().unwrap_or_default(),
-        model,
-        verdict: verdict.unwrap_or_default(),
-        record: recall(status, request_id, images, certainty.as_deref(), answer),
+impl<'r, R: sqlx::Row> FromRow<'r, R> for KeptVerdict
+where
+    &'static str: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+    Vec<u8>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> sqlx::Result<Self> {
+        let attempt = Row::from_row(row)?;
+        Ok(Self {
+            attempt: row.try_get("attempt")?,
+            source: row.try_get("source")?,
+            image_id: row.try_get("image_id")?,
+            ratio: row.try_get::<String, _>("ratio")?.parse().unwrap_or_default(),
+            model: row.try_get("model")?,
+            verdict: row.try_get::<Option<_>, _>("verdict")?.unwrap_or_default(),
+            record: attempt.recall(&EMO_DETECT),
+        })
     }
 }
 

@@ -121,38 +121,29 @@ impl Row {
         }
     }
 
-    /// The record that it holds.
+    /// The record that it holds: decided again from the answer as it came, so that the ledger needs no
+    /// second form of a verdict.
     pub(in crate::ledger) fn recall(self, detector: &'static Detector) -> CallRecord {
+        let billing = Billing {
+            images: u64::try_from(self.images).unwrap_or(0),
+            certainty: certainty_named(self.certainty.as_deref()),
+        };
+        let lost = CallRecord {
+            billing,
+            request_id: self.request_id,
+            source: Some(self.source.into()),
+            ..CallRecord::lost()
+        };
+        let status = self.status.and_then(|status| u16::try_from(status).ok());
         let answer = self.answer.and_then(|raw| Some((Answer::parse(&raw, detector)?, raw)));
-        let record =
-            recall(self.status, self.request_id, self.images, self.certainty.as_deref(), answer);
-        CallRecord { source: Some(self.source.into()), ..record }
+        let (Some(status), Some((answer, raw))) = (status, answer) else { return lost };
+        let outcome = Outcome::Answered { status, retry_after: None, answer };
+        let spent = RetryState { repeats: Repeats::SPENT, seed: 0, longest_pause: Duration::ZERO };
+        let disposition = decide(&outcome, spent, SystemTime::UNIX_EPOCH).disposition;
+        let answer = ServiceAnswer { status, body: raw.into() };
+        let answer = Some(answer).filter(|_| !matches!(disposition, Disposition::Unknown(_)));
+        CallRecord { disposition, answer, ..lost }
     }
-}
-
-/// The record that an attempt's row holds: decided anew from the answer as it came, so that
-/// the ledger needs no second form of a verdict.
-pub(in crate::ledger) fn recall(
-    status: Option<i64>,
-    request_id: Option<String>,
-    images: i64,
-    certainty: Option<&str>,
-    answer: Option<(Answer, Vec<u8>)>,
-) -> CallRecord {
-    let billing = Billing {
-        images: u64::try_from(images).unwrap_or(0),
-        certainty: certainty_named(certainty),
-    };
-    let status = status.and_then(|status| u16::try_from(status).ok());
-    let (Some(status), Some((answer, raw))) = (status, answer) else {
-        return CallRecord { billing, request_id, ..CallRecord::lost() };
-    };
-    let outcome = Outcome::Answered { status, retry_after: None, answer };
-    let spent = RetryState { repeats: Repeats::SPENT, seed: 0, longest_pause: Duration::ZERO };
-    let disposition = decide(&outcome, spent, SystemTime::UNIX_EPOCH).disposition;
-    let answer = ServiceAnswer { status, body: raw.into() };
-    let answer = Some(answer).filter(|_| !matches!(disposition, Disposition::Unknown(_)));
-    CallRecord { disposition, billing, request_id, answer, ..CallRecord::lost() }
 }
 
 /// What has become of an attempt.

@@ -228,10 +228,11 @@ pub(in crate::ledger) const READ_SPEND: &str = "
     WHERE slot_us >= $1 AND slot_us < $2 AND state NOT IN ('booked', 'not_sent')
     GROUP BY 1, 2, 3 ORDER BY 1";
 /// A page of what the service has judged.
-pub(in crate::ledger) const READ_VERDICTS: &str = "
-    SELECT id, source, image_id, ratio, model, verdict, http_status, request_id, images, certainty,
-           answer
-    FROM attempt WHERE id > $1 AND state = 'settled' ORDER BY id LIMIT $2";
+pub(in crate::ledger) const READ_VERDICTS: &str = concat!(
+    "SELECT a.state, CAST(NULL AS BIGINT) AS standing, a.image_id, a.ratio, a.model, a.verdict,",
+    attempt_columns!(),
+    " FROM attempt a WHERE a.id > $1 AND a.state = 'settled' ORDER BY a.id LIMIT $2"
+);
 pub(in crate::ledger) const READ_UNKNOWN: &str = "
     SELECT slot_us, request_id, source, state FROM attempt
     WHERE certainty = 'unknown' OR state = 'sending' ORDER BY id";
