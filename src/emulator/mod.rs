@@ -306,7 +306,6 @@ impl EmulatorBuilder {
                 format!("the emulator listens on loopback only, not on {}", self.address),
             ));
         }
-        let client = judge::client().map_err(io::Error::other)?;
         let listener = TcpListener::bind(self.address).await?;
         let config = Config {
             address: listener.local_addr()?,
@@ -316,7 +315,7 @@ impl EmulatorBuilder {
             fetch_timeout: self.fetch_timeout,
             forgiving: self.forgiving,
         };
-        let state = Arc::new(State::new(config, client));
+        let state = Arc::new(State::new(config));
         state.spawn(connection::run(listener, Arc::clone(&state)));
         Ok(Emulator { state })
     }
