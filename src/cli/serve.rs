@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use futures_util::FutureExt as _;
@@ -24,8 +25,8 @@ pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
         token: token_from_env()?,
         pass_through: arguments.pass_through,
         run: arguments.local.run_options(),
-        grace: arguments.gate.call_timeout + place.patience().max(timing.serve_grace),
-        timing: timing.serve,
+        grace: arguments.gate.call_timeout + place.patience().max(GRACE),
+        ..ServeOptions::default()
     };
     if !arguments.listen.ip().is_loopback() && options.token.is_none() {
         bail!(
@@ -138,6 +139,9 @@ async fn stopped(signals: Option<signals::Signals>) {
         }
     });
 }
+
+/// Beyond the time-out of a call, at least: for an answer that came when the disk was in the way.
+const GRACE: Duration = Duration::from_secs(40);
 
 const BACKLOG: u32 = 1_024;
 

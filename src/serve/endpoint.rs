@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::answer::{self, Refusal};
 use super::body::whole;
-use super::router::Server;
+use super::server::Server;
 use crate::report::Fields;
 use crate::run::Source;
 
@@ -86,7 +86,7 @@ async fn detect(server: &Server, request: Request) -> Result<Response, Refusal> 
     let (head, body) = request.into_parts();
     let body = server
         .stop
-        .unless_interrupted(whole(body, server.timing))
+        .unless_interrupted(whole(body, server.timing.body_within))
         .await
         .ok_or_else(Refusal::stopped)??;
     let gated = &server.gate.service().model;
@@ -108,7 +108,7 @@ async fn detect(server: &Server, request: Request) -> Result<Response, Refusal> 
     let source = parse(&head.headers, &body)?.source(&head.headers)?;
     Ok(match server.gate.ask(source, &server.stop.child()).await {
         Some(checked) => {
-            server.count(&checked.report);
+            server.metrics.count(&checked.report);
             answer::of(checked)
         }
         None => return Err(Refusal::stopped()),
