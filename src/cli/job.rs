@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 
 use crate::cli::args::{OutputArguments, SourceArguments};
-use crate::cli::counts::Earlier;
+use crate::cli::counts::Counts;
 use crate::cli::input::InputError;
 use crate::cli::next_steps::Cap;
 use crate::cli::output::{Layout, Printer};
@@ -34,7 +34,7 @@ pub(super) struct Job {
     /// How many must be done for the results to be whole: known where the input was read for
     /// `--resume`. Not `total`, which depends on what is shown.
     due: Option<u64>,
-    earlier: Earlier,
+    earlier: Counts,
     /// Where results go, unless to stdout.
     results: Option<PathBuf>,
     /// Whether the same command with `--resume` would go on with it.
@@ -70,7 +70,7 @@ impl Job {
             rows_on_terminal,
             total: None,
             due: None,
-            earlier: Earlier::default(),
+            earlier: Counts::default(),
             results: output.output.clone(),
             again: sources.can_be_read_again(),
             progress_every: Timing::default().progress,
@@ -82,8 +82,8 @@ impl Job {
             }
             job.layout = Layout::JsonLines;
             let results = if let Some(count) = count {
-                let results = Results::resume(path, count, redo)?;
-                job.go_on(sources, &results, count).await?;
+                let mut results = Results::resume(path, count, redo)?;
+                job.go_on(sources, &mut results, count).await?;
                 results
             } else {
                 Results::fresh(path)?
@@ -109,10 +109,10 @@ impl Job {
     async fn go_on(
         &mut self,
         sources: &SourceArguments,
-        results: &Results,
+        results: &mut Results,
         count: u64,
     ) -> anyhow::Result<()> {
-        let kept = &results.kept;
+        let kept = &mut results.kept;
         let (all, input_error) = sources.open()?;
         let found = kept.verify(all).await?;
         if let Some(problem) = input_error.met() {
@@ -123,11 +123,11 @@ impl Job {
         }
         text::say(format_args!(
             "{} of {} done before",
-            kept.earlier.lines,
+            kept.earlier.sources,
             text::count(count, "image", "images")
         ));
-        self.due = Some(count.saturating_sub(kept.earlier.lines));
-        self.earlier = kept.earlier;
+        self.due = Some(count.saturating_sub(kept.earlier.sources));
+        self.earlier = std::mem::take(&mut kept.earlier);
         Ok(())
     }
 
@@ -201,8 +201,8 @@ impl Job {
         let Some(due) = self.due.filter(|due| done < *due) else { return false };
         text::error(format_args!(
             "the input had {} sources and ended after {}",
-            self.earlier.lines + due,
-            self.earlier.lines + done
+            self.earlier.sources + due,
+            self.earlier.sources + done
         ));
         true
     }

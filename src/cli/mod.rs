@@ -18,7 +18,6 @@ mod job;
 mod ledger;
 mod ledger_commands;
 mod manual;
-mod money;
 mod next_steps;
 mod output;
 mod pictures;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::stream::StreamExt as _;
 
-use crate::cli::counts::{Counts, Earlier};
+use crate::cli::counts::Counts;
 use crate::cli::progress::Progress;
 use crate::cli::status::Status;
 use crate::cli::table::Table;
@@ -152,7 +152,7 @@ impl Printer {
     }
 
     /// How the run ended, with what came of an earlier part of it.
-    pub(super) fn status(&self, exit_zero: bool, earlier: &Earlier) -> Status {
+    pub(super) fn status(&self, exit_zero: bool, earlier: &Counts) -> Status {
         if self.reader_gone {
             return Status::Stopped;
         }

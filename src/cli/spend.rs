@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::cli::args::SpendArguments;
 use crate::cli::ledger::Place;
-use crate::cli::money::Price;
 use crate::cli::status::Status;
 use crate::cli::text;
 use crate::ledger::beijing_day;
+use crate::report::Price;
 use crate::{DaySpend, Ledger, LedgerError, Spend, UnknownCall};
 
 pub(super) async fn run(arguments: &SpendArguments) -> anyhow::Result<Status> {

@@ -28,7 +28,7 @@ pub(super) use values::seconds;
 use self::values::{day, listen};
 use crate::StyleLevel;
 use crate::cli::colour::When;
-use crate::cli::money::Price;
+use crate::report::Price;
 
 /// With the commit, where the build knew it: what a report of a fault should name.
 const VERSION: &str = env!("EMO_PREFLIGHT_VERSION");
