@@ -24,7 +24,8 @@ use crate::{Preflight, Run, Source, Spent};
 pub(super) struct Job {
     sources: BoxStream<'static, Source>,
     input_error: InputError,
-    out: Out,
+    /// None where results go to stdout.
+    out: Option<Results>,
     layout: Layout,
     shown: Shown,
     exit_zero: bool,
@@ -44,11 +45,6 @@ pub(super) struct Job {
     cap: Option<Cap>,
 }
 
-enum Out {
-    Stdout,
-    Results(Results),
-}
-
 impl Job {
     /// Opens the input and the output, and holds what the output has against the input.
     pub(super) async fn prepare(
@@ -63,7 +59,7 @@ impl Job {
         let mut job = Self {
             sources: all.boxed(),
             input_error,
-            out: Out::Stdout,
+            out: None,
             layout: output.layout(),
             shown: output.progress.shown(rows_on_terminal),
             exit_zero: output.exit_zero,
@@ -88,7 +84,7 @@ impl Job {
             } else {
                 Results::fresh(path)?
             };
-            job.out = Out::Results(results);
+            job.out = Some(results);
         }
         if job.shown != Shown::Nothing {
             job.total = job.due.or_else(|| sources.count().ok().flatten());
@@ -133,19 +129,14 @@ impl Job {
 
     /// Makes the output ready for what is to come. Until here nothing of it has changed.
     pub(super) fn begin(&mut self) -> anyhow::Result<()> {
-        match &mut self.out {
-            Out::Stdout => Ok(()),
-            Out::Results(results) => results.begin(),
-        }
+        self.out.as_mut().map_or(Ok(()), Results::begin)
     }
 
     /// The sources to be done, once.
     pub(super) fn sources(&mut self) -> impl Stream<Item = Source> + Send + use<> {
         let all = std::mem::replace(&mut self.sources, stream::empty().boxed());
-        let kept = match &mut self.out {
-            Out::Stdout => Default::default(),
-            Out::Results(results) => std::mem::take(&mut results.kept),
-        };
+        let kept = self.out.as_mut().map(|results| std::mem::take(&mut results.kept));
+        let kept = kept.unwrap_or_default();
         all.enumerate().filter_map(move |(index, source)| {
             let index = u64::try_from(index).unwrap_or(u64::MAX);
             std::future::ready((!kept.has(index)).then(|| source.index(index)))
@@ -162,9 +153,9 @@ impl Job {
     ) -> Status {
         let signal = signals::stop_on_signal(run.stopper());
         let progress = Progress::new(self.shown, gate.clone(), self.total, self.progress_every);
-        let out: Box<dyn Write + Send> = match std::mem::replace(&mut self.out, Out::Stdout) {
-            Out::Stdout => Box::new(std::io::stdout()),
-            Out::Results(results) => Box::new(results.file),
+        let out: Box<dyn Write + Send> = match self.out.take() {
+            None => Box::new(std::io::stdout()),
+            Some(results) => Box::new(results.file),
         };
         let mut printer = Printer::new(out, self.layout, self.rows_on_terminal, progress);
         printer.print_all(&mut run).await;
