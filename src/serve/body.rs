@@ -1,8 +1,7 @@
 //! Bodies: read whole within bounds, or line by line.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, Stream};
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::answer::Refusal;
@@ -85,32 +84,23 @@ pub(super) fn sources(
 /// What one stream holds of the server's places.
 pub(super) struct Places {
     all: Arc<Semaphore>,
-    held: AtomicUsize,
+    held: Mutex<Vec<OwnedSemaphorePermit>>,
 }
 
 impl Places {
     pub(super) fn of(all: Arc<Semaphore>) -> Arc<Self> {
-        Arc::new(Self { all, held: AtomicUsize::new(0) })
+        Arc::new(Self { all, held: Mutex::default() })
     }
 
     async fn take(&self) {
         // The semaphore is never closed.
-        if let Ok(permit) = self.all.acquire().await {
-            permit.forget();
-            self.held.fetch_add(1, Ordering::Relaxed);
-        }
+        let permit = Arc::clone(&self.all).acquire_owned().await.ok();
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).extend(permit);
     }
 
     /// One of them is free: its report was taken.
     pub(super) fn give_back(&self) {
-        self.held.fetch_sub(1, Ordering::Relaxed);
-        self.all.add_permits(1);
-    }
-}
-
-impl Drop for Places {
-    fn drop(&mut self) {
-        self.all.add_permits(*self.held.get_mut());
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).pop();
     }
 }
 

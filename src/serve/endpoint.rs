@@ -12,7 +12,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use serde::Deserialize;
 
 use super::answer::{self, Refusal};
-use super::body::whole;
 use super::server::Server;
 use crate::report::Fields;
 use crate::run::Source;
@@ -84,11 +83,7 @@ async fn detect(server: &Server, request: Request) -> Result<Response, Refusal> 
         return Err(Refusal::new(status, "Preflight.NotServed", message));
     }
     let (head, body) = request.into_parts();
-    let body = server
-        .stop
-        .unless_interrupted(whole(body, server.timing.body_within))
-        .await
-        .ok_or_else(Refusal::stopped)??;
+    let body = server.whole(body).await?;
     let gated = &server.gate.service().model;
     match model_of(&body)?.as_deref() {
         // As the least careful reader would take it.

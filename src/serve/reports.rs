@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::answer::{self, Refusal};
-use super::body::{BrokenOff, Places, sources, whole};
+use super::body::{BrokenOff, Places, sources};
 use super::request_log::{Sent, Told};
 use super::server::Server;
 use crate::report::{Fields, Report};
@@ -50,11 +50,7 @@ async fn answer(server: Arc<Server>, request: Request, stage: Stage) -> Response
 }
 
 async fn one(server: &Server, body: Body, stage: Stage) -> Result<Report, Refusal> {
-    let body = server
-        .stop
-        .unless_interrupted(whole(body, server.timing.body_within))
-        .await
-        .ok_or_else(Refusal::stopped)??;
+    let body = server.whole(body).await?;
     let fields: Fields = serde_json::from_slice(&body).map_err(|error| {
         let message = format!(
             "the body must be a JSON object with image_url, or JSON Lines with the Content-Type \

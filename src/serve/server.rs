@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use axum::body::{Body, Bytes};
 use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, StatusCode};
 use tokio::sync::Semaphore;
 
 use super::answer::Refusal;
+use super::body::whole;
 use super::metrics::Metrics;
 use super::pass_through::Upstream;
 use super::timing::Timing;
@@ -50,6 +52,12 @@ impl Server {
             )),
             None => Ok(()),
         }
+    }
+
+    /// A whole body; a refusal where the server ends before it is there.
+    pub(super) async fn whole(&self, body: Body) -> Result<Bytes, Refusal> {
+        let reading = whole(body, self.timing.body_within);
+        self.stop.unless_interrupted(reading).await.unwrap_or_else(|| Err(Refusal::stopped()))
     }
 
     /// Whether a request that is passed on would give this server's token away.
