@@ -76,6 +76,9 @@ pub(super) async fn run(arguments: AnnotateArguments) -> anyhow::Result<Status> 
             text::count(turned, "image is", "images are")
         ));
     }
+    if !crop {
+        text::tell("yellow: the face; blue: the dynamic area");
+    }
     text::tell(format_args!(
         "{}: {}; {without_boxes} without boxes; {failed} failed",
         folder.display(),

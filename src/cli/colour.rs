@@ -2,35 +2,22 @@
 
 use std::io::IsTerminal as _;
 
-use clap::ValueEnum;
+use clap::ColorChoice;
 use console::Style;
 
-/// `--color`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum When {
-    Auto,
-    Always,
-    Never,
-}
-
-impl When {
-    /// Sets it for all that is printed from here on.
-    pub(super) fn apply(self) {
-        console::set_colors_enabled(self.wanted(std::io::stdout().is_terminal()));
-        console::set_colors_enabled_stderr(self.wanted(std::io::stderr().is_terminal()));
-    }
-
-    fn wanted(self, on_terminal: bool) -> bool {
-        match self {
-            Self::Auto => {
-                let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-                let dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
-                on_terminal && !no_color && !dumb
-            }
-            Self::Always => true,
-            Self::Never => false,
+/// Sets it for all that is printed from here on.
+pub(super) fn apply(choice: ColorChoice) {
+    let wanted = |on_terminal: bool| match choice {
+        ColorChoice::Auto => {
+            let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            let dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+            on_terminal && !no_color && !dumb
         }
-    }
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+    };
+    console::set_colors_enabled(wanted(std::io::stdout().is_terminal()));
+    console::set_colors_enabled_stderr(wanted(std::io::stderr().is_terminal()));
 }
 
 /// A verdict's name on stdout, padded or not.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::cli::status::Status;
 use crate::cli::text;
-use crate::{Certainty, Reason, ReasonCode, Report, Verdict};
+use crate::{Reason, ReasonCode, Report, Verdict};
 
 /// What has come of a run so far.
 #[derive(Default)]
@@ -14,28 +14,17 @@ pub(super) struct Counts {
     pub(super) called: u64,
     pub(super) images: u64,
     pub(super) worst: Option<Status>,
-    /// Images of bills that were known already and are not paid again.
-    pub(super) known: u64,
+    /// At most so many images were not billed thanks to the local stage and the ledger.
+    pub(super) saved: u64,
     /// Images whose results cost nothing and would be done over with `--resume`.
     pub(super) undone: u64,
-    /// Images without a verdict whose bill is unknown, whoever made their call.
-    pub(super) unsettled: u64,
+    /// Images without a verdict whose bill is unknown, whichever run made their call.
+    pub(super) unknown: u64,
     /// Why the run stopped, where it did.
     pub(super) stop: Option<Reason>,
     /// By what can be done about them: a code that there is advice for, and of how many images.
     advice: BTreeMap<&'static str, (ReasonCode, u64)>,
     last_failure: Option<Reason>,
-}
-
-/// What came of the parts of a run before this one.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Earlier {
-    pub(super) lines: u64,
-    pub(super) worst: Option<Status>,
-    pub(super) eligible: u64,
-    pub(super) rejected_local: u64,
-    pub(super) accepted: u64,
-    pub(super) unsettled: u64,
 }
 
 impl Counts {
@@ -44,39 +33,17 @@ impl Counts {
         self.sources += 1;
         *self.by_verdict.entry(report.verdict.as_str()).or_default() += 1;
         self.worst = self.worst.max(Some(Status::of(report)));
-        // The ledger can fail before a call and after it: what the service said tells which it was.
-        let answered = report.request_id.is_some() || report.billing.certainty != Certainty::None;
-        let sent_nothing = |reason: &Reason| match reason.code {
-            ReasonCode::Network => true,
-            ReasonCode::LedgerError => !answered,
-            _ => false,
-        };
-        let called = match report.verdict {
-            Verdict::Eligible
-            | Verdict::RejectedLocal
-            | Verdict::Undetermined
-            | Verdict::Skipped => false,
-            Verdict::Failed => !report.reasons.iter().any(sent_nothing),
-            Verdict::Accepted { .. } | Verdict::RejectedRemote | Verdict::BoxMismatch { .. } => {
-                true
-            }
-        };
-        if report.from_ledger {
-            self.known = self.known.saturating_add(report.billing.images);
-        } else if called {
-            self.called += 1;
-            self.images = self.images.saturating_add(report.billing.images);
-        }
+        self.called += u64::from(report.was_called());
+        self.images = self.images.saturating_add(report.images_billed());
+        self.saved = self.saved.saturating_add(report.images_saved());
         self.note_what_to_do(report);
     }
 
     fn note_what_to_do(&mut self, report: &Report) {
         let failed = report.verdict == Verdict::Failed;
-        let free = report.billing.certainty == Certainty::None;
         let skipped = report.verdict == Verdict::Skipped;
-        let undone = skipped || report.verdict == Verdict::Undetermined || (failed && free);
-        self.undone += u64::from(undone);
-        self.unsettled += u64::from(is_unsettled(report));
+        self.undone += u64::from(!report.is_settled() && !report.is_unknown());
+        self.unknown += u64::from(report.is_unknown());
         if failed {
             self.last_failure = report.reasons.first().cloned();
         } else if skipped && self.stop.is_none() {
@@ -103,6 +70,11 @@ impl Counts {
         advice
     }
 
+    /// How many there are of a verdict, by its name.
+    pub(super) fn of(&self, verdict: &str) -> u64 {
+        self.by_verdict.get(verdict).copied().unwrap_or(0)
+    }
+
     /// How many there are of each verdict.
     pub(super) fn verdicts(&self) -> String {
         let counts = self.by_verdict.iter().map(|(verdict, count)| format!("{count} {verdict}"));
@@ -122,21 +94,4 @@ impl Counts {
         }
         line
     }
-}
-
-impl Earlier {
-    /// One more report.
-    pub(super) fn add(&mut self, report: &Report) {
-        self.lines += 1;
-        self.worst = self.worst.max(Some(Status::of(report)));
-        self.eligible += u64::from(report.verdict == Verdict::Eligible);
-        self.rejected_local += u64::from(report.verdict == Verdict::RejectedLocal);
-        self.accepted += u64::from(matches!(report.verdict, Verdict::Accepted { .. }));
-        self.unsettled += u64::from(is_unsettled(report));
-    }
-}
-
-/// Nobody knows whether it was billed, and it has no verdict.
-fn is_unsettled(report: &Report) -> bool {
-    report.verdict == Verdict::Failed && report.billing.certainty == Certainty::Unknown
 }

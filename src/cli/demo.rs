@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use futures_util::stream::{self, StreamExt as _};
 
-use crate::cli::counts::Earlier;
+use crate::cli::counts::Counts;
 use crate::cli::gallery::{self, Exhibit};
 use crate::cli::output::{Layout, Printer};
 use crate::cli::progress::{Progress, Shown};
@@ -72,7 +72,7 @@ pub(super) async fn run() -> anyhow::Result<Status> {
             &stopper,
         );
     }
-    summary::say(&printer.counts, Calls::Made, &Earlier::default(), spent);
+    summary::say(&printer.counts, Calls::Made, &Counts::default(), spent);
     text::say_wrapped(
         format_args!(
             "the stand-in billed {}; the gate knows of {} for certain and of {} that may have been",

@@ -1,10 +1,7 @@
 //! `emo-body`: from a results file the request bodies of the video model.
 
-use std::io::{BufWriter, Write as _};
-
-use anyhow::Context as _;
-
 use crate::cli::args::EmoBodyArguments;
+use crate::cli::output::Lines;
 use crate::cli::status::Status;
 use crate::cli::{results, text};
 use crate::run::http_url;
@@ -15,22 +12,14 @@ pub(super) fn run(arguments: &EmoBodyArguments) -> anyhow::Result<Status> {
     http_url(&arguments.audio_url)
         .map_err(|reason| anyhow::anyhow!("cannot use --audio-url: {}", reason.message))?;
     let mismatch = if arguments.accept_mismatch { Mismatch::Accept } else { Mismatch::Refuse };
-    let mut out = BufWriter::new(std::io::stdout());
-    // As with results: a reader that has gone ends the program in order.
-    let unread = |error: std::io::Error| {
-        text::tell(format_args!("stopping: bodies can no longer be written: {error}"));
-        Ok(Status::Stopped)
-    };
+    let mut out = Lines::new("bodies");
     let (mut bodies, mut others, mut mismatches) = (0_u64, 0_u64, 0_u64);
     for report in results::read(&arguments.results)? {
         let report = report?;
         match EmoRequest::new(&report, &arguments.audio_url, arguments.style_level, mismatch) {
             Ok(body) => {
                 bodies += 1;
-                let body = serde_json::to_string(&body).context("cannot write a body")?;
-                if let Err(error) = writeln!(out, "{body}") {
-                    return unread(error);
-                }
+                out.write(serde_json::to_string(&body)?)?;
             }
             Err(HandOffError::Mismatch(codes)) => {
                 mismatches += 1;
@@ -40,9 +29,7 @@ pub(super) fn run(arguments: &EmoBodyArguments) -> anyhow::Result<Status> {
             Err(_) => others += 1,
         }
     }
-    if let Err(error) = out.flush() {
-        return unread(error);
-    }
+    out.finish()?;
     text::say(format_args!(
         "{}; left out: {others} not accepted, {mismatches} whose boxes do not hold{}",
         text::count(bodies, "request body", "request bodies"),

@@ -32,51 +32,24 @@ pub(super) fn open(emulator: &Emulator) -> Vec<Exhibit> {
     hang("portrait.png", Picture::png(512, 512), &[], "accepted", None);
     hang("portrait.bmp", Picture::bmp(400, 400), &[], "accepted", None);
     hang("half-body.webp", Picture::webp(600, 900), &[], "accepted", None);
-    hang(
-        "thumbnail.jpg",
-        Picture::jpeg(300, 320),
-        &[],
-        "rejected_local",
-        Some(Code::ShortestSideBelowMin),
-    );
-    hang(
-        "panorama.png",
-        Picture::png(7_200, 400),
-        &[],
-        "rejected_local",
-        Some(Code::LongestSideAboveMax),
-    );
-    hang(
-        "animation.gif",
-        Picture::gif(640, 640),
-        &[],
-        "rejected_local",
-        Some(Code::UnsupportedFormat),
-    );
-    hang("phone.heic", Picture::heic(), &[], "rejected_local", Some(Code::UnsupportedFormat));
-    hang("page.jpg", Picture::html(), &[], "rejected_local", Some(Code::NotAnImage));
-    hang("gone.jpg", Picture::status(404), &[], "rejected_local", Some(Code::NotFound));
-    hang(
-        "crowd.jpg",
-        Picture::jpeg(800, 600),
-        &[Fate::refused_with("InvalidFile.MultiHuman")],
-        "rejected_remote",
-        Some(Code::Service("InvalidFile.MultiHuman".to_owned())),
-    );
-    hang(
-        "wrong-box.jpg",
-        Picture::jpeg(720, 720),
-        &[Fate::boxes([250.0, 200.0, 450.0, 400.0], [100.0, 50.0, 600.0, 700.0])],
-        "box_mismatch",
-        Some(Code::RatioMismatch),
-    );
+    for (name, image, code) in [
+        ("thumbnail.jpg", Picture::jpeg(300, 320), Code::ShortestSideBelowMin),
+        ("panorama.png", Picture::png(7_200, 400), Code::LongestSideAboveMax),
+        ("animation.gif", Picture::gif(640, 640), Code::UnsupportedFormat),
+        ("phone.heic", Picture::heic(), Code::UnsupportedFormat),
+        ("page.jpg", Picture::html(), Code::NotAnImage),
+        ("gone.jpg", Picture::status(404), Code::NotFound),
+    ] {
+        hang(name, image, &[], "rejected_local", Some(code));
+    }
+    let crowd = Code::Service("InvalidFile.MultiHuman".to_owned());
+    let fate = Fate::refused_with(crowd.as_str());
+    hang("crowd.jpg", Picture::jpeg(800, 600), &[fate], "rejected_remote", Some(crowd));
+    let fate = Fate::boxes([250.0, 200.0, 450.0, 400.0], [100.0, 50.0, 600.0, 700.0]);
+    let code = Some(Code::RatioMismatch);
+    hang("wrong-box.jpg", Picture::jpeg(720, 720), &[fate], "box_mismatch", code);
     hang("busy.jpg", Picture::jpeg(500, 500), &[Fate::throttled_retry_after(1)], "accepted", None);
-    hang(
-        "answer-lost.jpg",
-        Picture::jpeg(640, 640),
-        &[Fate::judge().reset()],
-        "failed",
-        Some(Code::BillingUnknown),
-    );
+    let (fate, code) = (Fate::judge().reset(), Some(Code::BillingUnknown));
+    hang("answer-lost.jpg", Picture::jpeg(640, 640), &[fate], "failed", code);
     exhibits
 }

@@ -1,7 +1,7 @@
 //! Sources from the command line and from a file of lines, in flat memory.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -49,24 +49,17 @@ impl SourceArguments {
     }
 
     /// How many sources there are; none where that cannot be told without using them up.
-    pub(super) fn count(&self) -> std::io::Result<Option<u64>> {
+    pub(super) fn count(&self) -> io::Result<Option<u64>> {
         let mut sources = u64::try_from(self.sources.len()).unwrap_or(u64::MAX);
         let Some(path) = &self.input else { return Ok(Some(sources)) };
         // Asked before it is opened: opening a named pipe a second time may wait for ever.
         if path == Path::new("-") || !std::fs::metadata(path)?.is_file() {
             return Ok(None);
         }
-        let mut reader = BufReader::new(File::open(path)?);
-        for number in 1_u64.. {
-            let Some(line) = next_line(&mut reader)? else { break };
-            if number == 1
-                && let Some(columns) = columns(line::without_mark(&line, number), &self.url_column)
-            {
-                return Ok(Some(sources + Table::new(reader, columns).count()?));
-            }
-            sources += u64::from(
-                !String::from_utf8_lossy(line::without_mark(&line, number)).trim().is_empty(),
-            );
+        let mut input = Input::begin(Box::new(File::open(path)?), self.ratio, &self.url_column)?;
+        let mut read = Vec::new();
+        while input.read_into(&mut read)? {
+            sources += u64::try_from(read.drain(..).count()).unwrap_or(u64::MAX);
         }
         Ok(Some(sources))
     }
@@ -79,7 +72,7 @@ fn read(
     input_error: InputError,
 ) -> anyhow::Result<impl Stream<Item = Source> + Send + use<>> {
     let reader: Box<dyn Read + Send> = if path == Path::new("-") {
-        Box::new(std::io::stdin())
+        Box::new(io::stdin())
     } else {
         let open = || format!("cannot read the input {}", path.display());
         let file = File::open(path).with_context(open)?;
@@ -92,7 +85,13 @@ fn read(
     // A thread of its own: reading a terminal or a pipe may never end, and nothing waits for it.
     std::thread::Builder::new()
         .name("input".to_owned())
-        .spawn(move || forward(BufReader::new(reader), ratio, &url_column, &sender, &input_error))
+        .spawn(move || {
+            if let Err(error) = forward(reader, ratio, &url_column, &sender) {
+                // Set before the channel closes, which is when it is asked for.
+                let _ = input_error.0.set(error);
+            }
+            drop(sender);
+        })
         .context("cannot start reading the input")?;
     let batches = stream::unfold(receiver, async |mut receiver| {
         Some((stream::iter(receiver.recv().await?), receiver))
@@ -102,57 +101,96 @@ fn read(
 
 /// Sends on what lines there are at hand together, and never holds one back to wait for more.
 fn forward(
-    mut reader: BufReader<Box<dyn Read + Send>>,
+    reader: Box<dyn Read + Send>,
     ratio: AspectRatio,
     url_column: &str,
     to: &mpsc::Sender<Vec<Source>>,
-    input_error: &InputError,
-) {
+) -> Result<(), String> {
     let mut batch = Vec::new();
-    // Set before the channel closes, which is when it is asked for.
-    let broken = |what: &str, number: u64, error: &std::io::Error| {
-        let _ = input_error
-            .0
-            .set(format!("{what} {number} of the input and all after it cannot be read: {error}"));
+    let cannot = |what: &str, number: u64, error: io::Error| {
+        format!("{what} {number} of the input and all after it cannot be read: {error}")
     };
-    for number in 1_u64.. {
-        let line = match next_line(&mut reader) {
-            Ok(Some(line)) => line,
-            Ok(None) => break,
-            Err(error) => {
-                broken("line", number, &error);
-                break;
-            }
-        };
-        if number == 1
-            && let Some(columns) = columns(line::without_mark(&line, number), url_column)
-        {
-            let mut table = Table::new(reader, columns);
-            let mut last = 1;
-            loop {
-                match table.next(url_column) {
-                    Ok(Some(row)) => {
-                        last = row.number;
-                        // One at a time: what is at hand behind it only the table knows.
-                        if to.blocking_send(vec![of_row(row, ratio)]).is_err() {
-                            return;
-                        }
-                    }
-                    Ok(None) => return,
-                    Err(error) => return broken("row", last + 1, &error),
-                }
-            }
-        }
-        batch.extend(line::source(&line, number, ratio, LONGEST_LINE));
-        let next_is_at_hand = reader.buffer().contains(&b'\n');
-        if (batch.len() == BATCH || !next_is_at_hand)
+    let mut input =
+        Input::begin(reader, ratio, url_column).map_err(|error| cannot("line", 1, error))?;
+    let what = if matches!(input.rows, Rows::Table(_)) { "row" } else { "line" };
+    while input.read_into(&mut batch).map_err(|error| cannot(what, input.number + 1, error))? {
+        if (batch.len() == BATCH || !input.has_next_at_hand())
             && to.blocking_send(std::mem::take(&mut batch)).is_err()
         {
-            return;
+            return Ok(());
         }
     }
-    // Nobody is left to miss it when this fails.
-    let _ = to.blocking_send(batch);
+    Ok(())
+}
+
+/// A list of sources that is being read.
+struct Input<'a> {
+    rows: Rows,
+    ratio: AspectRatio,
+    url_column: &'a str,
+    /// Of the line or row read last.
+    number: u64,
+}
+
+enum Rows {
+    /// With the first line, until it is taken.
+    Lines(Option<Vec<u8>>, BufReader<Box<dyn Read + Send>>),
+    Table(Table<BufReader<Box<dyn Read + Send>>>),
+}
+
+impl<'a> Input<'a> {
+    /// Reads the first line, which tells what it is.
+    fn begin(
+        reader: Box<dyn Read + Send>,
+        ratio: AspectRatio,
+        url_column: &'a str,
+    ) -> io::Result<Self> {
+        let mut reader = BufReader::new(reader);
+        let first = next_line(&mut reader)?;
+        if first.is_none() {
+            // Not asked for its end again, which a terminal would not give twice.
+            reader = BufReader::new(Box::new(io::empty()));
+        }
+        let names = first.as_deref().map(|line| line::without_mark(line, 1));
+        Ok(match names.and_then(|names| columns(names, url_column)) {
+            Some(columns) => {
+                let rows = Rows::Table(Table::new(reader, columns));
+                Self { rows, ratio, url_column, number: 1 }
+            }
+            None => Self { rows: Rows::Lines(first, reader), ratio, url_column, number: 0 },
+        })
+    }
+
+    /// Adds the source of the next line or row, if there is one on it; false at the end.
+    fn read_into(&mut self, batch: &mut Vec<Source>) -> io::Result<bool> {
+        let (ratio, number) = (self.ratio, self.number + 1);
+        match &mut self.rows {
+            Rows::Table(table) => match table.next(self.url_column)? {
+                Some(row) => batch.push(of_row(row, ratio)),
+                None => return Ok(false),
+            },
+            Rows::Lines(first, reader) => {
+                let line = match first.take() {
+                    Some(line) => line,
+                    None => match next_line(reader)? {
+                        Some(line) => line,
+                        None => return Ok(false),
+                    },
+                };
+                batch.extend(line::source(&line, number, ratio, LONGEST_LINE));
+            }
+        }
+        self.number = number;
+        Ok(true)
+    }
+
+    /// Whether the next line can be read without a wait. Of a row only the table knows.
+    fn has_next_at_hand(&self) -> bool {
+        match &self.rows {
+            Rows::Table(_) => false,
+            Rows::Lines(_, reader) => reader.buffer().contains(&b'\n'),
+        }
+    }
 }
 
 /// The source of a row of a table.
@@ -168,7 +206,7 @@ fn of_row(row: Row, ratio: AspectRatio) -> Source {
 }
 
 /// The next line, of which at most [`LONGEST_LINE`] and a byte are kept.
-fn next_line(reader: &mut dyn BufRead) -> std::io::Result<Option<Vec<u8>>> {
+fn next_line(reader: &mut dyn BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     let most = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX).saturating_add(1);
     if reader.take(most).read_until(b'\n', &mut line)? == 0 {

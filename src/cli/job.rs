@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 
 use crate::cli::args::{OutputArguments, SourceArguments};
-use crate::cli::counts::Earlier;
+use crate::cli::counts::Counts;
 use crate::cli::input::InputError;
 use crate::cli::next_steps::Cap;
 use crate::cli::output::{Layout, Printer};
@@ -24,7 +24,8 @@ use crate::{Preflight, Run, Source, Spent};
 pub(super) struct Job {
     sources: BoxStream<'static, Source>,
     input_error: InputError,
-    out: Out,
+    /// None where results go to stdout.
+    out: Option<Results>,
     layout: Layout,
     shown: Shown,
     exit_zero: bool,
@@ -34,7 +35,7 @@ pub(super) struct Job {
     /// How many must be done for the results to be whole: known where the input was read for
     /// `--resume`. Not `total`, which depends on what is shown.
     due: Option<u64>,
-    earlier: Earlier,
+    earlier: Counts,
     /// Where results go, unless to stdout.
     results: Option<PathBuf>,
     /// Whether the same command with `--resume` would go on with it.
@@ -42,11 +43,6 @@ pub(super) struct Job {
     /// How often a line of `--progress json` is written.
     pub(super) progress_every: Duration,
     cap: Option<Cap>,
-}
-
-enum Out {
-    Stdout,
-    Results(Results),
 }
 
 impl Job {
@@ -63,14 +59,14 @@ impl Job {
         let mut job = Self {
             sources: all.boxed(),
             input_error,
-            out: Out::Stdout,
+            out: None,
             layout: output.layout(),
             shown: output.progress.shown(rows_on_terminal),
             exit_zero: output.exit_zero,
             rows_on_terminal,
             total: None,
             due: None,
-            earlier: Earlier::default(),
+            earlier: Counts::default(),
             results: output.output.clone(),
             again: sources.can_be_read_again(),
             progress_every: Timing::default().progress,
@@ -82,13 +78,13 @@ impl Job {
             }
             job.layout = Layout::JsonLines;
             let results = if let Some(count) = count {
-                let results = Results::resume(path, count, redo)?;
-                job.go_on(sources, &results, count).await?;
+                let mut results = Results::resume(path, count, redo)?;
+                job.go_on(sources, &mut results, count).await?;
                 results
             } else {
                 Results::fresh(path)?
             };
-            job.out = Out::Results(results);
+            job.out = Some(results);
         }
         if job.shown != Shown::Nothing {
             job.total = job.due.or_else(|| sources.count().ok().flatten());
@@ -109,10 +105,10 @@ impl Job {
     async fn go_on(
         &mut self,
         sources: &SourceArguments,
-        results: &Results,
+        results: &mut Results,
         count: u64,
     ) -> anyhow::Result<()> {
-        let kept = &results.kept;
+        let kept = &mut results.kept;
         let (all, input_error) = sources.open()?;
         let found = kept.verify(all).await?;
         if let Some(problem) = input_error.met() {
@@ -123,29 +119,24 @@ impl Job {
         }
         text::say(format_args!(
             "{} of {} done before",
-            kept.earlier.lines,
+            kept.earlier.sources,
             text::count(count, "image", "images")
         ));
-        self.due = Some(count.saturating_sub(kept.earlier.lines));
-        self.earlier = kept.earlier;
+        self.due = Some(count.saturating_sub(kept.earlier.sources));
+        self.earlier = std::mem::take(&mut kept.earlier);
         Ok(())
     }
 
     /// Makes the output ready for what is to come. Until here nothing of it has changed.
     pub(super) fn begin(&mut self) -> anyhow::Result<()> {
-        match &mut self.out {
-            Out::Stdout => Ok(()),
-            Out::Results(results) => results.begin(),
-        }
+        self.out.as_mut().map_or(Ok(()), Results::begin)
     }
 
     /// The sources to be done, once.
     pub(super) fn sources(&mut self) -> impl Stream<Item = Source> + Send + use<> {
         let all = std::mem::replace(&mut self.sources, stream::empty().boxed());
-        let kept = match &mut self.out {
-            Out::Stdout => Default::default(),
-            Out::Results(results) => std::mem::take(&mut results.kept),
-        };
+        let kept = self.out.as_mut().map(|results| std::mem::take(&mut results.kept));
+        let kept = kept.unwrap_or_default();
         all.enumerate().filter_map(move |(index, source)| {
             let index = u64::try_from(index).unwrap_or(u64::MAX);
             std::future::ready((!kept.has(index)).then(|| source.index(index)))
@@ -162,9 +153,9 @@ impl Job {
     ) -> Status {
         let signal = signals::stop_on_signal(run.stopper());
         let progress = Progress::new(self.shown, gate.clone(), self.total, self.progress_every);
-        let out: Box<dyn Write + Send> = match std::mem::replace(&mut self.out, Out::Stdout) {
-            Out::Stdout => Box::new(std::io::stdout()),
-            Out::Results(results) => Box::new(results.file),
+        let out: Box<dyn Write + Send> = match self.out.take() {
+            None => Box::new(std::io::stdout()),
+            Some(results) => Box::new(results.file),
         };
         let mut printer = Printer::new(out, self.layout, self.rows_on_terminal, progress);
         printer.print_all(&mut run).await;
@@ -201,8 +192,8 @@ impl Job {
         let Some(due) = self.due.filter(|due| done < *due) else { return false };
         text::error(format_args!(
             "the input had {} sources and ended after {}",
-            self.earlier.lines + due,
-            self.earlier.lines + done
+            self.earlier.sources + due,
+            self.earlier.sources + done
         ));
         true
     }

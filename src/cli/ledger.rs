@@ -73,8 +73,39 @@ impl Place {
         }
     }
 
+    /// Opens the ledger for `work` and closes it behind that, however it ends.
+    pub(super) async fn with_ledger<T>(
+        &self,
+        timing: LedgerTiming,
+        work: impl AsyncFnOnce(Ledger) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let ledger = self.open(timing).await?;
+        let done = work(ledger.clone()).await;
+        ledger.close().await;
+        done
+    }
+
+    /// The same, for reading; none where there is no ledger yet.
+    pub(super) async fn with_read_only<T>(
+        &self,
+        work: impl AsyncFnOnce(Option<&Ledger>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let ledger = match self {
+            Self::Memory => None,
+            Self::File(path) => Ledger::open_read_only(path).await?,
+            Self::Server(url, wait) => {
+                Ledger::connect_read_only(url, LedgerTiming::default().with_wait(*wait)).await?
+            }
+        };
+        let done = work(ledger.as_ref()).await;
+        if let Some(ledger) = ledger {
+            ledger.close().await;
+        }
+        done
+    }
+
     /// Opens the ledger for writing and says on stderr where it is, and whether it is a new one.
-    pub(super) async fn open(&self, timing: LedgerTiming) -> Result<Ledger, LedgerError> {
+    async fn open(&self, timing: LedgerTiming) -> Result<Ledger, LedgerError> {
         let ledger = match self {
             Self::Memory => {
                 text::say("ledger: none (in memory: what is paid for is forgotten at the end)");
@@ -89,16 +120,5 @@ impl Place {
             false => text::say(format_args!("ledger: {self}")),
         }
         Ok(ledger)
-    }
-
-    /// Opens the ledger for reading; none where there is none yet.
-    pub(super) async fn open_read_only(&self) -> Result<Option<Ledger>, LedgerError> {
-        match self {
-            Self::Memory => Ok(None),
-            Self::File(path) => Ledger::open_read_only(path).await,
-            Self::Server(url, wait) => {
-                Ledger::connect_read_only(url, LedgerTiming::default().with_wait(*wait)).await
-            }
-        }
     }
 }

@@ -18,7 +18,6 @@ mod job;
 mod ledger;
 mod ledger_commands;
 mod manual;
-mod money;
 mod next_steps;
 mod output;
 mod pictures;
@@ -47,17 +46,18 @@ use crate::cli::args::{Arguments, CheckArguments, Command, LogForm, ProbeArgumen
 use crate::cli::job::Job;
 use crate::cli::ledger::Place;
 use crate::cli::next_steps::Cap;
+use crate::cli::output::Unwritable;
 use crate::cli::resume::Redo;
 use crate::cli::status::Status;
 use crate::cli::summary::Calls;
 use crate::gate::DryRun;
-use crate::{ApiKey, GateError, Ledger, LedgerError, Probe};
+use crate::{GateError, Ledger, LedgerError, Probe};
 
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::try_parse().unwrap_or_else(hints::end_with);
-    arguments.color.apply();
+    colour::apply(arguments.color);
     if arguments.quiet {
         text::be_quiet();
     }
@@ -65,17 +65,14 @@ pub fn main() -> ExitCode {
     raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return complain(&anyhow::anyhow!("cannot start: {error}")),
+        Err(error) => return complain(&anyhow::anyhow!("cannot start: {error}")).into(),
     };
     // Not on a worker: results may have to wait for whoever reads them, and the calls under way,
     // and signals, must not wait with them.
     let outcome = runtime.block_on(run(arguments.command));
     // A name that is still being looked up must not hold up the exit.
     runtime.shutdown_background();
-    match outcome {
-        Ok(status) => status.into(),
-        Err(error) => complain(&error),
-    }
+    outcome.unwrap_or_else(|error| complain(&error)).into()
 }
 
 /// A shell's soft limit is often far below what the system allows, and too little for many sources
@@ -156,89 +153,66 @@ async fn check(mut arguments: CheckArguments) -> anyhow::Result<Status> {
         return Ok(Status::Stopped);
     }
     let timing = arguments.gate.timing;
-    let ledger = match place.open(timing.ledger).await {
-        Ok(ledger) => ledger,
-        Err(error) => return Ok(no_ledger(&error)),
+    let work = async |ledger| {
+        let probe = arguments.screen.added_to(arguments.local.probe_options())?;
+        let gate = arguments.gate.gate(key, ledger, probe).build().await?;
+        job.progress_every = timing.progress;
+        job.begin()?;
+        let run = gate.run(job.sources(), arguments.local.run_options());
+        Ok(job.finish(run, Calls::Made, Some((gate, arguments.gate.rps))).await)
     };
-    let status = check_with(&arguments, key, ledger.clone(), job).await;
-    ledger.close().await;
-    status
-}
-
-async fn check_with(
-    arguments: &CheckArguments,
-    key: ApiKey,
-    ledger: Ledger,
-    mut job: Job,
-) -> anyhow::Result<Status> {
-    let probe = arguments.screen.added_to(arguments.local.probe_options())?;
-    let gate = match arguments.gate.gate(key, ledger, probe).build().await {
-        Ok(gate) => gate,
-        // With --retry-unknown the ledger is read for the first time here.
-        Err(GateError::Ledger(error)) => return Ok(no_ledger(&error)),
-        Err(error) => return Err(error.into()),
-    };
-    job.progress_every = arguments.gate.timing.progress;
-    job.begin()?;
-    let run = gate.run(job.sources(), arguments.local.run_options());
-    Ok(job.finish(run, Calls::Made, Some((gate, arguments.gate.rps))).await)
+    place.with_ledger(timing.ledger, work).await
 }
 
 async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
     let probe = Probe::new(arguments.screen.added_to(arguments.local.probe_options())?)?;
     let place = arguments.gate.ledger.place()?;
-    let ledger = match place.open_read_only().await {
-        Ok(ledger) => ledger,
-        Err(error) => return Ok(no_ledger(&error)),
+    let work = async |ledger: Option<&Ledger>| {
+        // What it comes to depends on what the ledger knows.
+        match (&place, &ledger) {
+            (Place::Memory, _) => text::say("ledger: none"),
+            (place, None) => text::say(format_args!("ledger: {place} (not there yet)")),
+            (place, Some(_)) => text::say(format_args!("ledger: {place}")),
+        }
+        let dry = DryRun::new(
+            probe,
+            ledger.cloned(),
+            arguments.gate.base_url.as_deref(),
+            arguments.gate.service.as_deref(),
+            &arguments.gate.model,
+        )?
+        .max_age(arguments.gate.ledger_max_age)
+        .retry_unknown(arguments.gate.retry_unknown);
+        let redo = Redo {
+            model: Some(arguments.gate.model.clone()),
+            eligible: false,
+            unknown: arguments.gate.retry_unknown,
+        };
+        let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
+        job.progress_every = arguments.gate.timing.progress;
+        job.begin()?;
+        let run = dry.run(job.sources(), arguments.local.run_options());
+        Ok(job.finish(run, Calls::HeldBack { most: arguments.gate.max_calls }, None).await)
     };
-    // What it comes to depends on what the ledger knows.
-    match (&place, &ledger) {
-        (Place::Memory, _) => text::say("ledger: none"),
-        (place, None) => text::say(format_args!("ledger: {place} (not there yet)")),
-        (place, Some(_)) => text::say(format_args!("ledger: {place}")),
-    }
-    let status = dry_run_with(&arguments, probe, ledger.clone()).await;
-    if let Some(ledger) = ledger {
-        ledger.close().await;
-    }
-    status
+    place.with_read_only(work).await
 }
 
-async fn dry_run_with(
-    arguments: &CheckArguments,
-    probe: Probe,
-    ledger: Option<Ledger>,
-) -> anyhow::Result<Status> {
-    let dry = DryRun::new(
-        probe,
-        ledger,
-        arguments.gate.base_url.as_deref(),
-        arguments.gate.service.as_deref(),
-        &arguments.gate.model,
-    )?
-    .max_age(arguments.gate.ledger_max_age)
-    .retry_unknown(arguments.gate.retry_unknown);
-    let redo = Redo {
-        model: Some(arguments.gate.model.clone()),
-        eligible: false,
-        unknown: arguments.gate.retry_unknown,
+/// Says what went wrong. What no argument mends stops the program, all else is a wrong argument.
+fn complain(error: &anyhow::Error) -> Status {
+    let ledger = match error.downcast_ref() {
+        // With --retry-unknown the gate is the first to read the ledger.
+        Some(GateError::Ledger(error)) => Some(error),
+        _ => error.downcast_ref::<LedgerError>(),
     };
-    let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
-    job.progress_every = arguments.gate.timing.progress;
-    job.begin()?;
-    let run = dry.run(job.sources(), arguments.local.run_options());
-    Ok(job.finish(run, Calls::HeldBack { most: arguments.gate.max_calls }, None).await)
-}
-
-/// The ledger cannot be opened.
-fn no_ledger(error: &LedgerError) -> Status {
-    text::error(format_args!("{error}{}", hints::of_ledger(error)));
+    if let Some(error) = ledger {
+        text::error(format_args!("{error}{}", hints::of_ledger(error)));
+    } else if let Some(unwritable) = error.downcast_ref::<Unwritable>() {
+        text::tell(unwritable);
+    } else {
+        text::error(format_args!("{error:#}"));
+        return Status::Usage;
+    }
     Status::Stopped
-}
-
-fn complain(error: &anyhow::Error) -> ExitCode {
-    text::error(format_args!("{error:#}"));
-    Status::Usage.into()
 }
 
 fn log_to_stderr(arguments: &Arguments) {

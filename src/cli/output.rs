@@ -1,12 +1,13 @@
 //! Results, as JSON Lines or as a table for people.
 
-use std::io::{BufWriter, IsTerminal as _, Write};
+use std::fmt::Display;
+use std::io::{BufWriter, IsTerminal as _, Stdout, Write};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::stream::StreamExt as _;
 
-use crate::cli::counts::{Counts, Earlier};
+use crate::cli::counts::Counts;
 use crate::cli::progress::Progress;
 use crate::cli::status::Status;
 use crate::cli::table::Table;
@@ -23,6 +24,35 @@ pub(super) enum Layout {
 impl Layout {
     pub(super) fn for_stdout() -> Self {
         if std::io::stdout().is_terminal() { Self::Table } else { Self::JsonLines }
+    }
+}
+
+/// Lines on stdout that are no results of a run.
+pub(super) struct Lines {
+    out: BufWriter<Stdout>,
+    what: &'static str,
+}
+
+/// Why no more lines were written: their reader has gone, say.
+#[derive(Debug, thiserror::Error)]
+#[error("stopping: {what} can no longer be written: {error}")]
+pub(super) struct Unwritable {
+    what: &'static str,
+    error: std::io::Error,
+}
+
+impl Lines {
+    pub(super) fn new(what: &'static str) -> Self {
+        Self { out: BufWriter::new(std::io::stdout()), what }
+    }
+
+    pub(super) fn write(&mut self, line: impl Display) -> Result<(), Unwritable> {
+        let what = self.what;
+        writeln!(self.out, "{line}").map_err(|error| Unwritable { what, error })
+    }
+
+    pub(super) fn finish(mut self) -> Result<(), Unwritable> {
+        self.out.flush().map_err(|error| Unwritable { what: self.what, error })
     }
 }
 
@@ -152,7 +182,7 @@ impl Printer {
     }
 
     /// How the run ended, with what came of an earlier part of it.
-    pub(super) fn status(&self, exit_zero: bool, earlier: &Earlier) -> Status {
+    pub(super) fn status(&self, exit_zero: bool, earlier: &Counts) -> Status {
         if self.reader_gone {
             return Status::Stopped;
         }

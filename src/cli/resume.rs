@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use futures_util::stream::{Stream, StreamExt as _};
 
-use crate::cli::counts::Earlier;
+use crate::cli::counts::Counts;
 use crate::run::line::json_error;
-use crate::{Certainty, Reason, ReasonCode, Report, Source, Verdict};
+use crate::{Report, Source, Verdict};
 
 /// A results file, locked for as long as it is held.
 pub(super) struct Results {
@@ -32,7 +32,7 @@ pub(super) struct Kept {
     fingerprints: Vec<u32>,
     /// By index, one of the line's image_id; 0 where it has none. Empty while no line has one.
     ids: Vec<u32>,
-    pub(super) earlier: Earlier,
+    pub(super) earlier: Counts,
 }
 
 /// What the run that resumes would do over.
@@ -140,23 +140,10 @@ fn sort_out(
 
 impl Redo {
     fn wants(&self, report: &Report) -> bool {
-        let is_unknown = |reason: &Reason| {
-            matches!(reason.code, ReasonCode::BillingUnknown | ReasonCode::LedgerError)
-        };
         match report.verdict {
-            Verdict::Skipped | Verdict::Undetermined => true,
-            Verdict::Failed => match report.billing.certainty {
-                Certainty::None => true,
-                Certainty::Unknown => self.unknown,
-                // A gateway's page may carry a bill and still no verdict; an answer that could not
-                // be booked is unknown to whoever comes next.
-                Certainty::Certain => self.unknown && report.reasons.iter().any(is_unknown),
-            },
             Verdict::Eligible => self.eligible,
-            Verdict::Accepted { .. }
-            | Verdict::RejectedLocal
-            | Verdict::RejectedRemote
-            | Verdict::BoxMismatch { .. } => false,
+            _ if report.is_unknown() => self.unknown,
+            _ => !report.is_settled(),
         }
     }
 }

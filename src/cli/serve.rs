@@ -1,8 +1,9 @@
 //! `serve`: the gate as an HTTP service.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use futures_util::FutureExt as _;
@@ -10,9 +11,9 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::cli::args::ServeArguments;
 use crate::cli::status::Status;
-use crate::cli::{hints, no_ledger, signals, summary, text};
+use crate::cli::{hints, signals, summary, text};
 use crate::serve::{ServeOptions, ServerToken, serve};
-use crate::{ApiKey, GateError, Ledger};
+use crate::{ApiKey, Ledger};
 
 /// Serves until a signal comes.
 pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
@@ -24,8 +25,8 @@ pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
         token: token_from_env()?,
         pass_through: arguments.pass_through,
         run: arguments.local.run_options(),
-        grace: arguments.gate.call_timeout + place.patience().max(timing.serve_grace),
-        timing: timing.serve,
+        grace: arguments.gate.call_timeout + place.patience().max(GRACE),
+        ..ServeOptions::default()
     };
     if !arguments.listen.ip().is_loopback() && options.token.is_none() {
         bail!(
@@ -46,13 +47,8 @@ pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
     let listener = bind(listen).with_context(|| {
         format!("cannot listen on {listen}; choose another with --listen ADDRESS:PORT")
     })?;
-    let ledger = match place.open(timing.ledger).await {
-        Ok(ledger) => ledger,
-        Err(error) => return Ok(no_ledger(&error)),
-    };
-    let status = serve_on(&arguments, key, ledger.clone(), listener, options).await;
-    ledger.close().await;
-    status
+    let work = async |ledger| serve_on(&arguments, key, ledger, listener, options).await;
+    place.with_ledger(timing.ledger, work).await
 }
 
 async fn serve_on(
@@ -63,15 +59,12 @@ async fn serve_on(
     options: ServeOptions,
 ) -> anyhow::Result<Status> {
     let probe = arguments.screen.added_to(arguments.local.probe_options())?;
-    let gate = match arguments.gate.gate(key, ledger, probe).build().await {
-        Ok(gate) => gate,
-        Err(GateError::Ledger(error)) => return Ok(no_ledger(&error)),
-        Err(error) => return Err(error.into()),
-    };
+    let gate = arguments.gate.gate(key, ledger, probe).build().await?;
     let address = listener.local_addr()?;
-    // Listening for them begins before the first request can come.
-    let signals = signals::Signals::new();
-    let mut server = pin!(serve(listener, gate.clone(), options, stopped(signals)));
+    // Listening for signals begins before the first request can come.
+    let stopped = signals::first("no new request; waiting for calls that have left");
+    let stopped = async { _ = stopped.await };
+    let mut server = pin!(serve(listener, gate.clone(), options, stopped));
     // One that must not serve says so at once.
     if let Some(refused) = server.as_mut().now_or_never() {
         refused?;
@@ -121,23 +114,8 @@ fn token_from_env() -> anyhow::Result<Option<ServerToken>> {
     }
 }
 
-/// Done at the first signal; the second ends the process at once.
-async fn stopped(signals: Option<signals::Signals>) {
-    let Some(mut signals) = signals else { return std::future::pending().await };
-    if signals.next().await.is_none() {
-        return std::future::pending().await;
-    }
-    let line = if std::io::stderr().is_terminal() { "\n" } else { "" };
-    text::tell(format_args!(
-        "{line}stopping: no new request; waiting for calls that have left (once more: stop at once)"
-    ));
-    tokio::spawn(async move {
-        if let Some(number) = signals.next().await {
-            text::tell("stopped at once: the bill of calls under way is unknown");
-            std::process::exit(128 + i32::from(number));
-        }
-    });
-}
+/// Beyond the time-out of a call, at least: for an answer that came when the disk was in the way.
+const GRACE: Duration = Duration::from_secs(40);
 
 const BACKLOG: u32 = 1_024;
 

@@ -21,26 +21,35 @@ pub(super) fn stop_on_signal(stopper: Stopper) -> Received {
     let received = Arc::new(AtomicU8::new(0));
     let noted = Arc::clone(&received);
     // Listening begins here, before any call can leave, not when the task first runs.
-    let signals = Signals::new();
+    let first = first("no new calls; waiting for those that have left");
     tokio::spawn(async move {
-        let Some(mut signals) = signals else { return };
-        let Some(number) = signals.next().await else { return };
-        noted.store(number, Ordering::SeqCst);
+        noted.store(first.await, Ordering::SeqCst);
         stopper.stop();
-        // A terminal shows ^C where the cursor is.
-        let line = if std::io::stderr().is_terminal() { "\n" } else { "" };
-        text::tell(format_args!(
-            "{line}stopping: no new calls; waiting for those that have left (once more: stop at \
-             once)"
-        ));
-        if let Some(number) = signals.next().await {
-            text::tell(format_args!(
-                "{line}stopped at once: the bill of calls under way is unknown"
-            ));
-            std::process::exit(128 + i32::from(number));
-        }
     });
     Received(received)
+}
+
+/// The first signal's number once it comes, which is then said with what `stopping` means. The second one
+/// ends the process at once.
+pub(super) fn first(stopping: &'static str) -> impl Future<Output = u8> {
+    let signals = Signals::new();
+    async move {
+        let Some(mut signals) = signals else { return std::future::pending().await };
+        let Some(number) = signals.next().await else { return std::future::pending().await };
+        // Not here, where a stderr that is full would hold up what follows the signal.
+        tokio::spawn(async move {
+            // A terminal shows ^C where the cursor is.
+            let line = if std::io::stderr().is_terminal() { "\n" } else { "" };
+            text::tell(format_args!("{line}stopping: {stopping} (once more: stop at once)"));
+            if let Some(number) = signals.next().await {
+                text::tell(format_args!(
+                    "{line}stopped at once: the bill of calls under way is unknown"
+                ));
+                std::process::exit(128 + i32::from(number));
+            }
+        });
+        number
+    }
 }
 
 /// The signals that end the program. One that comes between two calls of `next` is kept.

@@ -1,91 +1,61 @@
 //! `spend`: what the calls have cost.
 
-use std::io::{BufWriter, Write as _};
-
 use jiff::civil::{Date, date};
 use jiff::{Timestamp, ToSpan as _, Unit};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::cli::args::SpendArguments;
 use crate::cli::ledger::Place;
-use crate::cli::money::Price;
+use crate::cli::output::Lines;
 use crate::cli::status::Status;
 use crate::cli::text;
 use crate::ledger::beijing_day;
-use crate::{DaySpend, Ledger, LedgerError, Spend, UnknownCall};
+use crate::report::Price;
+use crate::{DaySpend, Ledger, Spend, UnknownCall};
 
 pub(super) async fn run(arguments: &SpendArguments) -> anyhow::Result<Status> {
     let days = arguments.days()?;
     let place = arguments.ledger.place()?;
-    let lines = match read(&place, arguments, days).await {
-        Ok(lines) => lines,
-        Err(error) => {
-            text::error(error);
-            return Ok(Status::Stopped);
-        }
-    };
-    let mut out = BufWriter::new(std::io::stdout());
-    let written = lines.iter().try_for_each(|line| writeln!(out, "{line}"));
-    Ok(match written.and_then(|()| out.flush()) {
-        Ok(()) => Status::Good,
-        Err(error) => {
-            text::tell(format_args!("stopping: the sums can no longer be written: {error}"));
-            Status::Stopped
-        }
-    })
+    let mut out = Lines::new("the sums");
+    for line in
+        place.with_read_only(async |ledger| read(&place, ledger, arguments, days).await).await?
+    {
+        out.write(line)?;
+    }
+    out.finish()?;
+    Ok(Status::Good)
 }
 
 /// What is to be printed on stdout. The rest is said on stderr.
 async fn read(
     place: &Place,
-    arguments: &SpendArguments,
-    (since, until): (Option<i64>, Option<i64>),
-) -> Result<Vec<String>, LedgerError> {
-    let ledger = place.open_read_only().await?;
-    let lines = read_from(place, ledger.as_ref(), arguments, (since, until)).await;
-    if let Some(ledger) = ledger {
-        ledger.close().await;
-    }
-    lines
-}
-
-async fn read_from(
-    place: &Place,
     ledger: Option<&Ledger>,
     arguments: &SpendArguments,
     (since, until): (Option<i64>, Option<i64>),
-) -> Result<Vec<String>, LedgerError> {
-    if ledger.is_none() {
+) -> anyhow::Result<Vec<String>> {
+    let Some(ledger) = ledger else {
         text::say(match place {
             Place::Memory => "no ledger is kept with `none`, so there is nothing to sum".to_owned(),
             place => format!("no ledger yet at {place}: nothing was spent"),
         });
-    }
+        let is_sum = arguments.json && !arguments.unknown;
+        let sums = is_sum.then(|| spend_json(&Spend::default(), arguments.price).to_string());
+        return Ok(sums.into_iter().collect());
+    };
     if arguments.unknown {
-        let mut calls = match ledger {
-            Some(ledger) => ledger.unknown_calls().await?,
-            None => Vec::new(),
-        };
+        let mut calls = ledger.unknown_calls().await?;
         calls.retain(|call| {
             let day = beijing_day(call.time_us);
             since.is_none_or(|since| since <= day) && until.is_none_or(|until| day <= until)
         });
-        if ledger.is_some() {
-            let count = u64::try_from(calls.len()).unwrap_or(u64::MAX);
-            text::say(format_args!("{} of unknown bill", text::count(count, "call", "calls")));
-        }
+        let count = u64::try_from(calls.len()).unwrap_or(u64::MAX);
+        text::say(format_args!("{} of unknown bill", text::count(count, "call", "calls")));
         let line = |call| if arguments.json { call_json(call).to_string() } else { call_row(call) };
         return Ok(calls.iter().map(line).collect());
     }
-    let spend = match ledger {
-        Some(ledger) => ledger.spend(since, until).await?,
-        None => Spend::default(),
-    };
+    let spend = ledger.spend(since, until).await?;
     if arguments.json {
         return Ok(vec![spend_json(&spend, arguments.price).to_string()]);
-    }
-    if ledger.is_none() {
-        return Ok(Vec::new());
     }
     text::say_wrapped(
         "days are Beijing's; REJECTED and FAILED were billed, REFUSED were not; the vendor's count \
@@ -112,24 +82,14 @@ fn table(spend: &Spend, price: Price) -> Vec<String> {
     let sums = spend.days.iter().map(|day| (name_of(day.day), day)).chain([total]);
     let rows = sums.map(|(name, sum)| {
         let (least, most) = (price.of(sum.images_certain), price.of(sum.images_at_most));
-        let counts = [
-            sum.accepted,
-            sum.rejected_billed,
-            sum.box_mismatch,
-            sum.failed_billed,
-            sum.refused,
-            sum.unknown,
-            sum.images_certain,
-            sum.images_at_most,
-        ];
+        let counts = COLUMNS.map(|(_, _, count)| count(sum).to_string());
         let cny = if least == most { least.to_string() } else { format!("{least} to {most}") };
-        let counts = counts.iter().map(u64::to_string);
-        std::iter::once(name).chain(counts).chain([cny]).collect::<Vec<_>>()
+        [name].into_iter().chain(counts).chain([cny]).collect::<Vec<_>>()
     });
-    let headings = HEADINGS.map(str::to_owned).to_vec();
-    let rows: Vec<_> = std::iter::once(headings).chain(rows).collect();
+    let headings = ["DAY"].into_iter().chain(COLUMNS.map(|(heading, ..)| heading)).chain(["CNY"]);
+    let rows: Vec<_> = std::iter::once(headings.map(str::to_owned).collect()).chain(rows).collect();
     // As narrow as they can be: few terminals are as wide as ten columns would like.
-    let mut widths = [0; HEADINGS.len()];
+    let mut widths = [0; COLUMNS.len() + 2];
     for row in &rows {
         for (cell, width) in row.iter().zip(&mut widths) {
             *width = cell.len().max(*width);
@@ -150,38 +110,33 @@ fn line(row: &[String], widths: &[usize]) -> String {
     line
 }
 
-const HEADINGS: [&str; 10] = [
-    "DAY", "ACCEPTED", "REJECTED", "MISMATCH", "FAILED", "REFUSED", "UNKNOWN", "IMAGES", "AT MOST",
-    "CNY",
+type Column = (&'static str, &'static str, fn(&DaySpend) -> u64);
+
+/// What is counted: in the table, in JSON, and where it comes from.
+const COLUMNS: [Column; 8] = [
+    ("ACCEPTED", "accepted", |sum| sum.accepted),
+    ("REJECTED", "rejected_billed", |sum| sum.rejected_billed),
+    ("MISMATCH", "box_mismatch", |sum| sum.box_mismatch),
+    ("FAILED", "failed_billed", |sum| sum.failed_billed),
+    ("REFUSED", "refused", |sum| sum.refused),
+    ("UNKNOWN", "unknown", |sum| sum.unknown),
+    ("IMAGES", "images_certain", |sum| sum.images_certain),
+    ("AT MOST", "images_at_most", |sum| sum.images_at_most),
 ];
 
 fn spend_json(spend: &Spend, price: Price) -> Value {
-    let sums = |sum: &DaySpend| {
-        json!({
-            "accepted": sum.accepted,
-            "rejected_billed": sum.rejected_billed,
-            "box_mismatch": sum.box_mismatch,
-            "failed_billed": sum.failed_billed,
-            "refused": sum.refused,
-            "unknown": sum.unknown,
-            "images_certain": sum.images_certain,
-            "images_at_most": sum.images_at_most,
-            "cny_certain": price.of(sum.images_certain).to_string(),
-            "cny_at_most": price.of(sum.images_at_most).to_string(),
-        })
+    let sums = |sum: &DaySpend| -> Map<String, Value> {
+        let counts = COLUMNS.map(|(_, name, count)| (name.to_owned(), count(sum).into()));
+        let cny = [("cny_certain", sum.images_certain), ("cny_at_most", sum.images_at_most)];
+        let cny = cny.map(|(name, images)| (name.to_owned(), price.of(images).to_string().into()));
+        counts.into_iter().chain(cny).collect()
     };
-    let days: Vec<Value> = spend
-        .days
-        .iter()
-        .map(|day| {
-            let mut sums = sums(day);
-            if let Some(fields) = sums.as_object_mut() {
-                fields.insert("day".to_owned(), name_of(day.day).into());
-            }
-            sums
-        })
-        .collect();
-    json!({"v": 1, "days": days, "total": sums(&spend.total())})
+    let days = spend.days.iter().map(|day| {
+        let mut sums = sums(day);
+        sums.insert("day".to_owned(), name_of(day.day).into());
+        Value::Object(sums)
+    });
+    json!({"v": 1, "days": days.collect::<Vec<_>>(), "total": sums(&spend.total())})
 }
 
 fn call_json(call: &UnknownCall) -> Value {

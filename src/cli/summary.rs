@@ -1,6 +1,6 @@
 //! The last words on stderr: counts, spending and savings.
 
-use crate::cli::counts::{Counts, Earlier};
+use crate::cli::counts::Counts;
 use crate::cli::{colour, text};
 use crate::{Activity, Reason, Spent};
 
@@ -19,19 +19,18 @@ pub(super) enum Calls {
 
 /// What calls would cost takes in the results of `earlier` parts of the run; what was `spent` is
 /// this part's, also for what could not be printed.
-pub(super) fn say(counts: &Counts, calls: Calls, earlier: &Earlier, spent: Spent) {
+pub(super) fn say(counts: &Counts, calls: Calls, earlier: &Counts, spent: Spent) {
     let verdicts = counts.verdicts();
     let colon = if verdicts.is_empty() { "" } else { ": " };
     let images = text::count(counts.sources, "image", "images");
     text::say_wrapped(format_args!("{images}{colon}{verdicts}"), 2);
-    let of = |verdict: &str| counts.by_verdict.get(verdict).copied().unwrap_or(0);
-    let rejected = of("rejected_local");
+    let rejected = counts.of("rejected_local");
     match calls {
         Calls::NotAsked => {}
         Calls::HeldBack { most } => {
-            let wanted = of("eligible") + earlier.eligible;
+            let wanted = counts.of("eligible") + earlier.of("eligible");
             let calls = most.map_or(wanted, |most| wanted.min(most));
-            let rejected = rejected + earlier.rejected_local;
+            let rejected = rejected + earlier.of("rejected_local");
             text::say_wrapped(
                 format_args!(
                     "would make at most {}{} for at most {}; rejected for free: {rejected} (saves up to \
@@ -63,7 +62,7 @@ pub(super) fn say(counts: &Counts, calls: Calls, earlier: &Earlier, spent: Spent
                     "rejected for free: {rejected}; {}{calls}; spent {}{unknown}; saved up to {}",
                     text::count(counts.called, "image called for", "images called for"),
                     text::cny(spent.images),
-                    text::cny(rejected + counts.known),
+                    text::cny(counts.saved),
                 ),
                 2,
             );

@@ -70,15 +70,6 @@ impl<R: Read> Table<R> {
         };
         Ok(Some(Row { number: self.number, fields, url }))
     }
-
-    /// How many rows there are.
-    pub(super) fn count(mut self) -> io::Result<u64> {
-        let mut rows = 0;
-        while self.rows.read_byte_record(&mut self.row)? {
-            rows += 1;
-        }
-        Ok(rows)
-    }
 }
 
 /// Rows of other lengths are theirs to explain, not the reader's.

@@ -4,10 +4,10 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::cli::money::Price;
 use crate::cli::{colour, screen};
 use crate::header::Header;
 use crate::net::url_text::printable_text;
+use crate::report::Price;
 use crate::{Billing, Certainty};
 
 /// A line on stderr. That nobody listens there is no reason to fail, let alone to panic as

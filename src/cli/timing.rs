@@ -3,19 +3,15 @@
 use std::time::Duration;
 
 use crate::cli::args::seconds;
-use crate::{GateTiming, LedgerTiming, serve};
+use crate::{GateTiming, LedgerTiming};
 
 /// How long the program and its rooms wait, and for what.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timing {
     pub(super) gate: GateTiming,
     pub(super) ledger: LedgerTiming,
-    pub(super) serve: serve::Timing,
     /// How often `--progress json` writes a line.
     pub(super) progress: Duration,
-    /// How long `serve` waits at its end beyond a call's time-out, at least: for an answer that came
-    /// when the disk was in the way, and some to spare.
-    pub(super) serve_grace: Duration,
 }
 
 impl Default for Timing {
@@ -23,9 +19,7 @@ impl Default for Timing {
         Self {
             gate: GateTiming::default(),
             ledger: LedgerTiming::default(),
-            serve: serve::Timing::default(),
             progress: Duration::from_secs(10),
-            serve_grace: Duration::from_secs(40),
         }
     }
 }
@@ -55,7 +49,7 @@ impl Timing {
 
 type Set = fn(&mut Timing, Duration);
 
-const SETTERS: [(&str, Set); 21] = [
+const SETTERS: [(&str, Set); 11] = [
     ("write-within", |all, span| all.gate = all.gate.with_write_within(span)),
     ("write-again", |all, span| all.gate = all.gate.with_write_again(span)),
     ("answer-grace", |all, span| all.gate = all.gate.with_answer_grace(span)),
@@ -66,18 +60,8 @@ const SETTERS: [(&str, Set); 21] = [
     ("reservation-turn", |all, span| all.ledger = all.ledger.with_reservation_turn(span)),
     ("stalled", |all, span| all.ledger = all.ledger.with_stalled(span)),
     ("commit-within", |all, span| all.ledger = all.ledger.with_commit_within(span)),
-    ("head-within", |all, span| all.serve = all.serve.with_head_within(span)),
-    ("body-within", |all, span| all.serve = all.serve.with_body_within(span)),
-    ("stream-pause", |all, span| all.serve = all.serve.with_stream_pause(span)),
-    ("drain-within", |all, span| all.serve = all.serve.with_drain_within(span)),
-    ("most-blocked", |all, span| all.serve = all.serve.with_most_blocked(span)),
-    ("farewell", |all, span| all.serve = all.serve.with_farewell(span)),
-    ("look-every", |all, span| all.serve = all.serve.with_look_every(span)),
-    ("health-within", |all, span| all.serve = all.serve.with_health_within(span)),
-    ("connect-within", |all, span| all.serve = all.serve.with_connect_within(span)),
     // A timer takes no span of zero.
     ("progress", |all, span| all.progress = span.max(Duration::from_millis(1))),
-    ("serve-grace", |all, span| all.serve_grace = span),
 ];
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Connections: accepting, routing, and ending them well or badly.
 
-use std::error::Error;
-use std::fmt;
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +43,7 @@ async fn connection(stream: TcpStream, state: Arc<State>) {
     let Err(error) = (&mut connection).await else {
         return;
     };
-    if error.source().is_some_and(|source| source.is::<Reset>()) {
+    if matches!(error.source().and_then(|source| source.downcast_ref()), Some(Fault::Reset)) {
         // With a linger of zero the close that follows sends RST in place of FIN.
         let _ = connection.into_parts().io.into_inner().set_zero_linger();
     }
@@ -53,13 +52,13 @@ async fn connection(stream: TcpStream, state: Arc<State>) {
 async fn handle(
     state: Arc<State>,
     request: Request<Incoming>,
-) -> Result<Response<UnsyncBoxBody<Bytes, CutOff>>, Reset> {
+) -> Result<Response<UnsyncBoxBody<Bytes, Fault>>, Fault> {
     let reply = route(state, request).await;
     if !reply.delay.is_zero() {
         tokio::time::sleep(reply.delay).await;
     }
     if reply.transport == Transport::Reset {
-        return Err(Reset);
+        return Err(Fault::Reset);
     }
     Ok(response(reply))
 }
@@ -104,7 +103,7 @@ fn error(state: &State, status: u16, code: &str, message: &str) -> Reply {
     Reply::new(status, JSON, Bytes::from(body.to_string()))
 }
 
-fn response(reply: Reply) -> Response<UnsyncBoxBody<Bytes, CutOff>> {
+fn response(reply: Reply) -> Response<UnsyncBoxBody<Bytes, Fault>> {
     let length = reply.body.len();
     let whole = reply.transport != Transport::CutOff;
     let body = if whole {
@@ -117,7 +116,7 @@ fn response(reply: Reply) -> Response<UnsyncBoxBody<Bytes, CutOff>> {
                 None => {
                     // Gives the connection a turn to flush the half before the error ends it.
                     tokio::time::sleep(FLUSH).await;
-                    Some((Err(CutOff), None))
+                    Some((Err(Fault::CutOff), None))
                 }
             }
         });
@@ -141,29 +140,16 @@ fn response(reply: Reply) -> Response<UnsyncBoxBody<Bytes, CutOff>> {
     response
 }
 
-/// Ends a connection without an answer.
-#[derive(Debug)]
-struct Reset;
-
-/// Ends a connection in the middle of an answer.
-#[derive(Debug)]
-struct CutOff;
-
-impl fmt::Display for Reset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("scripted reset")
-    }
+/// How a connection ends that was scripted to end badly.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    /// Without an answer.
+    #[error("scripted reset")]
+    Reset,
+    /// In the middle of one.
+    #[error("scripted end inside the body")]
+    CutOff,
 }
-
-impl fmt::Display for CutOff {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("scripted end inside the body")
-    }
-}
-
-impl Error for Reset {}
-
-impl Error for CutOff {}
 
 /// Bytes of a request's body.
 const MAX_REQUEST: usize = 1024 * 1024;

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 /// ]);
 /// assert_eq!(fates.count(), 4);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Fate {
     /// `None`: judge the image.
     pub(super) answer: Option<Answer>,
@@ -53,8 +53,9 @@ pub(super) enum Content {
     Raw(String, Bytes),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Transport {
+    #[default]
     Whole,
     CutOff,
     Reset,
@@ -63,15 +64,7 @@ pub(super) enum Transport {
 impl Fate {
     /// The image is fetched, decoded and measured, as without any script. Billed if it passes.
     pub fn judge() -> Self {
-        Self {
-            answer: None,
-            delay: Duration::ZERO,
-            transport: Transport::Whole,
-            billed: None,
-            without_usage: false,
-            extra_fields: false,
-            cut_json: false,
-        }
+        Self::default()
     }
 
     /// HTTP 200, `check_pass` false, `code` and `message` empty, `usage` 1. Billed.

@@ -1,12 +1,20 @@
 //! The judgement: fetches the image from loopback, decodes and measures it.
 
 use std::io::Cursor;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::{HOST, LOCATION, USER_AGENT};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use image::{ImageFormat, ImageReader};
 use serde_json::json;
-use url::{Host, Url};
+use tokio::net::TcpStream;
+use url::{Host, Position, Url};
 
 use super::boxes::{self, Ratio};
 use super::fate::{Answer, message_of};
@@ -16,11 +24,11 @@ use super::state::State;
 pub(super) const AGENT: &str = concat!("emo-preflight-emulator/", env!("CARGO_PKG_VERSION"));
 
 pub(super) const NOT_LOOPBACK: &str =
-    "the emulator fetches images from loopback addresses and from localhost only";
+    "the emulator fetches images by plain HTTP from loopback addresses and localhost only";
 
 /// Passes an image that meets the documented limits, and says which it breaks otherwise.
 pub(super) async fn judge(state: &State, url: &Url, ratio: Ratio) -> Answer {
-    let fetched = tokio::time::timeout(state.config.fetch_timeout, fetch(&state.client, url)).await;
+    let fetched = tokio::time::timeout(state.config.fetch_timeout, fetch(state, url)).await;
     let measured = match fetched {
         Ok(Ok(file)) => measure(state, file).await,
         Ok(Err(flaw)) => Err(flaw),
@@ -36,41 +44,24 @@ pub(super) async fn judge(state: &State, url: &Url, ratio: Ratio) -> Answer {
     }
 }
 
-/// The client that fetches images: loopback names stay on loopback, no proxy, no redirects of its own.
-pub(super) fn client() -> reqwest::Result<reqwest::Client> {
-    let loopback =
-        [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), SocketAddr::from((Ipv6Addr::LOCALHOST, 0))];
-    let mut builder = reqwest::Client::builder()
-        .user_agent(AGENT)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .resolve_to_addrs("localhost", &loopback)
-        .http1_only()
-        // A test's own image server may close after every answer.
-        .pool_max_idle_per_host(0);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    // Trusts nobody: only http on loopback is ever fetched. Without it reqwest looks for a provider of
-    // the process and panics when nobody installed one.
-    if let Ok(tls) =
-        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()
-    {
-        let tls = tls.with_root_certificates(rustls::RootCertStore::empty());
-        builder = builder.tls_backend_preconfigured(tls.with_no_client_auth());
-    }
-    builder.build()
-}
-
 /// Whether a URL's host is this machine, decided without asking a resolver.
 pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => {
-            ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback())
+    !addresses(url).is_empty()
+}
+
+/// Where a URL on this machine leads; empty for any other.
+fn addresses(url: &Url) -> Vec<SocketAddr> {
+    let all: &[IpAddr] = match url.host() {
+        Some(Host::Ipv4(ip)) => &[ip.into()],
+        Some(Host::Ipv6(ip)) => &[ip.into()],
+        Some(Host::Domain("localhost")) => {
+            &[Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
         }
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
+        _ => &[],
+    };
+    let port = url.port_or_known_default().unwrap_or_default();
+    let loopback = all.iter().filter(|ip| ip.to_canonical().is_loopback());
+    loopback.map(|ip| SocketAddr::new(*ip, port)).collect()
 }
 
 /// Why an image gets no verdict, in the service's words.
@@ -85,50 +76,50 @@ impl Flaw {
     }
 }
 
-async fn fetch(client: &reqwest::Client, url: &Url) -> Result<Vec<u8>, Flaw> {
+async fn fetch(state: &State, url: &Url) -> Result<Bytes, Flaw> {
     let mut url = url.clone();
     for _ in 0..=MAX_REDIRECTS {
-        if !matches!(url.scheme(), "http" | "https") || !is_loopback(&url) {
-            return Err(Flaw { code: "InvalidURL", message: NOT_LOOPBACK });
+        let answer = get(state, &url).await?;
+        if answer.status().is_redirection() {
+            let to = answer.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+            url = to.and_then(|to| url.join(to).ok()).ok_or_else(|| Flaw::new("InvalidURL"))?;
+            continue;
         }
-        let answer = client.get(url.clone()).send().await.map_err(|error| {
-            if error.is_connect() {
-                Flaw::new("InvalidURL.ConnectionRefused")
-            } else {
-                Flaw::new("InvalidURL")
-            }
-        })?;
-        if !answer.status().is_redirection() {
-            return download(answer).await;
+        if answer.status() != StatusCode::OK {
+            break;
         }
-        url = answer
-            .headers()
-            .get(reqwest::header::LOCATION)
-            .and_then(|to| to.to_str().ok())
-            .and_then(|to| url.join(to).ok())
-            .ok_or_else(|| Flaw::new("InvalidURL"))?;
+        return match Limited::new(answer.into_body(), MAX_FILE).collect().await {
+            Ok(whole) => Ok(whole.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(Flaw::new("InvalidFile.Size")),
+            Err(_) => Err(Flaw::new("InvalidURL")),
+        };
     }
     Err(Flaw::new("InvalidURL"))
 }
 
-async fn download(mut answer: reqwest::Response) -> Result<Vec<u8>, Flaw> {
-    if answer.status() != reqwest::StatusCode::OK {
-        return Err(Flaw::new("InvalidURL"));
+/// A connection for each request: a test's own image server may close after every answer.
+async fn get(state: &State, url: &Url) -> Result<Response<Incoming>, Flaw> {
+    let addresses = addresses(url);
+    if url.scheme() != "http" || addresses.is_empty() {
+        return Err(Flaw { code: "InvalidURL", message: NOT_LOOPBACK });
     }
-    let mut file = Vec::new();
-    loop {
-        match answer.chunk().await {
-            Ok(Some(chunk)) if file.len() + chunk.len() > MAX_FILE => {
-                return Err(Flaw::new("InvalidFile.Size"));
-            }
-            Ok(Some(chunk)) => file.extend_from_slice(&chunk),
-            Ok(None) => return Ok(file),
-            Err(_) => return Err(Flaw::new("InvalidURL")),
-        }
-    }
+    let stream = TcpStream::connect(addresses.as_slice()).await;
+    let stream = stream.map_err(|_| Flaw::new("InvalidURL.ConnectionRefused"))?;
+    let invalid = |_| Flaw::new("InvalidURL");
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(invalid)?;
+    state.spawn(async move {
+        // What ends it shows in the answer.
+        let _ = connection.await;
+    });
+    let request = Request::get(&url[Position::BeforePath..Position::AfterQuery])
+        .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
+        .header(USER_AGENT, AGENT)
+        .body(Empty::<Bytes>::new())
+        .map_err(|_| Flaw::new("InvalidURL"))?;
+    sender.send_request(request).await.map_err(invalid)
 }
 
-async fn measure(state: &State, file: Vec<u8>) -> Result<(u32, u32), Flaw> {
+async fn measure(state: &State, file: Bytes) -> Result<(u32, u32), Flaw> {
     // Held until the decoder is done, so that a crowd of large images waits its turn outside memory.
     let permit = Arc::clone(&state.decoders).acquire_owned().await;
     let decoded = tokio::task::spawn_blocking(move || {

@@ -107,14 +107,14 @@ pub struct Emulator {
 impl Emulator {
     /// Starts from the defaults: a free port of 127.0.0.1, any key, `emo-detect-v1`, 5 requests a second.
     pub fn builder() -> EmulatorBuilder {
-        EmulatorBuilder {
+        EmulatorBuilder(Config {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             api_key: None,
             model: "emo-detect-v1".to_owned(),
             rps: Some(5),
             fetch_timeout: Duration::from_secs(10),
             forgiving: false,
-        }
+        })
     }
 
     /// `http://ADDRESS:PORT/api/v1`, to be used in place of the service's base URL.
@@ -243,31 +243,24 @@ impl fmt::Debug for Emulator {
 ///
 /// For an example see [the module](self).
 #[must_use]
-pub struct EmulatorBuilder {
-    address: SocketAddr,
-    api_key: Option<String>,
-    model: String,
-    rps: Option<u32>,
-    fetch_timeout: Duration,
-    forgiving: bool,
-}
+pub struct EmulatorBuilder(Config);
 
 impl EmulatorBuilder {
     /// Where to listen; loopback only. Default 127.0.0.1, a free port.
     pub fn listen(mut self, address: SocketAddr) -> Self {
-        self.address = address;
+        self.0.address = address;
         self
     }
 
     /// The one key that is taken; any other is answered 401. Default: any key that is not empty.
     pub fn api_key(mut self, key: &str) -> Self {
-        self.api_key = Some(key.to_owned());
+        self.0.api_key = Some(key.to_owned());
         self
     }
 
     /// The one model that is there. Default `emo-detect-v1`.
     pub fn model(mut self, name: &str) -> Self {
-        self.model = name.to_owned();
+        self.0.model = name.to_owned();
         self
     }
 
@@ -276,20 +269,20 @@ impl EmulatorBuilder {
     /// Source: the vendor page names 5 a second; that the window slides and counts what it refused is
     /// the strictest reading.
     pub fn rps(mut self, limit: Option<u32>) -> Self {
-        self.rps = limit;
+        self.0.rps = limit;
         self
     }
 
     /// How long the emulator's own fetch of an image may take, redirects included. Default 10 s.
     pub fn fetch_timeout(mut self, limit: Duration) -> Self {
-        self.fetch_timeout = limit;
+        self.0.fetch_timeout = limit;
         self
     }
 
     /// Notes neither requests nor what nobody scripted, so that memory stays flat: for a stand-in that
     /// runs on its own rather than in a test.
     pub fn forgiving(mut self) -> Self {
-        self.forgiving = true;
+        self.0.forgiving = true;
         self
     }
 
@@ -300,23 +293,16 @@ impl EmulatorBuilder {
     ///
     /// `InvalidInput` for an address that is not loopback; else what the operating system says.
     pub async fn start(self) -> io::Result<Emulator> {
-        if !self.address.ip().is_loopback() {
+        let Self(mut config) = self;
+        if !config.address.ip().is_loopback() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("the emulator listens on loopback only, not on {}", self.address),
+                format!("the emulator listens on loopback only, not on {}", config.address),
             ));
         }
-        let client = judge::client().map_err(io::Error::other)?;
-        let listener = TcpListener::bind(self.address).await?;
-        let config = Config {
-            address: listener.local_addr()?,
-            api_key: self.api_key,
-            model: self.model,
-            rps: self.rps,
-            fetch_timeout: self.fetch_timeout,
-            forgiving: self.forgiving,
-        };
-        let state = Arc::new(State::new(config, client));
+        let listener = TcpListener::bind(config.address).await?;
+        config.address = listener.local_addr()?;
+        let state = Arc::new(State::new(config));
         state.spawn(connection::run(listener, Arc::clone(&state)));
         Ok(Emulator { state })
     }

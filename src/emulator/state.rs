@@ -72,7 +72,6 @@ pub(super) struct Config {
 /// Shared by the handle and by every task.
 pub(super) struct State {
     pub(super) config: Config,
-    pub(super) client: reqwest::Client,
     pub(super) decoders: Arc<Semaphore>,
     ledger: Mutex<Ledger>,
     tasks: Mutex<JoinSet<()>>,
@@ -128,10 +127,9 @@ struct Slot {
 }
 
 impl State {
-    pub(super) fn new(config: Config, client: reqwest::Client) -> Self {
+    pub(super) fn new(config: Config) -> Self {
         Self {
             config,
-            client,
             decoders: Arc::new(Semaphore::new(DECODERS)),
             ledger: Mutex::default(),
             tasks: Mutex::default(),

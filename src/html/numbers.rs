@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::{Certainty, ReasonCode, Report, Verdict};
+use crate::report::{Certainty, Report, Verdict};
 
 /// The sums of all results.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub(super) struct Numbers {
     pub(super) billed: u64,
     /// Calls that were made for these results.
     pub(super) calls: u64,
-    /// Calls that were not made: rejected for free, or known.
+    /// Images that were not billed thanks to the local stage and the ledger, at most.
     pub(super) saved: u64,
     verdicts: BTreeMap<&'static str, u64>,
     reasons: BTreeMap<String, u64>,
@@ -46,11 +46,9 @@ impl Numbers {
         }
         let is_unknown = result.billing.certainty == Certainty::Unknown;
         self.unknown += u64::from(is_unknown);
-        self.saved += u64::from(result.from_ledger || result.verdict == Verdict::RejectedLocal);
-        if !result.from_ledger {
-            self.billed += result.billing.images;
-            self.calls += u64::from(was_called(result));
-        }
+        self.saved += result.images_saved();
+        self.billed += result.images_billed();
+        self.calls += u64::from(result.was_called());
     }
 
     /// Whether there is nothing but a local stage in these results.
@@ -71,31 +69,10 @@ impl Numbers {
     }
 }
 
-/// Whether a request for it may have reached the service.
-fn was_called(result: &Report) -> bool {
-    let judged = matches!(
-        result.verdict,
-        Verdict::Accepted { .. } | Verdict::BoxMismatch { .. } | Verdict::RejectedRemote
-    );
-    let nothing_was_sent = |code: &ReasonCode| {
-        matches!(code, ReasonCode::Network | ReasonCode::LedgerError | ReasonCode::CapReached)
-    };
-    judged
-        || result.billing.certainty != Certainty::None
-        || matches!(result.verdict, Verdict::Failed)
-            && !result.reasons.iter().any(|reason| nothing_was_sent(&reason.code))
-}
-
 fn longest_first<'a>(all: impl Iterator<Item = (&'a str, u64)>) -> Vec<Count<'a>> {
     let mut all: Vec<_> = all.map(|(name, count)| Count { name, count }).collect();
     all.sort_by(|a, b| b.count.cmp(&a.count).then(a.name.cmp(b.name)));
     all
-}
-
-/// The documented price of so many images, in CNY (vendor page: 0.004 an image).
-pub(super) fn cny(images: u64) -> String {
-    let thousandths = u128::from(images) * 4;
-    format!("{}.{:03}", thousandths / 1_000, thousandths % 1_000)
 }
 
 /// How long so many calls take of a quota of five a second (vendor page).
@@ -124,15 +101,12 @@ pub(super) fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{cny, grouped, time_of};
+    use super::{grouped, time_of};
 
     #[test]
     fn numbers_are_written_as_people_read_them() {
         for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(grouped(number), text);
-        }
-        for (images, text) in [(0, "0.000"), (1, "0.004"), (250, "1.000"), (1_251, "5.004")] {
-            assert_eq!(cny(images), text);
         }
         for (calls, text) in
             [(0, "0 s"), (1, "1 s"), (6, "2 s"), (3_000, "10 min"), (90_000, "5 h")]

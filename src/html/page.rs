@@ -8,8 +8,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
 use super::charts::{Sides, bars, scatter};
-use super::numbers::{Numbers, cny, grouped, time_of};
+use super::numbers::{Numbers, grouped, time_of};
 use super::rows::Rows;
+use crate::report::Price;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -49,7 +50,8 @@ pub(super) fn write(
                         "Yellow: the face; blue, dashed: the dynamic area; pink, dotted: what the \
                          face screen saw. Boxes are drawn in the image as it is stored; the vendor \
                          does not say in which orientation they are. Money is at the vendor's price \
-                         of CNY 0.004 an image; the first 200 are free and not subtracted."
+                         of CNY " (Price::DOCUMENTED.of(1)) " an image; the first 200 are free and \
+                         not subtracted."
                     }
                 }
                 script type="application/json" id="data" {
@@ -85,7 +87,7 @@ fn summary(numbers: &Numbers) -> Markup {
     ];
     let at_most = match numbers.unknown {
         0 => String::new(),
-        unknown => format!(" to {}", cny(numbers.billed.saturating_add(unknown))),
+        unknown => format!(" to {}", Price::DOCUMENTED.of(numbers.billed.saturating_add(unknown))),
     };
     html! {
         section aria-labelledby="numbers" {
@@ -94,8 +96,8 @@ fn summary(numbers: &Numbers) -> Markup {
                 @for (name, count) in counts {
                     div { dt { (name) } dd { (grouped(count)) } }
                 }
-                div { dt { "spent, CNY" } dd { (cny(numbers.billed)) (at_most) } }
-                div { dt { "saved, CNY" } dd { (cny(numbers.saved)) } }
+                div { dt { "spent, CNY" } dd { (Price::DOCUMENTED.of(numbers.billed)) (at_most) } }
+                div { dt { "saved, CNY" } dd { (Price::DOCUMENTED.of(numbers.saved)) } }
                 div { dt { "of the quota used" } dd { (time_of(numbers.calls)) } }
             }
         }

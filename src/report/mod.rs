@@ -6,6 +6,9 @@
 mod advice;
 mod emo;
 mod fields;
+mod meaning;
+#[cfg(feature = "html")]
+mod price;
 mod reason;
 mod reason_code;
 mod screen;
@@ -17,6 +20,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use emo::{EmoInput, EmoParameters, EmoRequest, HandOffError, Mismatch, StyleLevel};
 pub use fields::Fields;
+#[cfg(feature = "html")]
+pub(crate) use price::Price;
 pub use reason::Reason;
 pub use reason_code::ReasonCode;
 pub use screen::{Advice, Screen, ScreenFace};
@@ -39,9 +44,10 @@ use crate::rules::{AspectRatio, BBox};
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Row")]
 #[non_exhaustive]
 pub struct Report {
+    /// Holds what is read to the version.
+    pub(crate) v: Version,
     /// Position in the input, from 0.
     pub index: u64,
     /// The source, verbatim.
@@ -51,6 +57,7 @@ pub struct Report {
     /// The aspect ratio asked for.
     pub ratio: AspectRatio,
     /// The verdict, with the boxes where it has any.
+    #[serde(flatten)]
     pub verdict: Verdict,
     /// What the header says; absent when it was not read.
     pub image: Option<Header>,
@@ -65,6 +72,7 @@ pub struct Report {
     /// The service's id of the answer.
     pub request_id: Option<String>,
     /// The verdict was known: `billing` repeats the original bill and nothing was paid now.
+    #[serde(default)]
     pub from_ledger: bool,
     /// The model that was asked; absent where no call was asked for.
     pub model: Option<String>,
@@ -80,6 +88,7 @@ impl Report {
     #[must_use]
     pub fn new(source: impl Into<String>, ratio: AspectRatio, verdict: Verdict) -> Self {
         Self {
+            v: Version,
             index: 0,
             source: source.into(),
             image_id: None,
@@ -143,75 +152,27 @@ impl Serialize for Report {
     }
 }
 
-/// The JSON object as it is read.
-#[derive(Deserialize)]
-struct Row {
-    v: u64,
-    index: u64,
-    source: String,
-    image_id: Option<String>,
-    ratio: AspectRatio,
-    verdict: String,
-    image: Option<Header>,
-    screen: Option<Screen>,
-    reasons: Vec<Reason>,
-    fetch: Option<Fetch>,
-    face_bbox: Option<BBox>,
-    ext_bbox: Option<BBox>,
-    billing: Billing,
-    request_id: Option<String>,
-    #[serde(default)]
-    from_ledger: bool,
-    model: Option<String>,
-    same_as: Option<String>,
-    input: Option<Fields>,
-}
+/// The version of the JSON, as its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u64")]
+pub(crate) struct Version;
 
-impl TryFrom<Row> for Report {
+impl TryFrom<u64> for Version {
     type Error = String;
 
-    fn try_from(row: Row) -> Result<Self, String> {
-        if row.v != VERSION {
-            return Err(format!("result version must be {VERSION}, found {}", row.v));
+    fn try_from(found: u64) -> Result<Self, String> {
+        match found {
+            VERSION => Ok(Self),
+            _ => Err(format!("result version must be {VERSION}, found {found}")),
         }
-        let boxes = row.face_bbox.zip(row.ext_bbox);
-        let boxed =
-            || boxes.ok_or_else(|| format!("{} comes with face_bbox and ext_bbox", row.verdict));
-        let verdict = match row.verdict.as_str() {
-            "eligible" => Verdict::Eligible,
-            "accepted" => boxed().map(|(face, ext)| Verdict::Accepted { face, ext })?,
-            "rejected_local" => Verdict::RejectedLocal,
-            "rejected_remote" => Verdict::RejectedRemote,
-            "box_mismatch" => boxed().map(|(face, ext)| Verdict::BoxMismatch { face, ext })?,
-            "undetermined" => Verdict::Undetermined,
-            "failed" => Verdict::Failed,
-            "skipped" => Verdict::Skipped,
-            other => return Err(format!("unknown verdict {other:?}")),
-        };
-        Ok(Self {
-            index: row.index,
-            source: row.source,
-            image_id: row.image_id,
-            ratio: row.ratio,
-            verdict,
-            image: row.image,
-            screen: row.screen,
-            reasons: row.reasons,
-            fetch: row.fetch,
-            billing: row.billing,
-            request_id: row.request_id,
-            from_ledger: row.from_ledger,
-            model: row.model,
-            same_as: row.same_as,
-            input: row.input,
-        })
     }
 }
 
 /// What is said of an image.
 ///
 /// For an example see [`Report`].
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Verdict {
     /// The local stage passed and no call was asked for.
@@ -219,8 +180,10 @@ pub enum Verdict {
     /// The service can animate it, and the boxes hold.
     Accepted {
         /// The face's box, in pixels.
+        #[serde(rename = "face_bbox")]
         face: BBox,
         /// The dynamic area's box, in pixels.
+        #[serde(rename = "ext_bbox")]
         ext: BBox,
     },
     /// Refused here; no call was made.
@@ -230,8 +193,10 @@ pub enum Verdict {
     /// The service passed it, but the boxes do not hold: see the reasons.
     BoxMismatch {
         /// The face's box as answered, in pixels.
+        #[serde(rename = "face_bbox")]
         face: BBox,
         /// The dynamic area's box as answered, in pixels.
+        #[serde(rename = "ext_bbox")]
         ext: BBox,
     },
     /// The local stage could not tell; no call was made.

@@ -179,6 +179,18 @@ reason_codes! {
         "raise --max-calls and keep the run's name (--run), then go on with --resume";
 }
 
+impl ReasonCode {
+    /// Whether a failure with it may have come before anything was sent.
+    pub(super) fn may_come_before_call(&self) -> bool {
+        matches!(self, Self::Network | Self::LedgerError | Self::CapReached)
+    }
+
+    /// Whether the next process does not know the bill of a failure with it.
+    pub(super) fn leaves_bill_unknown(&self) -> bool {
+        matches!(self, Self::BillingUnknown | Self::LedgerError)
+    }
+}
+
 impl fmt::Display for ReasonCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

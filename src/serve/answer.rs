@@ -119,45 +119,27 @@ pub(super) fn own_request_id() -> String {
     format!("preflight-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
 }
 
-/// Status and code for a reason where the service gave no answer. Every code has its row.
+/// Status and code for a reason where the service gave no answer; a code without a row of its own has its
+/// verdict's.
 fn own_answer(code: &ReasonCode, verdict: &Verdict) -> (StatusCode, &'static str) {
     use ReasonCode as R;
     const BAD: StatusCode = StatusCode::BAD_REQUEST;
-    match code {
-        R::UnsupportedFormat | R::NotAnImage | R::CorruptHeader => (BAD, "InvalidFile.Format"),
-        R::ShortestSideBelowMin | R::LongestSideAboveMax => (BAD, "InvalidFile.Resolution"),
-        R::NoFace => (BAD, "InvalidFile.NoHuman"),
-        R::SeveralFaces => (BAD, "InvalidFile.MultiHuman"),
-        R::FaceTooSmall => (BAD, "InvalidFile.BodyProportion"),
-        R::Undecodable => (BAD, "InvalidFile.Openerror"),
-        R::NotHttpUrl | R::PrivateAddress | R::NotFound | R::BadInput | R::UnreadableFile => {
-            (BAD, "InvalidURL")
-        }
-        R::Timeout => (BAD, "InvalidURL.Timeout"),
-        R::HttpStatus
-        | R::TooManyRedirects
-        | R::BadRedirect
-        | R::HeaderTooLong
-        | R::SizeDeferred
-        | R::EncodedBody
-        | R::ImageTooLong
-        | R::ChangedMeanwhile => (BAD, "InvalidURL.ConnectionRefused"),
-        R::Network if *verdict == Verdict::Undetermined => (BAD, "InvalidURL.ConnectionRefused"),
+    match (code, verdict) {
+        (R::UnsupportedFormat | R::NotAnImage | R::CorruptHeader, _) => (BAD, "InvalidFile.Format"),
+        (R::ShortestSideBelowMin | R::LongestSideAboveMax, _) => (BAD, "InvalidFile.Resolution"),
+        (R::NoFace, _) => (BAD, "InvalidFile.NoHuman"),
+        (R::SeveralFaces, _) => (BAD, "InvalidFile.MultiHuman"),
+        (R::FaceTooSmall, _) => (BAD, "InvalidFile.BodyProportion"),
+        (R::Undecodable, _) => (BAD, "InvalidFile.Openerror"),
+        (R::UnreadableFile, _) | (_, Verdict::RejectedLocal) => (BAD, "InvalidURL"),
+        (R::Timeout, _) => (BAD, "InvalidURL.Timeout"),
+        (_, Verdict::Undetermined) => (BAD, "InvalidURL.ConnectionRefused"),
+        (R::CapReached, _) => (StatusCode::TOO_MANY_REQUESTS, "Preflight.CapReached"),
+        (R::LedgerError, _) => (StatusCode::SERVICE_UNAVAILABLE, "Preflight.LedgerError"),
         // The network to the service failed before a call left, or what stands in front of it refused.
-        R::Network | R::NotTheService => STOPPED,
-        R::CapReached => (StatusCode::TOO_MANY_REQUESTS, "Preflight.CapReached"),
-        R::Service(_) if *verdict == Verdict::Skipped => STOPPED,
-        R::LedgerError => (StatusCode::SERVICE_UNAVAILABLE, "Preflight.LedgerError"),
-        // Of these the service's own answer is given. Where there is none, nobody knows the bill.
-        R::CheckPassFalse
-        | R::RatioMismatch
-        | R::Ratio8To11
-        | R::BoxOutOfImage
-        | R::FaceOutsideExt
-        | R::BoxDegenerate
-        | R::MalformedAnswer
-        | R::BillingUnknown
-        | R::Service(_) => (StatusCode::BAD_GATEWAY, "Preflight.BillingUnknown"),
+        (R::Network | R::NotTheService, _) | (_, Verdict::Skipped) => STOPPED,
+        // The service's own answer is given where there is one. Where there is none, its bill is not known.
+        _ => (StatusCode::BAD_GATEWAY, "Preflight.BillingUnknown"),
     }
 }
 

@@ -1,75 +1,50 @@
 //! Bodies: read whole within bounds, or line by line.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::BoxError;
 use axum::body::{Body, HttpBody};
 use axum::http::StatusCode;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, Stream};
 use http_body::{Frame, SizeHint};
-use http_body_util::BodyExt as _;
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout, timeout_at};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use super::answer::Refusal;
-use super::timing::Timing;
 use crate::rules::AspectRatio;
 use crate::run::{Source, Stop, line};
 
 /// A whole body.
-pub(super) async fn whole(mut body: Body, timing: Timing) -> Result<Bytes, Refusal> {
-    let within = timing.body_within;
-    let until = Instant::now() + within;
-    let mut taken = BytesMut::new();
-    loop {
-        match timeout_at(until, body.frame()).await {
-            Ok(None) => return Ok(taken.freeze()),
-            Ok(Some(Ok(frame))) => {
-                let Ok(data) = frame.into_data() else { continue };
-                if taken.len() + data.len() > MOST {
-                    drain(body, timing.drain_within).await;
-                    let message = format!("the body must be at most {MOST} bytes, found more");
-                    return Err(Refusal::new(
-                        StatusCode::PAYLOAD_TOO_LARGE,
-                        "Preflight.TooLarge",
-                        message,
-                    ));
-                }
-                taken.extend_from_slice(&data);
-            }
-            Ok(Some(Err(error))) => {
-                let message = format!("the body must be whole, found its end too soon: {error}");
-                return Err(Refusal::new(StatusCode::BAD_REQUEST, "InvalidParameter", message));
-            }
-            Err(_) => {
-                let message = format!("the body must arrive within {within:?}, found less of it");
-                return Err(Refusal::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "Preflight.Timeout",
-                    message,
-                ));
-            }
+pub(super) async fn whole(body: Body, within: Duration) -> Result<Bytes, Refusal> {
+    let mut body = Limited::new(body, MOST);
+    let reading = async {
+        let mut taken = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            taken.extend(frame?.into_data());
         }
-    }
-}
-
-/// Takes a little more of what is too long, so that the answer is not lost in a connection that is
-/// closed over bytes nobody read.
-async fn drain(mut body: Body, within: Duration) {
-    let drained = async {
-        let mut left = MOST_DRAINED;
-        while let Some(Ok(frame)) = body.frame().await {
-            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-            if left == 0 {
-                return;
-            }
+        Ok::<_, BoxError>(taken.freeze())
+    };
+    let (status, code, message) = match timeout(within, reading).await {
+        Ok(Ok(whole)) => return Ok(whole),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let message = format!("the body must be at most {MOST} bytes, found more");
+            (StatusCode::PAYLOAD_TOO_LARGE, "Preflight.TooLarge", message)
+        }
+        Ok(Err(error)) => {
+            let message = format!("the body must be whole, found its end too soon: {error}");
+            (StatusCode::BAD_REQUEST, "InvalidParameter", message)
+        }
+        Err(_) => {
+            let message = format!("the body must arrive within {within:?}, found less of it");
+            (StatusCode::REQUEST_TIMEOUT, "Preflight.Timeout", message)
         }
     };
-    let _ = timeout(within, drained).await;
+    Err(Refusal::new(status, code, message))
 }
 
 /// Why a stream of sources ended before its end, where it did.
@@ -89,10 +64,9 @@ pub(super) fn sources(
     broken_off: BrokenOff,
     stop: Stop,
     places: Arc<Places>,
-    pause: Duration,
 ) -> impl Stream<Item = Source> + Send {
     let buffer = BytesMut::new();
-    let lines = Lines { body, broken_off, stop, pause, buffer, number: 0, is_over: false };
+    let lines = Lines { body, broken_off, stop, buffer, number: 0, is_over: false };
     stream::unfold((lines, places), |(mut lines, places)| async move {
         loop {
             let cut = lines.next().await?;
@@ -110,32 +84,23 @@ pub(super) fn sources(
 /// What one stream holds of the server's places.
 pub(super) struct Places {
     all: Arc<Semaphore>,
-    held: AtomicUsize,
+    held: Mutex<Vec<OwnedSemaphorePermit>>,
 }
 
 impl Places {
     pub(super) fn of(all: Arc<Semaphore>) -> Arc<Self> {
-        Arc::new(Self { all, held: AtomicUsize::new(0) })
+        Arc::new(Self { all, held: Mutex::default() })
     }
 
     async fn take(&self) {
         // The semaphore is never closed.
-        if let Ok(permit) = self.all.acquire().await {
-            permit.forget();
-            self.held.fetch_add(1, Ordering::Relaxed);
-        }
+        let permit = Arc::clone(&self.all).acquire_owned().await.ok();
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).extend(permit);
     }
 
     /// One of them is free: its report was taken.
     pub(super) fn give_back(&self) {
-        self.held.fetch_sub(1, Ordering::Relaxed);
-        self.all.add_permits(1);
-    }
-}
-
-impl Drop for Places {
-    fn drop(&mut self) {
-        self.all.add_permits(*self.held.get_mut());
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).pop();
     }
 }
 
@@ -143,8 +108,6 @@ struct Lines {
     body: Body,
     broken_off: BrokenOff,
     stop: Stop,
-    /// The longest between two parts.
-    pause: Duration,
     buffer: BytesMut,
     /// Of the line before, from 1.
     number: u64,
@@ -178,7 +141,7 @@ impl Lines {
     }
 
     async fn read(&mut self) {
-        let broken = match timeout(self.pause, self.body.frame()).await {
+        let broken = match timeout(STREAM_PAUSE, self.body.frame()).await {
             Ok(Some(Ok(frame))) => {
                 if let Ok(data) = frame.into_data() {
                     self.buffer.extend_from_slice(&data);
@@ -187,7 +150,7 @@ impl Lines {
             }
             Ok(None) => None,
             Ok(Some(Err(error))) => Some(error.to_string()),
-            Err(_) => Some(format!("nothing came for {:?}", self.pause)),
+            Err(_) => Some(format!("nothing came for {STREAM_PAUSE:?}")),
         };
         self.is_over = true;
         if let Some(why) = broken {
@@ -231,4 +194,5 @@ impl<T: Unpin> HttpBody for Holding<T> {
 
 /// In bytes, of a body or a line.
 const MOST: usize = 64 * 1_024;
-const MOST_DRAINED: usize = 1_024 * 1_024;
+/// The longest between two parts of a stream.
+const STREAM_PAUSE: Duration = Duration::from_secs(300);

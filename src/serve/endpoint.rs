@@ -12,8 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use serde::Deserialize;
 
 use super::answer::{self, Refusal};
-use super::body::whole;
-use super::router::Server;
+use super::server::Server;
 use crate::report::Fields;
 use crate::run::Source;
 
@@ -84,11 +83,7 @@ async fn detect(server: &Server, request: Request) -> Result<Response, Refusal> 
         return Err(Refusal::new(status, "Preflight.NotServed", message));
     }
     let (head, body) = request.into_parts();
-    let body = server
-        .stop
-        .unless_interrupted(whole(body, server.timing))
-        .await
-        .ok_or_else(Refusal::stopped)??;
+    let body = server.whole(body).await?;
     let gated = &server.gate.service().model;
     match model_of(&body)?.as_deref() {
         // As the least careful reader would take it.
@@ -108,7 +103,7 @@ async fn detect(server: &Server, request: Request) -> Result<Response, Refusal> 
     let source = parse(&head.headers, &body)?.source(&head.headers)?;
     Ok(match server.gate.ask(source, &server.stop.child()).await {
         Some(checked) => {
-            server.count(&checked.report);
+            server.metrics.count(&checked.report);
             answer::of(checked)
         }
         None => return Err(Refusal::stopped()),

@@ -69,8 +69,8 @@
 //! # Limits
 //!
 //! HTTP/1.1 alone. A head of at most 16 KiB (431), a body of at most 64 KiB (413), as is a line of a
-//! stream; 30 s to send a request (408); a minute in which a client takes nothing of its answer; 1,024 connections, beyond which the longest idle one is
-//! closed, or a new one gets 503 when none is idle. A client that closes its half of the connection
+//! stream; 30 s to send a request (408); a minute in which a client takes nothing of its answer; 1,024 connections, beyond which a
+//! new one gets 503; one on which nothing is asked for 30 s is closed. A client that closes its half of the connection
 //! has hung up: if its call has not left yet, none is made.
 
 mod answer;
@@ -82,6 +82,7 @@ mod pass_through;
 mod reports;
 mod request_log;
 mod router;
+mod server;
 mod socket;
 mod timing;
 mod token;
@@ -103,7 +104,7 @@ use crate::net::ConfigError;
 use crate::run::{RunOptions, Stop};
 use metrics::Metrics;
 use pass_through::Upstream;
-use router::Server;
+use server::Server;
 
 /// Settings of a server.
 ///
@@ -121,7 +122,7 @@ pub struct ServeOptions {
     /// The longest that requests under way are waited for at the end. Calls that have left are
     /// recorded all the same. Default 100 s: the call's time-out and 40 s.
     pub grace: Duration,
-    /// How long the server waits for its clients, its ledger and the service.
+    /// How long the server waits for its clients.
     pub timing: Timing,
 }
 
@@ -184,7 +185,7 @@ pub async fn serve(
         )));
     }
     let upstream = match options.pass_through {
-        true => Some(Upstream::new(gate.service(), options.timing)?),
+        true => Some(Upstream::new(gate.service())?),
         false => None,
     };
     let server = Arc::new(Server {
@@ -196,7 +197,7 @@ pub async fn serve(
         on_loopback: address.ip().is_loopback(),
         places: Arc::new(Semaphore::new(options.run.concurrency.clamp(1, Semaphore::MAX_PERMITS))),
         run: options.run,
-        timing: options.timing,
+        timing: options.timing.bounded(),
     });
     connections::accept(listener, server, options.grace, shutdown).await;
     Ok(())

@@ -4,6 +4,7 @@
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
@@ -15,7 +16,6 @@ use http_body::{Frame, SizeHint};
 use url::Url;
 
 use super::answer::Refusal;
-use super::timing::Timing;
 use super::token;
 use crate::detect::Service;
 use crate::net::http_error::describe;
@@ -31,7 +31,7 @@ pub(super) struct Upstream {
 }
 
 impl Upstream {
-    pub(super) fn new(service: &Service, timing: Timing) -> Result<Self, ConfigError> {
+    pub(super) fn new(service: &Service) -> Result<Self, ConfigError> {
         let endpoint = service.endpoint.as_str();
         let api = endpoint.strip_suffix(ENDPOINT).unwrap_or(endpoint).to_owned();
         let root = match api.strip_suffix(API) {
@@ -43,7 +43,7 @@ impl Upstream {
             .retry(reqwest::retry::never())
             .referer(false)
             .http1_only()
-            .connect_timeout(timing.connect_within)
+            .connect_timeout(CONNECT_WITHIN)
             .tls_backend_preconfigured(tls::config(&[b"http/1.1"], &[])?);
         if service.is_on_loopback() {
             http = http.no_proxy();
@@ -157,6 +157,8 @@ const HOP_BY_HOP: [&str; 9] = [
     "transfer-encoding",
     "upgrade",
 ];
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 const API: &str = "/api/v1";
 const ENDPOINT: &str = "/services/aigc/image2video/face-detect";

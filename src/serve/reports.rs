@@ -13,9 +13,9 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::answer::{self, Refusal};
-use super::body::{BrokenOff, Places, sources, whole};
+use super::body::{BrokenOff, Places, sources};
 use super::request_log::{Sent, Told};
-use super::router::Server;
+use super::server::Server;
 use crate::report::{Fields, Report};
 use crate::rules::AspectRatio;
 use crate::run::{Source, line};
@@ -42,7 +42,7 @@ async fn answer(server: Arc<Server>, request: Request, stage: Stage) -> Response
     }
     match one(&server, request.into_body(), stage).await {
         Ok(report) => {
-            server.count(&report);
+            server.metrics.count(&report);
             answer::of_report(&report)
         }
         Err(refusal) => refusal.into_response(),
@@ -50,11 +50,7 @@ async fn answer(server: Arc<Server>, request: Request, stage: Stage) -> Response
 }
 
 async fn one(server: &Server, body: Body, stage: Stage) -> Result<Report, Refusal> {
-    let body = server
-        .stop
-        .unless_interrupted(whole(body, server.timing))
-        .await
-        .ok_or_else(Refusal::stopped)??;
+    let body = server.whole(body).await?;
     let fields: Fields = serde_json::from_slice(&body).map_err(|error| {
         let message = format!(
             "the body must be a JSON object with image_url, or JSON Lines with the Content-Type \
@@ -80,8 +76,7 @@ fn many(server: Arc<Server>, body: Body, stage: Stage, media_type: &'static str)
     let broken_off = BrokenOff::default();
     let (stop, options) = (server.stop.child(), server.run.clone());
     let places = Places::of(Arc::clone(&server.places));
-    let pause = server.timing.stream_pause;
-    let sources = sources(body, broken_off.clone(), stop.clone(), Arc::clone(&places), pause);
+    let sources = sources(body, broken_off.clone(), stop.clone(), Arc::clone(&places));
     let run = match stage {
         Stage::Check => server.gate.run_under(stop, sources, options),
         Stage::Probe => server.gate.probe().run_under(stop, sources, options),
@@ -91,7 +86,7 @@ fn many(server: Arc<Server>, body: Body, stage: Stage, media_type: &'static str)
     let ends = server.stop.clone();
     let lines = run.map(move |report| {
         places.give_back();
-        server.count(&report);
+        server.metrics.count(&report);
         sent.count(&report);
         let mut line = serde_json::to_vec(&report)?;
         line.push(b'\n');

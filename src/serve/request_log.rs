@@ -30,8 +30,7 @@ pub(super) struct Sent {
 impl Sent {
     pub(super) fn count(&self, report: &Report) {
         self.reports.fetch_add(1, Ordering::Relaxed);
-        let images = if report.from_ledger { 0 } else { report.billing.images };
-        self.images.fetch_add(images, Ordering::Relaxed);
+        self.images.fetch_add(report.images_billed(), Ordering::Relaxed);
     }
 }
 

@@ -1,75 +1,21 @@
-//! Who may ask, and which handler answers.
+//! Which handler answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, ORIGIN};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use tokio::sync::Semaphore;
 
 use super::answer::Refusal;
 use super::endpoint;
-use super::metrics::Metrics;
-use super::pass_through::Upstream;
 use super::reports;
 use super::request_log::LogLine;
-use super::timing::Timing;
-use super::token::ServerToken;
-use crate::gate::Preflight;
-use crate::report::Report;
-use crate::run::{RunOptions, Stop};
-
-/// What all requests to one server share.
-pub(super) struct Server {
-    pub(super) gate: Preflight,
-    /// The server's end.
-    pub(super) stop: Stop,
-    pub(super) upstream: Option<Upstream>,
-    pub(super) token: Option<ServerToken>,
-    pub(super) on_loopback: bool,
-    pub(super) run: RunOptions,
-    pub(super) timing: Timing,
-    /// One for each source of a stream that is under way, or whose report nobody has taken yet.
-    pub(super) places: Arc<Semaphore>,
-    pub(super) metrics: Metrics,
-}
-
-impl Server {
-    /// Whether a caller may ask.
-    fn admits(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        match &self.token {
-            Some(token) if !token.is_shown_in(headers) => Err(Refusal::new(
-                StatusCode::UNAUTHORIZED,
-                "Preflight.Unauthorized",
-                "the caller must show this server's token, as Authorization: Bearer TOKEN or \
-                 x-emo-preflight-token: TOKEN; found none or another",
-            )),
-            Some(_) => Ok(()),
-            // A page in a browser on this machine could spend money in its user's name.
-            None if self.on_loopback && headers.contains_key(ORIGIN) => Err(Refusal::new(
-                StatusCode::FORBIDDEN,
-                "Preflight.Unauthorized",
-                "a web page (a request with Origin) must show this server's token, and it has none; \
-                 set EMO_PREFLIGHT_TOKEN where it is started",
-            )),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether a request that is passed on would give this server's token away.
-    pub(super) fn gives_token_away(&self, headers: &HeaderMap) -> bool {
-        self.token.as_ref().is_some_and(|token| token.is_elsewhere_in(headers))
-    }
-
-    /// Counts a report on its way out.
-    pub(super) fn count(&self, report: &Report) {
-        self.metrics.count(report);
-    }
-}
+use super::server::Server;
 
 pub(super) fn router(server: Arc<Server>) -> Router {
     Router::new()
@@ -96,14 +42,13 @@ async fn health(State(server): State<Arc<Server>>) -> Response {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         Refusal::new(status, "Preflight.LedgerError", why).into_response()
     };
-    let within = server.timing.health_within;
-    match tokio::time::timeout(within, server.gate.try_ledger()).await {
+    match tokio::time::timeout(HEALTH_WITHIN, server.gate.try_ledger()).await {
         Ok(Ok(())) => {
             ([(CONTENT_TYPE, "application/json")], r#"{"ledger":"reachable"}"#).into_response()
         }
         Ok(Err(error)) => refuse(error.to_string()),
         Err(_) => refuse(format!(
-            "the ledger must answer within {within:?}, found no answer; no call leaves meanwhile"
+            "the ledger must answer within {HEALTH_WITHIN:?}, found no answer; no call leaves meanwhile"
         )),
     }
 }
@@ -150,5 +95,8 @@ const CHECK: &str = "/v1/check";
 const PROBE: &str = "/v1/probe";
 const HEALTH: &str = "/healthz";
 const METRICS: &str = "/metrics";
+
+/// A client waits for a second, mostly.
+const HEALTH_WITHIN: Duration = Duration::from_millis(900);
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 
-use super::values::{at_least_1, ratio, seconds};
+use super::values::{at_a_time, ratio, seconds};
 use crate::cli::output::Layout;
 use crate::cli::progress::ProgressKind;
 use crate::{AddressPolicy, AspectRatio, ProbeOptions, RunOptions};
@@ -38,10 +38,10 @@ pub(in crate::cli) struct SourceArguments {
 #[command(next_help_heading = "Local stage")]
 pub(in crate::cli) struct LocalArguments {
     /// Sources under way at a time
-    #[arg(long, value_name = "N", default_value = "64", value_parser = at_least_1)]
+    #[arg(long, value_name = "N", default_value = "64", value_parser = at_a_time())]
     concurrency: usize,
     /// Requests under way to one host at a time
-    #[arg(long, value_name = "N", default_value = "16", value_parser = at_least_1)]
+    #[arg(long, value_name = "N", default_value = "16", value_parser = at_a_time())]
     #[arg(hide_short_help = true)]
     per_host: usize,
     /// Seconds for the local stage of one source

@@ -13,7 +13,7 @@ mod values;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use jiff::civil::Date;
 
@@ -27,8 +27,7 @@ pub(super) use values::seconds;
 
 use self::values::{day, listen};
 use crate::StyleLevel;
-use crate::cli::colour::When;
-use crate::cli::money::Price;
+use crate::report::Price;
 
 /// With the commit, where the build knew it: what a report of a fault should name.
 const VERSION: &str = env!("EMO_PREFLIGHT_VERSION");
@@ -55,7 +54,7 @@ pub(super) struct Arguments {
     /// auto: on a terminal, unless NO_COLOR is set or TERM is dumb.
     #[arg(long, value_name = "WHEN", default_value = "auto", global = true, help_heading = OUTPUT)]
     #[arg(hide_default_value = true, hide_short_help = true)]
-    pub(super) color: When,
+    pub(super) color: ColorChoice,
     /// How diagnostics are written on stderr
     #[arg(long, value_name = "FORM", default_value = "text", global = true, help_heading = OUTPUT)]
     #[arg(hide_short_help = true)]

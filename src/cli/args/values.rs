@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use clap::builder::RangedU64ValueParser;
 use jiff::civil::Date;
 
 use crate::{AspectRatio, StyleLevel};
@@ -65,12 +66,8 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-pub(super) fn at_least_1(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if (1..=MOST_AT_A_TIME).contains(&number) => Ok(number),
-        _ => Err(format!("it must be a whole number from 1 to {MOST_AT_A_TIME}, found {text:?}")),
-    }
+pub(super) fn at_a_time() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=10_000)
 }
 
 const MOST_SECONDS: f64 = 86_400.0;
-const MOST_AT_A_TIME: usize = 10_000;

@@ -11,7 +11,6 @@ use image::metadata::Orientation as Turn;
 use image::{DynamicImage, ImageReader, Limits, RgbImage};
 use tokio::sync::Semaphore;
 
-use crate::cli::pictures::draw::Outline;
 use crate::{AspectRatio, BBox, Probe, Report, Source};
 
 /// Fetches images by the rules of the local stage, and decodes them within bounds.
@@ -78,27 +77,13 @@ impl Picture {
         as_shown: bool,
     ) -> Result<Vec<u8>, String> {
         let mut canvas = self.canvas(as_shown);
-        let boxes = [
-            Outline { label: "ext", color: EXT, of: *ext },
-            Outline { label: "face", color: FACE, of: *face },
-        ];
-        for outline in &boxes {
-            outline.draw(&mut canvas);
+        draw::outline(&mut canvas, ext, EXT);
+        draw::outline(&mut canvas, face, FACE);
+        let mut copy = DynamicImage::from(canvas);
+        if !as_shown {
+            copy.apply_orientation(self.turn);
         }
-        let labels = if as_shown { Turn::NoTransforms } else { self.turn };
-        let mut upright = DynamicImage::from(canvas);
-        upright.apply_orientation(labels);
-        let (width, height) = (upright.width(), upright.height());
-        let mut upright = upright.into_rgb8();
-        for outline in &boxes {
-            let of = if as_shown {
-                outline.of
-            } else {
-                draw::turned(&outline.of, self.turn, width, height)
-            };
-            Outline { of, ..*outline }.label(&mut upright);
-        }
-        jpeg(&upright, 90)
+        jpeg(&copy.into_rgb8(), 90)
     }
 
     /// What EMO will see: the dynamic area, in the size of its video (vendor page of emo-v1).

@@ -82,7 +82,7 @@ fn told_while_one_is_late(late: Duration) -> Option<()> {
     let verdicts = serde_json::json!({"accepted": 3, "failed": 1, "rejected_local": 1});
     assert_eq!(end["verdicts"], verdicts);
     // All else on stderr is as without it.
-    assert_eq!(others.len(), 14, "{others:?}");
+    assert_eq!(others.len(), 13, "{others:?}");
     assert_eq!(others[0], "1 of 6 images done before");
     assert!(others[1].starts_with("new ledger: "));
     assert!(others[2].starts_with("5 images: 3 accepted, 1 failed, 1 rejected_local"));

@@ -13,7 +13,7 @@ fn a_waiting_time_is_a_known_name_and_a_positive_number() {
                 run(command().env("EMO_PREFLIGHT_TIMING", wrong).env("DASHSCOPE_API_KEY", KEY)),
             ] {
                 done.assert_status(2).says("a waiting time must be NAME=SECONDS, above 0");
-                done.says("write-within, write-again,").says("progress, serve-grace");
+                done.says("write-within, write-again,").says("commit-within, progress;");
                 done.says(&format!("found {found:?}"));
             }
         }

@@ -1,15 +1,14 @@
 //! Clients that do what none should: each ends as documented, and the healthy ones beside them are
 //! served.
 
-use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use emo_preflight::serve::{ServeOptions, Timing};
+use emo_preflight::serve::ServeOptions;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 use super::scene::{PATH, Running, Scene, scene, scene_with, until};
-use crate::rig::{PATIENCE, is_slow_tier, portrait};
+use crate::rig::{PATIENCE, portrait};
 
 /// Sends these parts, each a tenth of a second behind the other, and reads what comes until the end.
 async fn talk(server: &Running, parts: impl IntoIterator<Item = &[u8]>) -> String {
@@ -131,7 +130,7 @@ async fn a_client_that_closes_its_half_has_hung_up() {
 async fn clients_that_send_without_end_are_told_so_after_their_time() {
     let within = Duration::from_secs(1);
     let mut options = ServeOptions::default();
-    options.timing = Timing::default().with_head_within(within).with_body_within(within);
+    (options.timing.head_within, options.timing.body_within) = (within, within);
     let Scene { emu, server } = scene_with(|gate| gate, options).await;
     let head = format!(
         "POST {PATH} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n\
@@ -151,52 +150,40 @@ async fn clients_that_send_without_end_are_told_so_after_their_time() {
     tokio::join!(
         slow(b"GET /healthz HTTP/1.1\r\nhost: ", b"a"),
         slow(head.as_bytes(), b" "),
+        async { assert_eq!(talk(&server, []).await, "", "an idle one ends without words") },
         healthy
     );
     emu.finish();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn idle_clients_make_room_and_healthy_ones_are_served_beside_them() {
+async fn a_connection_too_many_is_told_so_until_another_ends() {
     let mut options = ServeOptions::default();
     // None is let go for its time.
-    options.timing = Timing::default().with_head_within(2 * PATIENCE);
+    options.timing.head_within = 2 * PATIENCE;
     let Scene { emu, server } = scene_with(|gate| gate, options).await;
-    let image = emu.serve("/face.jpg", portrait());
-    assert_eq!(server.detect(image.url()).await.status, 200);
-    let count = if is_slow_tier() { 5_000 } else { 2_000 };
-    let first = TcpStream::connect(server.address).await.unwrap();
-    let idle = async {
-        let mut open = vec![first];
-        while open.len() < count {
-            open.push(TcpStream::connect(server.address).await.unwrap());
-        }
-        open
-    };
-    // While thousands do nothing, whoever asks is answered.
-    let healthy = async {
-        for _ in 0..20 {
-            assert_eq!(server.detect(image.url()).await.status, 200);
-        }
-    };
-    let (open, ()) = tokio::join!(idle, healthy);
-    let closed = || open.iter().filter(|stream| is_closed(stream)).count();
-    // Each but the last 1,024 made room, some of those for the healthy.
-    until("room is made", || closed() >= count - 1_024).await;
-    assert!(is_closed(&open[0]), "the one that did nothing for longest");
-    assert!(closed() <= count - 1_024 + 30, "{} of {count} were closed", closed());
+    let mut open = Vec::new();
+    while open.len() < 1_024 {
+        open.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    let request = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
+    let answer = talk(&server, [&request[..]]).await;
+    assert_eq!(status(&answer), "HTTP/1.1 503 Service Unavailable");
+    assert!(answer.contains("Preflight.Busy"), "{answer}");
+    drop(open);
+    let request = std::str::from_utf8(request).unwrap();
+    let begun = Instant::now();
+    while status_of(&server, request).await != "HTTP/1.1 200 OK" {
+        assert!(begun.elapsed() < PATIENCE, "none has ended");
+    }
     emu.finish();
-}
-
-fn is_closed(stream: &TcpStream) -> bool {
-    !matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
 /// A client that takes nothing of its answer is let go.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_takes_nothing_is_let_go() {
     let mut options = ServeOptions::default();
-    options.timing = Timing::default().with_most_blocked(Duration::from_millis(500));
+    options.timing.most_blocked = Duration::from_millis(500);
     let Scene { emu, server } = scene_with(|gate| gate, options).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let head = "POST /v1/probe HTTP/1.1\r\nhost: a\r\ncontent-type: application/jsonl\r\n\

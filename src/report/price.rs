@@ -1,21 +1,22 @@
-//! Prices in CNY, exact: a decimal number of up to six places, kept in millionths.
+//! The price of an image, and prices in CNY, exact: a decimal number of up to six places, kept in millionths.
 
 use std::fmt;
 
 /// The price of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Price(u64);
+pub(crate) struct Price(u64);
 
 /// An amount of CNY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Amount(u128);
+pub(crate) struct Amount(u128);
 
 impl Price {
     /// The vendor page's price for an image, CNY 0.004; the first 200 are free, which nothing here
     /// can know of.
-    pub(super) const DOCUMENTED: Self = Self(4_000);
+    pub(crate) const DOCUMENTED: Self = Self(4_000);
 
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    #[cfg(feature = "cli")]
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let required =
             || format!("a price must be like 0.004, with at most six places, found {text:?}");
         let (whole, places) = text.split_once('.').unwrap_or((text, ""));
@@ -32,7 +33,7 @@ impl Price {
         format!("{whole}{places:0<6}").parse().map(Self).map_err(|_| required())
     }
 
-    pub(super) fn of(self, images: u64) -> Amount {
+    pub(crate) fn of(self, images: u64) -> Amount {
         Amount(u128::from(self.0) * u128::from(images))
     }
 }
@@ -47,7 +48,7 @@ impl fmt::Display for Amount {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cli"))]
 mod tests {
     use super::*;
 
