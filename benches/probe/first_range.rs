@@ -55,19 +55,19 @@ fn with_a_header(files: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     files.into_iter().filter(|file| walk(file, LENGTHS[0]).is_some()).collect()
 }
 
-/// Bytes and requests until the sides of `file` are known, ranges doubling from `first` but for the
-/// one behind the first jump, as the local stage's do; `None` when they are not to be known.
+/// Bytes and requests until the sides of `file` are known, ranges doubling from `first` but for those
+/// behind a long gap, as the local stage's do; `None` when they are not to be known.
 fn walk(file: &[u8], first: u64) -> Option<(u64, u64)> {
     let mut reader = HeaderReader::new();
     let (mut taken, mut requests, mut length) = (0, 0, first);
-    let (mut reached, mut has_jumped) = (0, false);
+    let mut reached = 0;
     loop {
         let Step::Need { at, len } = reader.step().ok()? else { return Some((taken, requests)) };
         let jump = reader.shortcut().filter(|jump| jump.at < file.len() as u64);
         let (at, len) = jump.map_or((at, len), |jump| (jump.at, jump.len));
         let part = file.get(usize::try_from(at).ok()?..).filter(|part| !part.is_empty())?;
-        let is_first_jump = at > reached && !has_jumped;
-        let least = usize::try_from(if is_first_jump { first } else { length }).ok()?;
+        let is_long_gap = at.saturating_sub(reached) >= first;
+        let least = usize::try_from(if is_long_gap { first } else { length }).ok()?;
         let part = &part[..part.len().min(len.max(least))];
         (taken, requests) = (taken + part.len() as u64, requests + 1);
         match jump {
@@ -76,12 +76,11 @@ fn walk(file: &[u8], first: u64) -> Option<(u64, u64)> {
             // Where it lands badly, the wish is what it was.
             Some(_) => {}
             None => {
-                has_jumped |= at > reached;
                 reached = at + part.len() as u64;
                 reader.feed(at, part).ok()?;
             }
         }
-        length = (2 * length).min(LONGEST);
+        length = if is_long_gap { first } else { (2 * length).min(LONGEST) };
     }
 }
 

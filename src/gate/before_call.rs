@@ -1,15 +1,20 @@
 //! What comes before a call and costs nothing: the local stage, then what the ledger knows. The gate
 //! and its dry run share it.
 
-use crate::detect::{Disposition, Judgement, Service};
+use crate::detect::Service;
 use crate::ledger::{
     Ask, CallRecord, Found, ImageKey, Ledger, LedgerError, Lookup, Query, Question, Reuse,
     ServiceAnswer,
 };
 use crate::net::url_text::{printable_text, without_fragment};
 use crate::probe::{LocalOutcome, Need, Probe, Sighting};
-use crate::report::{ReasonCode, Report, Verdict};
+use crate::report::{Report, Verdict};
 use crate::run::Source;
+#[cfg(feature = "faces")]
+use crate::{
+    detect::{Disposition, Judgement},
+    report::ReasonCode,
+};
 
 use super::verdict::verdict_of_call;
 

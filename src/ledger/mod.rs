@@ -1,14 +1,27 @@
 //! The ledger: which questions were asked and what came of them, so that none is paid for twice.
 //!
-//! A question is free, booked, being sent, settled, or unknown. [`Ledger::reserve`] is the
-//! compare-and-set that books a free question, a slot of the quota and one call of the cap, all or
-//! nothing. [`Ledger::mark_sending`] is the second, just before the request leaves: who does not hold
-//! the booking any more sends nothing. So what a dead process had booked is free again, and only what
-//! it had marked is unknown. [`Ledger::end`] writes down what came; an attempt that came to nothing
-//! leaves its question as it was before.
+//! A question is free, booked, sending, settled, or unknown. [`Ledger::reserve`] is the compare-and-set
+//! that books a free question, a slot and one call of the cap, all or nothing. [`Ledger::mark_sending`]
+//! is the second, just before the request leaves: a process that has lost its booking sends nothing. So
+//! what a dead process had booked is free again, and only what it had marked is unknown.
+//! [`Ledger::record`] writes down how the attempt ended; one that came to nothing leaves its question as
+//! it was before.
+//!
+//! | word | what it is |
+//! |---|---|
+//! | question | what is asked of the service: service, model, ratio and the image's content |
+//! | content | a digest of the image's length and sampled bytes |
+//! | sighting | a URL with ETag, length and first bytes, and the content that was found there |
+//! | attempt | one request for a question, which may have left |
+//! | booked | has a slot and counts for the cap, and has not left |
+//! | sending | may have left |
+//! | slot | when an attempt may leave |
+//! | account | whose quota the slots share |
+//! | run | whose calls one cap counts |
+//! | owner | the process, or database session, that holds a lock as long as it lives |
 //!
 //! A ledger is kept in memory, for one process, or (feature `ledger`) in an SQLite file that any
-//! number of processes on one machine share.
+//! number of processes on one machine share, or (feature `postgres`) in a database for many machines.
 
 mod booking;
 mod error;
@@ -289,7 +302,7 @@ impl Ledger {
     }
 
     /// Books a question that is to be sent. After [`ReserveResult::Reserved`] it is this caller's alone to
-    /// send, and its duty to [`end`](Self::end); after anything else, an error above all, nothing
+    /// send, and its duty to [`record`](Self::record); after anything else, an error above all, nothing
     /// may be sent.
     pub(crate) async fn reserve(
         &self,
@@ -308,8 +321,8 @@ impl Ledger {
         ask!(self, engine => engine.mark_sending(attempt), engine.mark_sending(attempt))
     }
 
-    /// Writes down what came of an attempt. May be dropped half-way and done again: outcome twice is
-    /// outcome once.
+    /// Writes down what came of an attempt. May be dropped half-way and done again: recording twice is
+    /// recording once.
     pub(crate) async fn record(
         &self,
         attempt: &Reservation,

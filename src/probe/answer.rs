@@ -5,7 +5,7 @@ use hyper::Response;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_RANGE, ETAG, HeaderMap};
 
-use super::body::{Body, drain};
+use super::body::{Body, start_of};
 use super::error::{FetchError, cut_short, unusable};
 use super::fetch::ImageFetch;
 use super::head::{coding, excerpt, text_of};
@@ -42,7 +42,7 @@ impl ImageFetch {
     ) -> Result<(), FetchError> {
         if coding(response.headers())?.is_some() {
             // A part of what is compressed cannot be unpacked: take it whole.
-            drain(response.into_body()).await;
+            start_of(response.into_body()).await;
             self.without_ranges();
             return Ok(());
         }
@@ -119,7 +119,7 @@ impl ImageFetch {
                 Ok(())
             }
             (None, None) => {
-                let is_at_end = self.progress.version.total.is_some_and(|total| at >= total);
+                let is_at_end = self.progress.total.is_some_and(|total| at >= total);
                 if end.is_none() || is_at_end { self.end(at) } else { Ok(()) }
             }
         }

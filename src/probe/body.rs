@@ -124,25 +124,16 @@ impl Pace {
     }
 }
 
-/// Reads the rest of a short body nobody wants, so that its connection can serve again. Nobody
-/// waits long for it either.
-pub(super) async fn drain(mut incoming: Incoming) {
-    if incoming.size_hint().exact().is_some_and(|length| length <= WORTH_DRAINING) {
-        let rest = async { while let Ok(Some(_)) = data(&mut incoming).await {} };
-        let _ = timeout(WORTH_WAITING, rest).await;
-    }
-}
-
-/// The first bytes of an error's body, which may say why. Nobody waits long for it, and the rest of a
-/// short one is read, so that its connection can serve again.
-pub(super) async fn error_body(mut incoming: Incoming) -> Vec<u8> {
+/// The first bytes of a body that is no image, an error's say, which may say why. It is not waited for
+/// long, and the rest of a short one is read, so that its connection can serve again.
+pub(super) async fn start_of(mut incoming: Incoming) -> Vec<u8> {
     let mut start = Vec::new();
     let is_short = incoming.size_hint().exact().is_some_and(|length| length <= WORTH_DRAINING);
     let rest = async {
         while let Ok(Some(bytes)) = data(&mut incoming).await {
-            let room = ERROR_BODY.saturating_sub(start.len());
+            let room = MOST_OF_IT.saturating_sub(start.len());
             start.extend_from_slice(bytes.get(..room).unwrap_or(&bytes));
-            if start.len() >= ERROR_BODY && !is_short {
+            if start.len() >= MOST_OF_IT && !is_short {
                 break;
             }
         }
@@ -154,7 +145,7 @@ pub(super) async fn error_body(mut incoming: Incoming) -> Vec<u8> {
 /// Even a slow line brings as much in a second.
 const LEAST_IN_A_SPAN: usize = 1_024;
 
-const ERROR_BODY: usize = 4 * 1_024;
+const MOST_OF_IT: usize = 4 * 1_024;
 const WORTH_DRAINING: u64 = 16 * 1_024;
 const WORTH_WAITING: Duration = Duration::from_millis(200);
 

@@ -8,10 +8,9 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use hyper::StatusCode;
 use hyper::header::LOCATION;
-use tokio::time::Instant;
 use url::Url;
 
-use super::body::{drain, error_body};
+use super::body::start_of;
 use super::content::Content;
 use super::error::{
     FetchError, broken, busy, private, refused_by_status, unanswered, undetermined, unusable,
@@ -20,8 +19,10 @@ use super::error::{
 use super::guard::PrivateAddress;
 use super::head::{error_words, excerpt, retry_after};
 use super::http::{Connections, Target};
+use super::prefix::Prefix;
 use super::progress::{Answer, Goal, ImageProgress};
 use super::redirect::{is_redirect, location, target};
+use super::time_budget::TimeBudget;
 use super::{LocalRejection, Shared};
 use crate::header::{Format, Header};
 use crate::net::http_error::{causes, is_timeout};
@@ -38,33 +39,43 @@ pub(crate) struct ImageFetch {
     pub(super) ranges: bool,
     over: Connections,
     has_been_silent: bool,
-    /// What was taken of the image before it changed.
-    before: Fetch,
+    /// It was another image when it was first looked at.
+    has_changed: bool,
     pub(super) spent: Fetch,
+    /// Bytes that were taken before its header was begun.
+    before_header: u64,
 }
 
 impl ImageFetch {
-    /// Of the image at `url`, of which `before` was taken already.
-    pub(super) fn new(shared: Arc<Shared>, mut url: Url, before: Fetch) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, mut url: Url) -> Self {
         // It is not sent, and would count for a URL too long to be sent.
         url.set_fragment(None);
         Self {
             url,
-            time: TimeBudget::new(shared.options.timeout, Duration::from_millis(before.elapsed_ms)),
-            progress: ImageProgress::to_header(shared.prefix()),
+            time: TimeBudget::new(shared.options.timeout),
+            progress: ImageProgress::to_header(Prefix::new(shared.most_kept())),
             ranges: true,
             over: Connections::Kept,
             has_been_silent: false,
-            before,
+            has_changed: false,
             spent: Fetch::default(),
+            before_header: 0,
             shared,
         }
+    }
+
+    /// Begins again with an image that has changed; false where that was done before.
+    pub(super) fn begin_again(&mut self) -> bool {
+        self.ranges = true;
+        self.progress = ImageProgress::to_header(Prefix::new(self.shared.most_kept()));
+        self.before_header = self.spent.bytes;
+        !std::mem::replace(&mut self.has_changed, true)
     }
 
     /// What was taken from the network so far.
     pub(super) fn fetch(&self) -> Fetch {
         let elapsed_ms = u64::try_from(self.time.taken.as_millis()).unwrap_or(u64::MAX);
-        self.before.and(Fetch { elapsed_ms, ..self.spent })
+        Fetch { elapsed_ms, ..self.spent }
     }
 
     pub(super) async fn header(&mut self) -> Result<Header, LocalRejection> {
@@ -76,8 +87,9 @@ impl ImageFetch {
 
     /// Reads what an image whose header is known lacks of its content.
     pub(super) async fn content(&mut self, format: Format) -> Result<Content, LocalRejection> {
-        // Where the samples lie is told by the length.
-        self.ranges &= self.progress.version.total.is_some();
+        // Where the samples lie is told by the length. An image that has changed is read in one go: one
+        // answer is of one version.
+        self.ranges &= self.progress.total.is_some() && !self.has_changed;
         self.progress.want_content(format);
         let answer = self.run().await;
         self.progress.prefix.limit(self.shared.most_kept());
@@ -178,11 +190,11 @@ impl ImageFetch {
             }));
         };
         self.shared.options.addresses.judge_literal(&self.url).map_err(|e| private(&e))?;
-        let left = self.bound().0.saturating_sub(self.spent.bytes);
+        let left = self.bound().0.saturating_sub(self.spent.bytes - self.before_header);
         let asked = self.ranges.then(|| self.progress.next_range(left));
         let jump =
             self.progress.jump().filter(|jump| asked.is_some_and(|asked| asked.first == jump.at));
-        if let (Some(asked), Some(total)) = (asked, self.progress.version.total)
+        if let (Some(asked), Some(total)) = (asked, self.progress.total)
             && asked.first >= total
         {
             // What an origin answers to a range beyond its file is not about the image.
@@ -190,7 +202,7 @@ impl ImageFetch {
         }
         self.refuse_if_too_long(0)?;
         // A file that changes between two requests must not be read as one.
-        let etag = self.progress.version.etag.as_deref().filter(|_| asked.is_some());
+        let etag = self.progress.etag.as_deref().filter(|_| asked.is_some());
         let request = self.shared.http.get(&target, asked, etag, self.over);
         self.spent.requests += 1;
         let span = self.shared.options.progress_timeout;
@@ -209,12 +221,12 @@ impl ImageFetch {
             }
             status if is_redirect(status) => {
                 let to = response.headers().get(LOCATION).map(location);
-                drain(response.into_body()).await;
+                start_of(response.into_body()).await;
                 self.redirect(to.as_deref())
             }
             status => {
                 let wait = retry_after(response.headers());
-                let body = error_body(response.into_body()).await;
+                let body = start_of(response.into_body()).await;
                 Err(refused_by_status(status, wait, error_words(&body).as_deref()))
             }
         }
@@ -224,7 +236,8 @@ impl ImageFetch {
     pub(super) fn refuse_if_too_long(&self, read: u64) -> Result<(), LocalRejection> {
         let (most, what, too_long) = self.bound();
         let is_header = matches!(self.progress.goal, Goal::Header(_));
-        let found = if is_header { self.spent.bytes.max(read) } else { read };
+        let of_header = self.spent.bytes - self.before_header;
+        let found = if is_header { of_header.max(read) } else { read };
         if found < most {
             return Ok(());
         }
@@ -308,47 +321,6 @@ impl ImageFetch {
             return silent(self.shared.options.progress_timeout, &mut self.has_been_silent);
         }
         broken(error)
-    }
-}
-
-/// The time that an image may take. Waiting for a place at a host is not the origin's fault, and is not in
-/// it.
-pub(super) struct TimeBudget {
-    most: Duration,
-    taken: Duration,
-    /// When the budget is spent, unless the request under way ends before; none where no clock counts
-    /// that far.
-    pub(super) end: Option<Instant>,
-}
-
-impl TimeBudget {
-    fn new(most: Duration, taken: Duration) -> Self {
-        Self { most, taken, end: None }
-    }
-
-    fn left(&self) -> Duration {
-        self.most.saturating_sub(self.taken)
-    }
-
-    fn begin(&mut self) -> Instant {
-        let now = Instant::now();
-        self.end = now.checked_add(self.left());
-        now
-    }
-
-    fn end(&mut self, begun: Instant) {
-        self.taken += begun.elapsed();
-    }
-
-    /// Sleeps before a repeat. `None` at once where no more than `least` is left: then the wait could only
-    /// end in a time-out, which says less.
-    async fn pause(&mut self, pause: Duration, least: Duration) -> Option<()> {
-        if least >= self.left() {
-            return None;
-        }
-        tokio::time::sleep(pause).await;
-        self.taken += pause;
-        Some(())
     }
 }
 

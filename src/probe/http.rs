@@ -25,6 +25,7 @@ use url::Url;
 use super::ProbeOptions;
 use super::guard::{GuardedResolver, Names};
 use super::range::ByteRange;
+use super::turns::InTurns;
 use crate::net::{ConfigError, tls};
 
 /// A client and its connections.
@@ -37,7 +38,7 @@ pub(super) struct Http {
     headers: HeaderMap,
 }
 
-type Pool = Client<HttpsConnector<HttpConnector<GuardedResolver>>, Empty<Bytes>>;
+type Pool = Client<InTurns<HttpsConnector<HttpConnector<GuardedResolver>>>, Empty<Bytes>>;
 
 impl Http {
     pub(super) fn new(options: &ProbeOptions, names: Arc<dyn Names>) -> Result<Self, ConfigError> {
@@ -68,7 +69,7 @@ impl Http {
             // before the patience with it ends.
             .http2_keep_alive_interval(options.progress_timeout / 4)
             .http2_keep_alive_timeout(options.progress_timeout / 2);
-        let connector = HttpsConnector::from((tcp, tls));
+        let connector = InTurns(HttpsConnector::from((tcp, tls)));
         let kept = client.build(connector.clone());
         let fresh = client.pool_max_idle_per_host(0).build(connector);
         Ok(Self { kept, fresh, headers })

@@ -10,12 +10,15 @@ mod guard;
 mod head;
 mod hosts;
 mod http;
+mod local;
 mod prefix;
 mod progress;
 mod range;
 mod redirect;
 #[cfg(feature = "faces")]
 mod screen;
+mod time_budget;
+mod turns;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,14 +32,13 @@ pub(crate) use range::{ByteRange, ContentRange};
 
 #[cfg(feature = "faces")]
 use crate::faces::FaceScreen;
-use crate::header::{Header, HeaderError, Orientation, Problem};
 use crate::net::ConfigError;
 use crate::net::tls::RootCertificate;
-use crate::report::{Fetch, Reason, ReasonCode, Report, Verdict};
+use crate::report::{Reason, ReasonCode, Report, Verdict};
 use crate::rules::Limits;
 use crate::run::{Run, RunOptions, Source, Stop, drive, http_url, looks_like_url};
 use fetch::ImageFetch;
-use prefix::Prefix;
+pub(crate) use local::{LocalOutcome, LocalRejection, Need};
 #[cfg(feature = "faces")]
 use screen::Screened;
 
@@ -198,12 +200,14 @@ impl Probe {
                 Need::Look => self.look(source, local).await,
                 _ => Ok(()),
             };
-            match done {
-                Err(rejection) if rejection.says_changed() && !local.has_changed => {
-                    let fetch = local.fetch;
-                    *local = LocalOutcome { has_changed: true, fetch, ..LocalOutcome::default() };
-                }
-                done => local.rejection = done.err(),
+            local.fetch = local.image.as_ref().map(|image| image.fetch()).or(local.fetch);
+            let Err(rejection) = done else { continue };
+            let image = local.image.as_mut().filter(|_| rejection.says_changed());
+            if image.is_some_and(|image| image.begin_again()) {
+                let (fetch, image) = (local.fetch, local.image.take());
+                *local = LocalOutcome { fetch, image, ..LocalOutcome::default() };
+            } else {
+                local.rejection = Some(rejection);
             }
         }
     }
@@ -230,20 +234,21 @@ impl Probe {
         if let Some(problem) = &source.problem {
             return Err(LocalRejection::rejected(Reason::new(ReasonCode::BadInput, problem)));
         }
-        let mut image = None;
         let found = if self.0.options.local_files && !looks_like_url(&source.text) {
             file::header_of(source.text.clone()).await
         } else {
-            let url = http_url(&source.text).map_err(LocalRejection::rejected)?;
-            let before = local.fetch.unwrap_or_default();
-            let image = image.insert(ImageFetch::new(Arc::clone(&self.0), url, before));
+            let mut image = match local.image.take() {
+                Some(image) => image,
+                None => {
+                    let url = http_url(&source.text).map_err(LocalRejection::rejected)?;
+                    Box::new(ImageFetch::new(Arc::clone(&self.0), url))
+                }
+            };
             let found = image.header().await;
             local.fetch = Some(image.fetch());
+            local.image = found.is_ok().then_some(image);
             found
         };
-        if found.is_ok() {
-            local.image = image.map(Box::new);
-        }
         local.header = match &found {
             Ok(header) => Some(*header),
             Err(rejection) => rejection.header.as_deref().copied(),
@@ -264,107 +269,8 @@ impl Probe {
         let (Some(header), Some(image)) = (local.header, &mut local.image) else {
             return Err(LocalRejection::rejected(Reason::new(ReasonCode::NotHttpUrl, NO_URL)));
         };
-        // One that has changed is read in one go: one answer is of one version.
-        image.ranges &= !local.has_changed;
-        let content = image.content(header.format).await;
-        local.fetch = Some(image.fetch());
-        local.content = Some(content?);
+        local.content = Some(image.content(header.format).await?);
         Ok(())
-    }
-}
-
-/// How much must be known of an image, in ascending order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Need {
-    /// That its header breaks no limit.
-    Header,
-    /// Which image it is.
-    Content,
-    /// What the face screen says of it, where there is one.
-    Look,
-}
-
-/// What the local stage found out about one source.
-#[derive(Default)]
-pub(crate) struct LocalOutcome {
-    pub(crate) header: Option<Header>,
-    image: Option<Box<ImageFetch>>,
-    /// What it is known by, once it was read.
-    pub(crate) content: Option<Content>,
-    fetch: Option<Fetch>,
-    #[cfg(feature = "faces")]
-    screened: Screened,
-    /// It was another image when it was first looked at.
-    has_changed: bool,
-    /// Why no call is worth its money; absent when one is.
-    pub(crate) rejection: Option<LocalRejection>,
-}
-
-impl LocalOutcome {
-    /// Where the image was met, if that can be told again without its content: not without a strong tag.
-    pub(crate) fn sighting(&self, url: &str) -> Option<Sighting> {
-        let progress = &self.image.as_ref()?.progress;
-        let (etag, total) = (progress.version.etag.as_deref()?, progress.version.total?);
-        let start = usize::try_from(total.min(content::SAMPLE)).ok()?;
-        Some(Sighting::new(url, etag, total, progress.prefix.bytes().get(..start)?))
-    }
-
-    /// A report of what was found, with `verdict`.
-    pub(crate) fn report(self, source: Source, verdict: Verdict) -> Report {
-        Report {
-            index: source.index.unwrap_or(0),
-            image_id: source.image_id,
-            image: self.header,
-            #[cfg(feature = "faces")]
-            screen: self.screened.into_screen(),
-            reasons: self.rejection.map(|rejection| rejection.reasons).unwrap_or_default(),
-            fetch: self.fetch,
-            input: source.input,
-            ..Report::new(source.text, source.ratio, verdict)
-        }
-    }
-}
-
-/// Why no call is made for a source.
-#[derive(Clone, Debug)]
-pub(crate) struct LocalRejection {
-    pub(crate) verdict: Verdict,
-    pub(crate) reasons: Vec<Reason>,
-    /// What its header says, where that could be read.
-    pub(crate) header: Option<Box<Header>>,
-}
-
-impl LocalRejection {
-    fn rejected(reason: Reason) -> Self {
-        Self { verdict: Verdict::RejectedLocal, reasons: vec![reason], header: None }
-    }
-
-    fn undetermined(reason: Reason) -> Self {
-        Self { verdict: Verdict::Undetermined, reasons: vec![reason], header: None }
-    }
-
-    /// Whether the image was another than it was before.
-    fn says_changed(&self) -> bool {
-        self.reasons.iter().any(|reason| reason.code == ReasonCode::ChangedMeanwhile)
-    }
-
-    fn of_header(error: &HeaderError) -> Self {
-        let reason = Reason::from(error);
-        match error {
-            HeaderError::SizeDeferred { .. } => Self::undetermined(reason),
-            HeaderError::Corrupt {
-                format,
-                problem: Problem::FileLength { width, height, .. },
-                ..
-            } => {
-                let header = Header::new(*format, *width, *height, Some(Orientation::NORMAL));
-                Self { header: Some(Box::new(header)), ..Self::rejected(reason) }
-            }
-            HeaderError::Unsupported { .. }
-            | HeaderError::NotAnImage { .. }
-            | HeaderError::Corrupt { .. }
-            | HeaderError::Truncated { .. } => Self::rejected(reason),
-        }
     }
 }
 
@@ -406,10 +312,6 @@ impl Shared {
             return progress::MOST_KEPT;
         }
         FIRST_SAMPLE
-    }
-
-    fn prefix(&self) -> Prefix {
-        Prefix::new(self.most_kept())
     }
 }
 

@@ -18,6 +18,7 @@ impl Prefix {
     /// Keeps no more than `most` bytes from here on.
     pub(super) fn limit(&mut self, most: usize) {
         self.bytes.truncate(most);
+        self.bytes.shrink_to(most);
         self.most = most;
     }
 

@@ -7,30 +7,6 @@ use super::prefix::Prefix;
 use super::range::ByteRange;
 use crate::header::{Format, Header, HeaderError, HeaderReader, Shortcut, Step};
 
-/// Which version of a file its answers speak of.
-#[derive(Debug, Default)]
-pub(super) struct Version {
-    /// Its length in bytes, where the origin says it.
-    pub(super) total: Option<u64>,
-    /// A strong entity tag (RFC 9110, section 8.8.3).
-    pub(super) etag: Option<String>,
-}
-
-impl Version {
-    /// Notes what an answer says of the file; false when it contradicts an earlier answer.
-    fn note(&mut self, etag: Option<Cow<'_, str>>, total: Option<u64>) -> bool {
-        // A weak tag does not promise equal bytes, and one without quotes is no tag.
-        let is_strong = |tag: &str| tag.len() > 1 && tag.starts_with('"') && tag.ends_with('"');
-        let etag = etag.filter(|tag| is_strong(tag)).map(Cow::into_owned);
-        let is_same = agree(&self.total, &total) && agree(&self.etag, &etag);
-        if is_same {
-            self.total = self.total.or(total);
-            self.etag = self.etag.take().or(etag);
-        }
-        is_same
-    }
-}
-
 fn agree<T: PartialEq>(a: &Option<T>, b: &Option<T>) -> bool {
     a.is_none() || b.is_none() || a == b
 }
@@ -38,7 +14,10 @@ fn agree<T: PartialEq>(a: &Option<T>, b: &Option<T>) -> bool {
 /// The way through one image.
 pub(super) struct ImageProgress {
     pub(super) goal: Goal,
-    pub(super) version: Version,
+    /// The file's length in bytes, where the origin says it.
+    pub(super) total: Option<u64>,
+    /// Its strong entity tag (RFC 9110, section 8.8.3).
+    pub(super) etag: Option<String>,
     /// What was read from the first byte on.
     pub(super) prefix: Prefix,
 }
@@ -69,12 +48,12 @@ impl ImageProgress {
     /// The way to a header; what is read on it is kept as `prefix` allows.
     pub(super) fn to_header(prefix: Prefix) -> Self {
         let goal = Goal::Header(Box::new(HeaderWalk::new(0)));
-        Self { goal, version: Version::default(), prefix }
+        Self { goal, total: None, etag: None, prefix }
     }
 
     /// Goes on to the content.
     pub(super) fn want_content(&mut self, format: Format) {
-        if self.version.total.is_none() {
+        if self.total.is_none() {
             self.prefix.limit(MOST_KEPT);
         }
         self.goal = Goal::Samples { format, sampler: None };
@@ -83,9 +62,7 @@ impl ImageProgress {
 
     /// Takes the samples from the first byte on, where the length says which they are.
     fn take_samples(&mut self) {
-        if let (Goal::Samples { format, sampler }, Some(total)) =
-            (&mut self.goal, self.version.total)
-        {
+        if let (Goal::Samples { format, sampler }, Some(total)) = (&mut self.goal, self.total) {
             sampler.insert(Sampler::new(total, *format)).feed(0, self.prefix.bytes());
         }
     }
@@ -94,7 +71,7 @@ impl ImageProgress {
     pub(super) fn begin_again(&mut self) {
         if let Goal::Header(walk) = &mut self.goal {
             **walk = HeaderWalk::new(walk.bad_landings);
-            self.version = Version::default();
+            (self.total, self.etag) = (None, None);
             self.prefix.clear();
         }
     }
@@ -102,15 +79,23 @@ impl ImageProgress {
     /// Notes what an answer says of the file.
     #[must_use]
     pub(super) fn note(&mut self, etag: Option<Cow<'_, str>>, total: Option<u64>) -> bool {
-        self.version.note(etag, total)
+        // A weak tag does not promise equal bytes, and one without quotes is no tag.
+        let is_strong = |tag: &str| tag.len() > 1 && tag.starts_with('"') && tag.ends_with('"');
+        let etag = etag.filter(|tag| is_strong(tag)).map(Cow::into_owned);
+        let is_same = agree(&self.total, &total) && agree(&self.etag, &etag);
+        if is_same {
+            self.total = self.total.or(total);
+            self.etag = self.etag.take().or(etag);
+        }
+        is_same
     }
 
     /// Notes what is said of the whole file with all of it: where it was met before, its tag may be
     /// another replica's, for its bytes are compared.
     #[must_use]
     pub(super) fn note_whole(&mut self, etag: Option<Cow<'_, str>>, total: Option<u64>) -> bool {
-        self.version.etag = None;
-        let is_same = self.version.note(etag, total);
+        self.etag = None;
+        let is_same = self.note(etag, total);
         self.take_samples();
         is_same
     }
@@ -119,14 +104,14 @@ impl ImageProgress {
     pub(super) fn next_range(&self, most: u64) -> ByteRange {
         let (first, end) = match &self.goal {
             Goal::Header(walk) => {
-                return walk.next_range(self.version.total, self.missing_from(), most);
+                return walk.next_range(self.total, self.missing_from(), most);
             }
             Goal::Samples { sampler, .. } => {
                 let next = sampler.as_ref().and_then(Sampler::next).unwrap_or(0..1);
                 (next.start, next.end)
             }
             #[cfg(feature = "faces")]
-            Goal::Whole => (self.prefix.length(), self.version.total.unwrap_or(self.prefix.most())),
+            Goal::Whole => (self.prefix.length(), self.total.unwrap_or(self.prefix.most())),
         };
         ByteRange::new(first, end.saturating_sub(first))
     }
@@ -134,7 +119,7 @@ impl ImageProgress {
     /// The first byte that is still lacking of the least that an origin has to give of an image.
     fn missing_from(&self) -> Option<u64> {
         let have = self.prefix.length();
-        let is_whole = self.version.total.is_some_and(|total| have >= total);
+        let is_whole = self.total.is_some_and(|total| have >= total);
         (have < LEAST && !is_whole).then_some(have)
     }
 
@@ -148,7 +133,7 @@ impl ImageProgress {
     /// A jump worth taking.
     pub(super) fn jump(&self) -> Option<Shortcut> {
         match &self.goal {
-            Goal::Header(walk) if self.missing_from().is_none() => walk.jump(self.version.total),
+            Goal::Header(walk) if self.missing_from().is_none() => walk.jump(self.total),
             _ => None,
         }
     }
@@ -159,7 +144,7 @@ impl ImageProgress {
         let is_same = self.prefix.agrees(at, bytes);
         self.prefix.feed(at, bytes);
         match &mut self.goal {
-            Goal::Header(walk) => walk.feed(self.version.total, at, bytes),
+            Goal::Header(walk) => walk.feed(self.total, at, bytes),
             Goal::Samples { sampler, .. } => {
                 if let Some(sampler) = sampler {
                     sampler.feed(at, bytes);
@@ -182,31 +167,18 @@ impl ImageProgress {
     /// length is known.
     #[must_use]
     pub(super) fn end(&mut self, total: u64) -> bool {
-        let is_new = self.version.total.is_none();
-        let is_same = agree(&self.version.total, &Some(total));
-        match &mut self.goal {
-            Goal::Header(walk) => {
-                self.version.total = Some(total);
-                walk.reader.set_total(total);
-                // An error is sticky in the reader: `answer` gives it.
-                let _ = walk.reader.eof(total);
-                true
-            }
-            _ if !is_same => false,
-            Goal::Samples { .. } => {
-                self.version.total = Some(total);
-                if is_new {
-                    self.take_samples();
-                }
-                // A file of a known length has ended before it.
-                is_new || self.answer().is_some()
-            }
-            #[cfg(feature = "faces")]
-            Goal::Whole => {
-                self.version.total = Some(total);
-                true
-            }
+        let known = self.total.replace(total);
+        if let Goal::Header(walk) = &mut self.goal {
+            walk.reader.set_total(total);
+            // An error is sticky in the reader: `answer` gives it.
+            let _ = walk.reader.eof(total);
+            return true;
         }
+        if known.is_none() {
+            self.take_samples();
+        }
+        // One of a known length may have ended before it.
+        known.is_none_or(|known| known == total && self.answer().is_some())
     }
 
     /// The answer, once nothing more is wanted.
@@ -224,7 +196,7 @@ impl ImageProgress {
             }
             #[cfg(feature = "faces")]
             Goal::Whole => {
-                let is_here = self.version.total.is_some_and(|total| self.prefix.length() >= total);
+                let is_here = self.total.is_some_and(|total| self.prefix.length() >= total);
                 is_here.then_some(Answer::Whole)
             }
         }

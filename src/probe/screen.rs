@@ -41,7 +41,7 @@ impl Probe {
         let Some(image) = &mut local.image else {
             return Err(local.rejection.as_ref().and_then(said).unwrap_or_else(not_there));
         };
-        if let Some(length) = image.progress.version.total.filter(|length| *length > MOST) {
+        if let Some(length) = image.progress.total.filter(|length| *length > MOST) {
             return Err(format!("the file must have at most {MOST_BYTES} bytes, found {length}"));
         }
         let bytes = image.whole(MOST_BYTES).await;
@@ -59,17 +59,13 @@ impl Probe {
             return Ok(());
         };
         local.screened = Screened::Looked(None);
-        let length = local.image.as_ref().and_then(|image| image.progress.version.total);
+        let length = local.image.as_ref().and_then(|image| image.progress.total);
         if length.is_some_and(|length| length > MOST) {
             return Ok(());
         }
         let room = screen.room_for(length).await;
         let bytes = match &mut local.image {
-            Some(image) => {
-                let bytes = image.whole(MOST_BYTES).await;
-                local.fetch = Some(image.fetch());
-                bytes
-            }
+            Some(image) => image.whole(MOST_BYTES).await,
             None => file::whole(source.text.clone(), MOST_BYTES).await,
         };
         let bytes = match bytes {

@@ -260,19 +260,6 @@ pub struct Fetch {
     pub elapsed_ms: u64,
 }
 
-impl Fetch {
-    /// What was taken by then and since; the time is that of `since`, which goes on from before.
-    #[cfg(feature = "client")]
-    pub(crate) fn and(self, since: Self) -> Self {
-        Self {
-            bytes: self.bytes.saturating_add(since.bytes),
-            requests: self.requests.saturating_add(since.requests),
-            redirects: self.redirects.saturating_add(since.redirects),
-            elapsed_ms: since.elapsed_ms,
-        }
-    }
-}
-
 /// What one image's call cost.
 ///
 /// For an example see [`Report`].

@@ -10,6 +10,7 @@ use emo_preflight::FaceScreen;
 use serde_json::Value;
 
 #[test]
+#[ignore = "takes long: `.ci/slow` runs it"]
 fn no_labelled_portrait_is_rejected_and_nearly_all_faceless_images_are() {
     let folder = std::env::var_os("EMO_PREFLIGHT_FACES")
         .map_or_else(|| PathBuf::from(DEFAULT_FOLDER), PathBuf::from);

@@ -71,9 +71,9 @@ async fn a_check_dropped_while_it_waits_for_its_slot_is_not_paid() {
         let gate = gate_on(&emulator).calls_per_second(1.0 / spacing).build().await.unwrap();
         let begun = Instant::now();
         gate.check(Source::url(first.url())).await.unwrap();
-        let before = emulator.calls();
+        let (before, booked) = (emulator.calls(), gate.activity().reservations);
         let dropped = tokio::spawn(gate.check(Source::url(second.url())));
-        until("the second is booked", || gate.activity().reservations == 2).await;
+        until("the second is booked", || gate.activity().reservations > booked).await;
         dropped.abort();
         let _ = dropped.await;
         if begun.elapsed().as_secs_f64() > spacing * 0.8 {

@@ -8,15 +8,23 @@ use super::scene::Scene;
 use crate::pg::proxy::{Cut, Proxy};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_cut_at_any_request_costs_nothing_and_loses_nothing() {
+async fn a_connection_cut_before_any_request_costs_nothing_and_loses_nothing() {
+    check_each(Cut::Before).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_cut_after_any_request_costs_nothing_and_loses_nothing() {
+    check_each(Cut::After).await;
+}
+
+async fn check_each(cut: fn(u64) -> Cut) {
     if crate::pg::server().is_none() {
         return;
     }
     let mut at = 0;
     loop {
-        let cuts = (at..at + 4).flat_map(|at| [Cut::Before(at), Cut::After(at)]);
-        let reached = join_all(cuts.map(check_with)).await;
-        at += 4;
+        let reached = join_all((at..at + 6).map(|at| check_with(cut(at)))).await;
+        at += 6;
         if reached.contains(&false) {
             break;
         }

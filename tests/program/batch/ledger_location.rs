@@ -115,7 +115,7 @@ fn what_was_paid_for_can_be_had_again() {
     change(&desk.at(LEDGER), "UPDATE ledger_schema SET version = 2");
     run(&mut export(&desk.at(LEDGER)))
         .assert_status(4)
-        .says("found 2 from before the first release");
+        .says("found 2: it is from before the first release");
     assert!(run(&mut program_with(["ledger", "schema"])).stdout.contains("CREATE TABLE attempt"));
 }
 
