@@ -3,38 +3,18 @@
 //! What costs money is the library's; nothing here knows HTTP. What is the program's own: which lines
 //! of an earlier run are asked again (`resume`).
 
-mod annotate;
 mod args;
-mod ask;
-mod colour;
+mod commands;
 mod counts;
-mod demo;
-mod emo_body;
-mod gallery;
 mod gate;
 mod hints;
 mod input;
 mod job;
 mod ledger;
-mod ledger_commands;
-mod manual;
-mod next_steps;
 mod output;
-mod pictures;
-mod progress;
-mod report;
-mod results;
-mod resume;
-mod screen;
-mod serve;
 mod signals;
-mod spend;
-mod stand_in;
 mod status;
-mod summary;
-mod table;
-mod table_input;
-mod text;
+mod terminal;
 mod timing;
 
 use std::io::Write as _;
@@ -43,13 +23,14 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::cli::args::{Arguments, CheckArguments, Command, LogForm, ProbeArguments};
+use crate::cli::input::resume::Redo;
 use crate::cli::job::Job;
 use crate::cli::ledger::Place;
-use crate::cli::next_steps::Cap;
 use crate::cli::output::Unwritable;
-use crate::cli::resume::Redo;
 use crate::cli::status::Status;
-use crate::cli::summary::Calls;
+use crate::cli::terminal::next_steps::Cap;
+use crate::cli::terminal::summary::Calls;
+use crate::cli::terminal::{ask, colour, screen, text};
 use crate::gate::DryRun;
 use crate::{GateError, Ledger, LedgerError, Probe};
 
@@ -91,16 +72,18 @@ async fn run(command: Command) -> anyhow::Result<Status> {
     match command {
         Command::Probe(arguments) => probe(arguments).await,
         Command::Check(arguments) => check(*arguments).await,
-        Command::Serve(arguments) => serve::run(*arguments).await,
-        Command::Spend(arguments) => spend::run(&arguments).await,
-        Command::EmoBody(arguments) => emo_body::run(&arguments),
-        Command::Report(arguments) => report::run(*arguments).await,
-        Command::Annotate(arguments) => annotate::run(*arguments).await,
-        Command::Ledger(command) => ledger_commands::run(command).await,
-        Command::Emulator(arguments) => stand_in::run(arguments.listen, arguments.rps).await,
-        Command::Demo => demo::run().await,
-        Command::Completions { shell } => Ok(print(manual::completions(shell))),
-        Command::Man { command } => Ok(print(manual::page(command.as_deref())?)),
+        Command::Serve(arguments) => commands::serve::run(*arguments).await,
+        Command::Spend(arguments) => commands::spend::run(&arguments).await,
+        Command::EmoBody(arguments) => commands::emo_body::run(&arguments),
+        Command::Report(arguments) => commands::report::run(*arguments).await,
+        Command::Annotate(arguments) => commands::annotate::run(*arguments).await,
+        Command::Ledger(command) => commands::ledger::run(command).await,
+        Command::Emulator(arguments) => {
+            commands::emulator::run(arguments.listen, arguments.rps).await
+        }
+        Command::Demo => commands::demo::run().await,
+        Command::Completions { shell } => Ok(print(commands::manual::completions(shell))),
+        Command::Man { command } => Ok(print(commands::manual::page(command.as_deref())?)),
     }
 }
 

@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args};
 
 use super::values::{at_a_time, ratio, seconds};
 use crate::cli::output::Layout;
-use crate::cli::progress::ProgressKind;
+use crate::cli::terminal::progress::ProgressKind;
 use crate::{AddressPolicy, AspectRatio, ProbeOptions, RunOptions};
 
 #[derive(Debug, Args)]
