@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cli::status::Status;
-use crate::cli::text;
+use crate::cli::terminal::text;
 use crate::{Reason, ReasonCode, Report, Verdict};
 
 /// What has come of a run so far.

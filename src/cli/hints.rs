@@ -38,8 +38,8 @@ pub(super) fn end_with<T>(error: clap::Error) -> T {
     // A command has neither; an image that is given without a command has both, mostly.
     if let Some(image) = image.filter(|named| named.contains(['.', '/'])) {
         let _ = error.print();
-        let image = super::next_steps::quoted(image);
-        super::text::tell(format_args!(
+        let image = crate::cli::terminal::next_steps::quoted(image);
+        crate::cli::terminal::text::tell(format_args!(
             "\nto check an image for free: emo-preflight probe {image}"
         ));
         std::process::exit(error.exit_code());

@@ -10,14 +10,15 @@ use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 use crate::cli::args::{OutputArguments, SourceArguments};
 use crate::cli::counts::Counts;
 use crate::cli::input::InputError;
-use crate::cli::next_steps::Cap;
+use crate::cli::input::resume::{Redo, Results};
 use crate::cli::output::{Layout, Printer};
-use crate::cli::progress::{Progress, Shown};
-use crate::cli::resume::{Redo, Results};
+use crate::cli::signals;
 use crate::cli::status::Status;
-use crate::cli::summary::{self, Calls};
+use crate::cli::terminal::next_steps::Cap;
+use crate::cli::terminal::progress::{Progress, Shown};
+use crate::cli::terminal::summary::{self, Calls};
+use crate::cli::terminal::{next_steps, text};
 use crate::cli::timing::Timing;
-use crate::cli::{next_steps, signals, text};
 use crate::{Preflight, Run, Source, Spent};
 
 /// What is to be done, with everything opened and nothing changed or spent.

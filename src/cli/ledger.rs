@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::cli::args::LedgerArguments;
-use crate::cli::text;
+use crate::cli::terminal::text;
 use crate::{Ledger, LedgerError, LedgerTiming};
 
 /// A place for a ledger.

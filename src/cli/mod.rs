@@ -3,38 +3,18 @@
 //! What costs money is the library's; nothing here knows HTTP. What is the program's own: which lines
 //! of an earlier run are asked again (`resume`).
 
-mod annotate;
 mod args;
-mod ask;
-mod colour;
+mod commands;
 mod counts;
-mod demo;
-mod emo_body;
-mod gallery;
 mod gate;
 mod hints;
 mod input;
 mod job;
 mod ledger;
-mod ledger_commands;
-mod manual;
-mod next_steps;
 mod output;
-mod pictures;
-mod progress;
-mod report;
-mod results;
-mod resume;
-mod screen;
-mod serve;
 mod signals;
-mod spend;
-mod stand_in;
 mod status;
-mod summary;
-mod table;
-mod table_input;
-mod text;
+mod terminal;
 mod timing;
 
 use std::io::Write as _;
@@ -42,16 +22,11 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::args::{Arguments, CheckArguments, Command, LogForm, ProbeArguments};
-use crate::cli::job::Job;
-use crate::cli::ledger::Place;
-use crate::cli::next_steps::Cap;
+use crate::cli::args::{Arguments, Command, LogForm};
 use crate::cli::output::Unwritable;
-use crate::cli::resume::Redo;
 use crate::cli::status::Status;
-use crate::cli::summary::Calls;
-use crate::gate::DryRun;
-use crate::{GateError, Ledger, LedgerError, Probe};
+use crate::cli::terminal::{colour, screen, text};
+use crate::{GateError, LedgerError};
 
 /// Runs the program with the process's own arguments.
 #[must_use]
@@ -89,18 +64,20 @@ fn raise_descriptor_limit() {}
 
 async fn run(command: Command) -> anyhow::Result<Status> {
     match command {
-        Command::Probe(arguments) => probe(arguments).await,
-        Command::Check(arguments) => check(*arguments).await,
-        Command::Serve(arguments) => serve::run(*arguments).await,
-        Command::Spend(arguments) => spend::run(&arguments).await,
-        Command::EmoBody(arguments) => emo_body::run(&arguments),
-        Command::Report(arguments) => report::run(*arguments).await,
-        Command::Annotate(arguments) => annotate::run(*arguments).await,
-        Command::Ledger(command) => ledger_commands::run(command).await,
-        Command::Emulator(arguments) => stand_in::run(arguments.listen, arguments.rps).await,
-        Command::Demo => demo::run().await,
-        Command::Completions { shell } => Ok(print(manual::completions(shell))),
-        Command::Man { command } => Ok(print(manual::page(command.as_deref())?)),
+        Command::Probe(arguments) => commands::probe::run(arguments).await,
+        Command::Check(arguments) => commands::check::run(*arguments).await,
+        Command::Serve(arguments) => commands::serve::run(*arguments).await,
+        Command::Spend(arguments) => commands::spend::run(&arguments).await,
+        Command::EmoBody(arguments) => commands::emo_body::run(&arguments),
+        Command::Report(arguments) => commands::report::run(*arguments).await,
+        Command::Annotate(arguments) => commands::annotate::run(*arguments).await,
+        Command::Ledger(command) => commands::ledger::run(command).await,
+        Command::Emulator(arguments) => {
+            commands::emulator::run(arguments.listen, arguments.rps).await
+        }
+        Command::Demo => commands::demo::run().await,
+        Command::Completions { shell } => Ok(print(commands::manual::completions(shell))),
+        Command::Man { command } => Ok(print(commands::manual::page(command.as_deref())?)),
     }
 }
 
@@ -111,90 +88,6 @@ fn print(text: impl AsRef<[u8]>) -> Status {
         // Whoever read it has read enough.
         Err(_) => Status::Stopped,
     }
-}
-
-async fn probe(arguments: ProbeArguments) -> anyhow::Result<Status> {
-    let mut options = arguments.screen.added_to(arguments.local.probe_options())?;
-    options.local_files = true;
-    let probe = Probe::new(options)?;
-    let redo = Redo { model: None, eligible: false, unknown: false };
-    let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
-    job.begin()?;
-    let run = probe.run(job.sources(), arguments.local.run_options());
-    Ok(job.finish(run, Calls::NotAsked, None).await)
-}
-
-async fn check(mut arguments: CheckArguments) -> anyhow::Result<Status> {
-    if arguments.output.resume {
-        arguments.gate.hold_cap_of("--resume")?;
-    }
-    if arguments.dry_run {
-        return dry_run(arguments).await;
-    }
-    let key = hints::key_from_env()?;
-    let place = arguments.gate.ledger.place()?;
-    let redo = Redo {
-        model: Some(arguments.gate.model.clone()),
-        eligible: true,
-        unknown: arguments.gate.retry_unknown,
-    };
-    let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
-    if let Some(most) = arguments.gate.max_calls {
-        // Named here, so that the run can be gone on with.
-        let fresh = arguments.gate.run.is_none().then(|| format!("{:016x}", fastrand::u64(..)));
-        arguments.gate.run = arguments.gate.run.or_else(|| fresh.clone());
-        job.is_capped(Cap { most, fresh });
-    }
-    // Last of what can go wrong without cost, first of what costs: nothing was fetched or paid yet.
-    if ask::is_wanted(&arguments)
-        && !ask::may_begin(job.to_do(&arguments.sources), arguments.gate.rps)?
-    {
-        text::tell("not begun: nothing was fetched or paid");
-        return Ok(Status::Stopped);
-    }
-    let timing = arguments.gate.timing;
-    let work = async |ledger| {
-        let probe = arguments.screen.added_to(arguments.local.probe_options())?;
-        let gate = arguments.gate.gate(key, ledger, probe).build().await?;
-        job.progress_every = timing.progress;
-        job.begin()?;
-        let run = gate.run(job.sources(), arguments.local.run_options());
-        Ok(job.finish(run, Calls::Made, Some((gate, arguments.gate.rps))).await)
-    };
-    place.with_ledger(timing.ledger, work).await
-}
-
-async fn dry_run(arguments: CheckArguments) -> anyhow::Result<Status> {
-    let probe = Probe::new(arguments.screen.added_to(arguments.local.probe_options())?)?;
-    let place = arguments.gate.ledger.place()?;
-    let work = async |ledger: Option<&Ledger>| {
-        // What it comes to depends on what the ledger knows.
-        match (&place, &ledger) {
-            (Place::Memory, _) => text::say("ledger: none"),
-            (place, None) => text::say(format_args!("ledger: {place} (not there yet)")),
-            (place, Some(_)) => text::say(format_args!("ledger: {place}")),
-        }
-        let dry = DryRun::new(
-            probe,
-            ledger.cloned(),
-            arguments.gate.base_url.as_deref(),
-            arguments.gate.service.as_deref(),
-            &arguments.gate.model,
-        )?
-        .max_age(arguments.gate.ledger_max_age)
-        .retry_unknown(arguments.gate.retry_unknown);
-        let redo = Redo {
-            model: Some(arguments.gate.model.clone()),
-            eligible: false,
-            unknown: arguments.gate.retry_unknown,
-        };
-        let mut job = Job::prepare(&arguments.sources, &arguments.output, redo).await?;
-        job.progress_every = arguments.gate.timing.progress;
-        job.begin()?;
-        let run = dry.run(job.sources(), arguments.local.run_options());
-        Ok(job.finish(run, Calls::HeldBack { most: arguments.gate.max_calls }, None).await)
-    };
-    place.with_read_only(work).await
 }
 
 /// Says what went wrong. What no argument mends stops the program, all else is a wrong argument.

@@ -8,10 +8,10 @@ use futures_util::FutureExt as _;
 use futures_util::stream::StreamExt as _;
 
 use crate::cli::counts::Counts;
-use crate::cli::progress::Progress;
 use crate::cli::status::Status;
-use crate::cli::table::Table;
-use crate::cli::{screen, text};
+use crate::cli::terminal::progress::Progress;
+use crate::cli::terminal::table::Table;
+use crate::cli::terminal::{screen, text};
 use crate::{Report, Run, Stopper};
 
 /// What results look like.

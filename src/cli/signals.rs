@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::Stopper;
-use crate::cli::text;
+use crate::cli::terminal::text;
 
 /// Which signal has come.
 pub(super) struct Received(Arc<AtomicU8>);

@@ -410,3 +410,49 @@ fn the_callers_fields_come_back_as_they_were_written() {
     let report: Report = serde_json::from_str(&line).unwrap();
     assert_eq!(serde_json::to_string(&report).unwrap(), line);
 }
+
+/// A failure tells by its bill and its code whether a call left, and whether asking again may pay twice.
+#[test]
+fn what_a_report_means_is_told_by_its_verdict_its_bill_and_its_code() {
+    let bbox = BBox::from([0.0, 0.0, 1.0, 1.0]);
+    let passed = Verdict::Accepted { face: bbox, ext: bbox };
+    let certain = Billing::certain(1);
+    let (free, unknown) = (Billing::NONE, Billing::UNKNOWN);
+    let (skipped, failed) = (Verdict::Skipped, Verdict::Failed);
+    let service = ReasonCode::Service("InvalidParameter".to_owned());
+    use ReasonCode as R;
+    // Verdict, bill, code, whether there is an answer; called, settled, unknown, saved.
+    for (verdict, billing, code, answered, expected) in [
+        (Verdict::Eligible, free, None, false, (false, true, false, 0)),
+        (Verdict::RejectedLocal, free, Some(R::NotFound), false, (false, true, false, 1)),
+        (Verdict::Undetermined, free, Some(R::Timeout), false, (false, false, false, 0)),
+        (passed, certain, None, true, (true, true, false, 0)),
+        (Verdict::RejectedRemote, free, None, true, (true, true, false, 0)),
+        (skipped, free, Some(R::CapReached), false, (false, false, false, 0)),
+        (failed, free, Some(R::Network), false, (false, false, false, 0)),
+        (failed, free, Some(R::LedgerError), false, (false, false, false, 0)),
+        (failed, free, Some(R::LedgerError), true, (true, false, false, 0)),
+        (failed, unknown, Some(R::LedgerError), false, (true, false, true, 0)),
+        (failed, certain, Some(R::LedgerError), true, (true, false, true, 0)),
+        (failed, free, Some(service), true, (true, false, false, 0)),
+        (failed, unknown, Some(R::BillingUnknown), false, (true, false, true, 0)),
+        (failed, certain, Some(R::BillingUnknown), false, (true, false, true, 0)),
+        (failed, certain, Some(R::MalformedAnswer), true, (true, true, false, 0)),
+    ] {
+        let mut report = Report::new("https://example.org/a.jpg", AspectRatio::Square, verdict);
+        report.billing = billing;
+        report.reasons = code.into_iter().map(|code| Reason::new(code, "…")).collect();
+        report.request_id = answered.then(|| "c56f".to_owned());
+        let found = |report: &Report| {
+            let called = report.was_called();
+            (called, report.is_settled(), report.is_unknown(), report.images_saved())
+        };
+        assert_eq!(found(&report), expected, "{report:?}");
+        assert_eq!(report.images_billed(), billing.images);
+        if verdict == passed {
+            report.from_ledger = true;
+            assert_eq!(found(&report), (false, true, false, 1));
+            assert_eq!(report.images_billed(), 0);
+        }
+    }
+}

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 
-use super::values::{at_a_time, ratio, seconds};
+use super::values::{at_a_time, seconds};
 use crate::cli::output::Layout;
-use crate::cli::progress::ProgressKind;
+use crate::cli::terminal::progress::ProgressKind;
 use crate::{AddressPolicy, AspectRatio, ProbeOptions, RunOptions};
 
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ pub(in crate::cli) struct SourceArguments {
     /// 1:1 (profile) or 3:4 (half-body) [default: 1:1]
     ///
     /// Aspect ratio to ask for, where a line of the input has none of its own.
-    #[arg(long, value_name = "RATIO", default_value = "1:1", value_parser = ratio)]
+    #[arg(long, value_name = "RATIO", default_value = "1:1")]
     #[arg(hide_default_value = true)]
     pub(in crate::cli) ratio: AspectRatio,
 }

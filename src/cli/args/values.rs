@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
 use jiff::civil::Date;
 
-use crate::{AspectRatio, StyleLevel};
+use crate::StyleLevel;
 
 impl ValueEnum for StyleLevel {
     fn value_variants<'a>() -> &'a [Self] {
@@ -21,10 +21,6 @@ impl ValueEnum for StyleLevel {
             Self::Active => "active",
         }))
     }
-}
-
-pub(super) fn ratio(text: &str) -> Result<AspectRatio, String> {
-    text.parse().map_err(|error: crate::rules::UnknownRatio| error.to_string())
 }
 
 pub(in crate::cli) fn seconds(text: &str) -> Result<Duration, String> {

@@ -3,19 +3,20 @@
 use anyhow::Context as _;
 use futures_util::stream::{self, StreamExt as _};
 
+use crate::cli::commands::gallery::{self, Exhibit};
 use crate::cli::counts::Counts;
-use crate::cli::gallery::{self, Exhibit};
 use crate::cli::output::{Layout, Printer};
-use crate::cli::progress::{Progress, Shown};
+use crate::cli::signals;
 use crate::cli::status::Status;
-use crate::cli::summary::{self, Calls};
+use crate::cli::terminal::progress::{Progress, Shown};
+use crate::cli::terminal::summary::{self, Calls};
+use crate::cli::terminal::{colour, text};
 use crate::cli::timing::Timing;
-use crate::cli::{colour, signals, text};
 use crate::emulator::Emulator;
 use crate::{AddressPolicy, ApiKey, Preflight, ProbeOptions, Report, RunOptions, Source};
 
 /// Shows every built-in image to the gate and says what was expected and what came.
-pub(super) async fn run() -> anyhow::Result<Status> {
+pub(in crate::cli) async fn run() -> anyhow::Result<Status> {
     let emulator = Emulator::builder().start().await.context("cannot start the emulator")?;
     let mut exhibits = gallery::open(&emulator);
     // The first image a second time: it is not paid for again.

@@ -6,7 +6,7 @@ use csv::{ByteRecord, Reader, ReaderBuilder};
 use serde_json::{Map, Value};
 
 /// The rows behind the line that names the columns.
-pub(super) struct Table<R> {
+pub(in crate::cli) struct Table<R> {
     rows: Reader<R>,
     columns: Vec<String>,
     /// The number of the row read last.
@@ -15,17 +15,17 @@ pub(super) struct Table<R> {
 }
 
 /// One row of a table.
-pub(super) struct Row {
+pub(in crate::cli) struct Row {
     /// Its number, as spreadsheets count: the line with the names is row 1.
-    pub(super) number: u64,
+    pub(in crate::cli) number: u64,
     /// By column, as texts; an error where the row does not fit the columns.
-    pub(super) fields: Result<Map<String, Value>, String>,
+    pub(in crate::cli) fields: Result<Map<String, Value>, String>,
     /// The cell of the URL's column, where there is one.
-    pub(super) url: String,
+    pub(in crate::cli) url: String,
 }
 
 /// The columns that a first line names, if it is a table's: one of them is the URL's.
-pub(super) fn columns(line: &[u8], url_column: &str) -> Option<Vec<String>> {
+pub(in crate::cli) fn columns(line: &[u8], url_column: &str) -> Option<Vec<String>> {
     let mut row = ByteRecord::new();
     let read = reader(line).read_byte_record(&mut row).ok()?;
     let names: Option<Vec<String>> =
@@ -34,12 +34,12 @@ pub(super) fn columns(line: &[u8], url_column: &str) -> Option<Vec<String>> {
 }
 
 impl<R: Read> Table<R> {
-    pub(super) fn new(rows: R, columns: Vec<String>) -> Self {
+    pub(in crate::cli) fn new(rows: R, columns: Vec<String>) -> Self {
         Self { rows: reader(rows), columns, number: 1, row: ByteRecord::new() }
     }
 
     /// The next row; `url_column` is given back as `image_url`.
-    pub(super) fn next(&mut self, url_column: &str) -> io::Result<Option<Row>> {
+    pub(in crate::cli) fn next(&mut self, url_column: &str) -> io::Result<Option<Row>> {
         if !self.rows.read_byte_record(&mut self.row)? {
             return Ok(None);
         }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::cli::{colour, screen};
+use crate::cli::terminal::{colour, screen};
 use crate::header::Header;
 use crate::net::url_text::printable_text;
 use crate::report::Price;
@@ -12,21 +12,21 @@ use crate::{Billing, Certainty};
 
 /// A line on stderr. That nobody listens there is no reason to fail, let alone to panic as
 /// `eprintln!` does: calls may be under way.
-pub(super) fn tell(line: impl Display) {
+pub(in crate::cli) fn tell(line: impl Display) {
     screen::aside(|| {
         let _ = writeln!(std::io::stderr(), "{line}");
     });
 }
 
 /// A line that `--quiet` leaves out.
-pub(super) fn say(line: impl Display) {
+pub(in crate::cli) fn say(line: impl Display) {
     if !is_quiet() {
         tell(line);
     }
 }
 
 /// As [`say`], over as many lines of a terminal as it takes, all but the first indented.
-pub(super) fn say_wrapped(line: impl Display, indent: usize) {
+pub(in crate::cli) fn say_wrapped(line: impl Display, indent: usize) {
     if !is_quiet() {
         tell_wrapped(line, indent);
     }
@@ -34,7 +34,7 @@ pub(super) fn say_wrapped(line: impl Display, indent: usize) {
 
 /// As [`tell`], over as many lines of a terminal as it takes, all but the first indented. Not for what
 /// is to be pasted.
-pub(super) fn tell_wrapped(line: impl Display, indent: usize) {
+pub(in crate::cli) fn tell_wrapped(line: impl Display, indent: usize) {
     let line = line.to_string();
     let Some((_, columns)) = console::Term::stderr().size_checked() else { return tell(line) };
     let indent = " ".repeat(indent);
@@ -43,16 +43,16 @@ pub(super) fn tell_wrapped(line: impl Display, indent: usize) {
 }
 
 /// A line that says what is wrong.
-pub(super) fn error(line: impl Display) {
+pub(in crate::cli) fn error(line: impl Display) {
     tell_wrapped(format_args!("{} {line}", colour::alarm("error:")), 2);
 }
 
 /// `--quiet`, from here on.
-pub(super) fn be_quiet() {
+pub(in crate::cli) fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
 
-pub(super) fn is_quiet() -> bool {
+pub(in crate::cli) fn is_quiet() -> bool {
     QUIET.load(Ordering::Relaxed)
 }
 
@@ -60,7 +60,7 @@ static QUIET: AtomicBool = AtomicBool::new(false);
 
 /// The text with what steers a terminal made visible: control characters, and those that turn the
 /// direction of writing.
-pub(super) fn plain(text: &str) -> String {
+pub(in crate::cli) fn plain(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
             let steers = c.is_control() || TURNING.contains(&c);
@@ -72,7 +72,7 @@ pub(super) fn plain(text: &str) -> String {
 
 /// A source as people see it: a URL without its secrets, and at most so many columns of it. What
 /// tells one from another is at its ends.
-pub(super) fn source(text: &str, columns: usize) -> String {
+pub(in crate::cli) fn source(text: &str, columns: usize) -> String {
     let mut shown = plain(&printable_text(text));
     if width(&shown) > columns
         && let Some(at) = shown.find('?')
@@ -108,16 +108,16 @@ fn width(text: &str) -> usize {
 }
 
 /// Format and sides, aligned at their cross.
-pub(super) fn size(image: Option<&Header>) -> String {
+pub(in crate::cli) fn size(image: Option<&Header>) -> String {
     image.map_or_else(|| "-".to_owned(), |i| format!("{:<4} {:>4}×{}", i.format, i.width, i.height))
 }
 
 /// The documented price of so many images.
-pub(super) fn cny(images: u64) -> String {
+pub(in crate::cli) fn cny(images: u64) -> String {
     format!("{} CNY", Price::DOCUMENTED.of(images))
 }
 
-pub(super) fn bill(billing: Billing, from_ledger: bool) -> String {
+pub(in crate::cli) fn bill(billing: Billing, from_ledger: bool) -> String {
     match billing.certainty {
         _ if from_ledger => "known".to_owned(),
         Certainty::Unknown => "unknown".to_owned(),
@@ -127,7 +127,7 @@ pub(super) fn bill(billing: Billing, from_ledger: bool) -> String {
 }
 
 /// `1 image`, `2 images`.
-pub(super) fn count(number: u64, one: &str, many: &str) -> String {
+pub(in crate::cli) fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 

@@ -7,15 +7,16 @@ use anyhow::Context as _;
 use futures_util::stream::{self, StreamExt as _};
 
 use crate::cli::args::AnnotateArguments;
-use crate::cli::pictures::{Picture, Pictures};
+use crate::cli::commands::pictures::{Picture, Pictures};
+use crate::cli::input::results;
 use crate::cli::status::Status;
-use crate::cli::{results, text};
+use crate::cli::terminal::text;
 use crate::{BBox, Probe, Report};
 
 /// What is written of one result: names and files.
 type Written = Vec<(String, Result<Vec<u8>, String>)>;
 
-pub(super) async fn run(arguments: AnnotateArguments) -> anyhow::Result<Status> {
+pub(in crate::cli) async fn run(arguments: AnnotateArguments) -> anyhow::Result<Status> {
     let folder = &arguments.output;
     let cannot = || format!("cannot write to {}", folder.display());
     fs::create_dir_all(folder).with_context(cannot)?;

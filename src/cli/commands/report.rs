@@ -9,12 +9,13 @@ use futures_util::stream::{self, StreamExt as _};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::args::ReportArguments;
-use crate::cli::pictures::{Picture, Pictures};
+use crate::cli::commands::pictures::{Picture, Pictures};
+use crate::cli::input::results;
 use crate::cli::status::Status;
-use crate::cli::{results, text};
+use crate::cli::terminal::text;
 use crate::{Probe, Report, html};
 
-pub(super) async fn run(arguments: ReportArguments) -> anyhow::Result<Status> {
+pub(in crate::cli) async fn run(arguments: ReportArguments) -> anyhow::Result<Status> {
     let (from, to) = (&arguments.results, &arguments.output);
     if is_same_file(from, to) {
         bail!("the page must be another file than the results, found {} for both", to.display());

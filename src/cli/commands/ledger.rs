@@ -9,10 +9,11 @@ use crate::Ledger;
 use crate::cli::args::{LedgerArguments, LedgerCommand};
 use crate::cli::ledger::Place;
 use crate::cli::output::Lines;
+use crate::cli::print;
 use crate::cli::status::Status;
-use crate::cli::{print, text};
+use crate::cli::terminal::text;
 
-pub(super) async fn run(command: LedgerCommand) -> anyhow::Result<Status> {
+pub(in crate::cli) async fn run(command: LedgerCommand) -> anyhow::Result<Status> {
     match command {
         LedgerCommand::Export(arguments) => export(&arguments.place()?).await,
         LedgerCommand::Adopt(arguments) => adopt(&arguments).await,

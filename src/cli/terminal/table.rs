@@ -3,22 +3,22 @@
 use textwrap::Options;
 
 use crate::Report;
-use crate::cli::{colour, text};
+use crate::cli::terminal::{colour, text};
 
 /// The columns of a terminal of this width, or of none.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Table {
+pub(in crate::cli) struct Table {
     /// None where no terminal says it.
     width: Option<usize>,
 }
 
 impl Table {
-    pub(super) fn for_stdout() -> Self {
+    pub(in crate::cli) fn for_stdout() -> Self {
         let size = console::Term::stdout().size_checked();
         Self { width: size.map(|(_, columns)| usize::from(columns)) }
     }
 
-    pub(super) fn heading() -> String {
+    pub(in crate::cli) fn heading() -> String {
         format!(
             "{:>6}  {:<15}  {:<14}  {:>9}  {}",
             "NUMBER", "VERDICT", "SIZE", "MONEY", "SOURCE and reasons"
@@ -27,7 +27,7 @@ impl Table {
 
     /// A result: its source's number in the input, verdict, size, money and source, and a line for
     /// each reason.
-    pub(super) fn row(self, report: &Report) -> String {
+    pub(in crate::cli) fn row(self, report: &Report) -> String {
         let room = self.width.map_or(LONGEST, |width| width.saturating_sub(BEFORE_SOURCE));
         let mut row = format!(
             "{:>6}  {}  {:<14}  {:>9}  {}",

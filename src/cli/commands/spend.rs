@@ -8,12 +8,12 @@ use crate::cli::args::SpendArguments;
 use crate::cli::ledger::Place;
 use crate::cli::output::Lines;
 use crate::cli::status::Status;
-use crate::cli::text;
+use crate::cli::terminal::text;
 use crate::ledger::beijing_day;
 use crate::report::Price;
 use crate::{DaySpend, Ledger, Spend, UnknownCall};
 
-pub(super) async fn run(arguments: &SpendArguments) -> anyhow::Result<Status> {
+pub(in crate::cli) async fn run(arguments: &SpendArguments) -> anyhow::Result<Status> {
     let days = arguments.days()?;
     let place = arguments.ledger.place()?;
     let mut out = Lines::new("the sums");

@@ -6,7 +6,7 @@ use clap::ColorChoice;
 use console::Style;
 
 /// Sets it for all that is printed from here on.
-pub(super) fn apply(choice: ColorChoice) {
+pub(in crate::cli) fn apply(choice: ColorChoice) {
     let wanted = |on_terminal: bool| match choice {
         ColorChoice::Auto => {
             let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -21,7 +21,7 @@ pub(super) fn apply(choice: ColorChoice) {
 }
 
 /// A verdict's name on stdout, padded or not.
-pub(super) fn verdict(text: &str) -> String {
+pub(in crate::cli) fn verdict(text: &str) -> String {
     let style = match text.trim_end() {
         "accepted" | "eligible" => Style::new().green(),
         "rejected_local" | "rejected_remote" => Style::new().red(),
@@ -33,17 +33,17 @@ pub(super) fn verdict(text: &str) -> String {
 }
 
 /// Good or bad news, on stdout.
-pub(super) fn mark(good: bool, text: &str) -> String {
+pub(in crate::cli) fn mark(good: bool, text: &str) -> String {
     let style = if good { Style::new().green() } else { Style::new().red().bold() };
     style.apply_to(text).to_string()
 }
 
 /// The word before an error, on stderr.
-pub(super) fn alarm(text: &str) -> String {
+pub(in crate::cli) fn alarm(text: &str) -> String {
     Style::new().for_stderr().red().bold().apply_to(text).to_string()
 }
 
 /// A command to paste, on stderr.
-pub(super) fn command(text: &str) -> String {
+pub(in crate::cli) fn command(text: &str) -> String {
     Style::new().for_stderr().bold().apply_to(text).to_string()
 }

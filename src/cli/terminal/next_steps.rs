@@ -5,17 +5,17 @@ use std::path::Path;
 
 use crate::ReasonCode;
 use crate::cli::counts::Counts;
-use crate::cli::{colour, text};
+use crate::cli::terminal::{colour, text};
 
 /// A run's cap on calls.
-pub(super) struct Cap {
-    pub(super) most: u64,
+pub(in crate::cli) struct Cap {
+    pub(in crate::cli) most: u64,
     /// The run's name, where the command gives it none.
-    pub(super) fresh: Option<String>,
+    pub(in crate::cli) fresh: Option<String>,
 }
 
 /// Says it on stderr. `again`: the command of this run with `--resume` would go on with it.
-pub(super) fn say(
+pub(in crate::cli) fn say(
     path: &Path,
     counts: &Counts,
     earlier: &Counts,
@@ -60,7 +60,7 @@ pub(super) fn say(
 }
 
 /// As a shell reads it.
-pub(super) fn quoted(word: &str) -> Cow<'_, str> {
+pub(in crate::cli) fn quoted(word: &str) -> Cow<'_, str> {
     // It fails for a NUL only, which no argument has.
     shlex::try_quote(word).unwrap_or(Cow::Borrowed("''"))
 }

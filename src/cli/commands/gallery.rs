@@ -5,18 +5,18 @@ use crate::{AspectRatio, ReasonCode};
 
 /// An image that is served, and what is to come of it.
 #[derive(Clone)]
-pub(super) struct Exhibit {
-    pub(super) name: &'static str,
-    pub(super) served: Served,
-    pub(super) ratio: AspectRatio,
+pub(in crate::cli) struct Exhibit {
+    pub(in crate::cli) name: &'static str,
+    pub(in crate::cli) served: Served,
+    pub(in crate::cli) ratio: AspectRatio,
     /// The verdict's name.
-    pub(super) verdict: &'static str,
+    pub(in crate::cli) verdict: &'static str,
     /// The first reason's code.
-    pub(super) reason: Option<ReasonCode>,
+    pub(in crate::cli) reason: Option<ReasonCode>,
 }
 
 /// Hangs every image up on `emulator`, with the fate that its first call is to take.
-pub(super) fn open(emulator: &Emulator) -> Vec<Exhibit> {
+pub(in crate::cli) fn open(emulator: &Emulator) -> Vec<Exhibit> {
     let mut exhibits = Vec::new();
     let mut hang = |name, image, fates: &[Fate], verdict, reason| {
         let served = emulator.serve(&format!("/images/{name}"), image);

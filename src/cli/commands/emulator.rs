@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 
+use crate::cli::commands::gallery;
+use crate::cli::signals;
 use crate::cli::status::Status;
-use crate::cli::{gallery, signals, text};
+use crate::cli::terminal::text;
 use crate::emulator::Emulator;
 
 /// Runs the stand-in until a signal comes.
-pub(super) async fn run(listen: SocketAddr, rps: u32) -> anyhow::Result<Status> {
+pub(in crate::cli) async fn run(listen: SocketAddr, rps: u32) -> anyhow::Result<Status> {
     let emulator = Emulator::builder()
         .listen(listen)
         .forgiving()

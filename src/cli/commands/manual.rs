@@ -7,7 +7,7 @@ use clap_mangen::Man;
 
 use crate::cli::args::Arguments;
 
-pub(super) fn completions(shell: Shell) -> Vec<u8> {
+pub(in crate::cli) fn completions(shell: Shell) -> Vec<u8> {
     let mut command = Arguments::command();
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
@@ -16,7 +16,7 @@ pub(super) fn completions(shell: Shell) -> Vec<u8> {
 }
 
 /// The manual page, in roff: of the program, or of a command of it.
-pub(super) fn page(command: Option<&str>) -> anyhow::Result<Vec<u8>> {
+pub(in crate::cli) fn page(command: Option<&str>) -> anyhow::Result<Vec<u8>> {
     let mut program = Arguments::command();
     // Gives the commands their full names and the options that all of them have.
     program.build();

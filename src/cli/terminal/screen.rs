@@ -9,12 +9,12 @@ use indicatif::ProgressBar;
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 /// From here on everything makes room for this bar, or for none.
-pub(super) fn share_with(bar: Option<ProgressBar>) {
+pub(in crate::cli) fn share_with(bar: Option<ProgressBar>) {
     *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
 }
 
 /// Prints something that the bar must not be drawn into. Not to be nested.
-pub(super) fn aside<T>(print: impl FnOnce() -> T) -> T {
+pub(in crate::cli) fn aside<T>(print: impl FnOnce() -> T) -> T {
     let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match bar {
         Some(bar) => bar.suspend(print),
@@ -23,7 +23,7 @@ pub(super) fn aside<T>(print: impl FnOnce() -> T) -> T {
 }
 
 /// Stderr for the log.
-pub(super) struct Stderr;
+pub(in crate::cli) struct Stderr;
 
 impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

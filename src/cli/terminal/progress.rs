@@ -8,12 +8,12 @@ use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::cli::counts::Counts;
-use crate::cli::{screen, text};
+use crate::cli::terminal::{screen, text};
 use crate::{Activity, Preflight};
 
 /// How progress is to be shown; the `--help` of the option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum ProgressKind {
+pub(in crate::cli) enum ProgressKind {
     /// A bar on a terminal, unless rows go there
     Auto,
     /// A bar on a terminal, beside the rows too
@@ -26,7 +26,7 @@ pub(super) enum ProgressKind {
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shown {
+pub(in crate::cli) enum Shown {
     Bar,
     Json,
     Nothing,
@@ -34,7 +34,7 @@ pub(super) enum Shown {
 
 impl ProgressKind {
     /// What it comes to here; rows on a terminal are progress enough.
-    pub(super) fn shown(self, rows_on_terminal: bool) -> Shown {
+    pub(in crate::cli) fn shown(self, rows_on_terminal: bool) -> Shown {
         let terminal = std::io::stderr().is_terminal();
         match self {
             Self::Auto if terminal && !rows_on_terminal && !text::is_quiet() => Shown::Bar,
@@ -46,7 +46,7 @@ impl ProgressKind {
 }
 
 /// How a run is going.
-pub(super) struct Progress {
+pub(in crate::cli) struct Progress {
     shown: Shown,
     bar: Option<ProgressBar>,
     gate: Option<Preflight>,
@@ -55,13 +55,13 @@ pub(super) struct Progress {
     total: Option<u64>,
     begun: Instant,
     /// How often a line is written.
-    pub(super) every: Duration,
+    pub(in crate::cli) every: Duration,
 }
 
 impl Progress {
     /// `total` is what is left to do, where that is known; `gate` and the calls that may leave
     /// in a second, where calls are made.
-    pub(super) fn new(
+    pub(in crate::cli) fn new(
         shown: Shown,
         gate: Option<(Preflight, f64)>,
         total: Option<u64>,
@@ -76,7 +76,7 @@ impl Progress {
     }
 
     /// One more report was printed.
-    pub(super) fn step(&self, counts: &Counts) {
+    pub(in crate::cli) fn step(&self, counts: &Counts) {
         if let Some(bar) = &self.bar {
             let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
             let mut line = counts.sources.to_string();
@@ -95,13 +95,13 @@ impl Progress {
     }
 
     /// It is time for a line, or the run is over.
-    pub(super) fn tick(&self, counts: &Counts) {
+    pub(in crate::cli) fn tick(&self, counts: &Counts) {
         if self.shown == Shown::Json {
             text::tell(self.line(counts));
         }
     }
 
-    pub(super) fn finish(&self, counts: &Counts) {
+    pub(in crate::cli) fn finish(&self, counts: &Counts) {
         self.tick(counts);
         if let Some(bar) = &self.bar {
             screen::share_with(None);

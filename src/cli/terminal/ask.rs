@@ -8,10 +8,10 @@ use anyhow::Context as _;
 use indicatif::HumanDuration;
 
 use crate::cli::args::{CheckArguments, SourceArguments};
-use crate::cli::{screen, text};
+use crate::cli::terminal::{screen, text};
 
 /// Whether somebody is there to ask, and has not answered beforehand.
-pub(super) fn is_wanted(arguments: &CheckArguments) -> bool {
+pub(in crate::cli) fn is_wanted(arguments: &CheckArguments) -> bool {
     let answered = arguments.yes || arguments.gate.max_calls.is_some();
     !answered
         && std::io::stdin().is_terminal()
@@ -21,7 +21,7 @@ pub(super) fn is_wanted(arguments: &CheckArguments) -> bool {
 
 /// Asks, where a run of so many sources, or of nobody knows how many, may make more than
 /// [`UNASKED`] calls. Anything but yes is no.
-pub(super) fn may_begin(sources: Option<u64>, rps: f64) -> anyhow::Result<bool> {
+pub(in crate::cli) fn may_begin(sources: Option<u64>, rps: f64) -> anyhow::Result<bool> {
     let what = match sources {
         Some(calls) if calls <= UNASKED => return Ok(true),
         Some(calls) => format!(

@@ -1,13 +1,14 @@
 //! `emo-body`: from a results file the request bodies of the video model.
 
 use crate::cli::args::EmoBodyArguments;
+use crate::cli::input::results;
 use crate::cli::output::Lines;
 use crate::cli::status::Status;
-use crate::cli::{results, text};
+use crate::cli::terminal::text;
 use crate::run::http_url;
 use crate::{EmoRequest, HandOffError, Mismatch};
 
-pub(super) fn run(arguments: &EmoBodyArguments) -> anyhow::Result<Status> {
+pub(in crate::cli) fn run(arguments: &EmoBodyArguments) -> anyhow::Result<Status> {
     // Not by the argument parser, which would repeat it with its signature.
     http_url(&arguments.audio_url)
         .map_err(|reason| anyhow::anyhow!("cannot use --audio-url: {}", reason.message))?;

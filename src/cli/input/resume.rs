@@ -17,9 +17,9 @@ use crate::run::line::json_error;
 use crate::{Report, Source, Verdict};
 
 /// A results file, locked for as long as it is held.
-pub(super) struct Results {
-    pub(super) file: File,
-    pub(super) kept: Kept,
+pub(in crate::cli) struct Results {
+    pub(in crate::cli) file: File,
+    pub(in crate::cli) kept: Kept,
     /// What is to take the file's place.
     copy: Option<Rewrite>,
     shown: String,
@@ -27,27 +27,27 @@ pub(super) struct Results {
 
 /// Results that are done with, from an earlier run.
 #[derive(Default)]
-pub(super) struct Kept {
+pub(in crate::cli) struct Kept {
     /// By index, a fingerprint of the line's source and ratio; 0 where there is no line.
     fingerprints: Vec<u32>,
     /// By index, one of the line's image_id; 0 where it has none. Empty while no line has one.
     ids: Vec<u32>,
-    pub(super) earlier: Counts,
+    pub(in crate::cli) earlier: Counts,
 }
 
 /// What the run that resumes would do over.
-pub(super) struct Redo {
+pub(in crate::cli) struct Redo {
     /// The model that calls are for, if any are.
-    pub(super) model: Option<String>,
+    pub(in crate::cli) model: Option<String>,
     /// A call is asked for, so `eligible` is not the end.
-    pub(super) eligible: bool,
+    pub(in crate::cli) eligible: bool,
     /// `--retry-unknown`.
-    pub(super) unknown: bool,
+    pub(in crate::cli) unknown: bool,
 }
 
 impl Results {
     /// A file that is new or empty.
-    pub(super) fn fresh(path: &Path) -> anyhow::Result<Self> {
+    pub(in crate::cli) fn fresh(path: &Path) -> anyhow::Result<Self> {
         let file = open(path)?;
         let shown = path.display().to_string();
         if length(&file, &shown)? > 0 {
@@ -58,7 +58,7 @@ impl Results {
 
     /// A file with results of an input of so many sources. Its lines are sorted into those that
     /// stand and those to be done over.
-    pub(super) fn resume(path: &Path, sources: u64, redo: Redo) -> anyhow::Result<Self> {
+    pub(in crate::cli) fn resume(path: &Path, sources: u64, redo: Redo) -> anyhow::Result<Self> {
         let file = open(path)?;
         let shown = path.display().to_string();
         if length(&file, &shown)? == 0 {
@@ -71,7 +71,7 @@ impl Results {
     }
 
     /// Takes out the lines that are done over, and makes ready for those that come.
-    pub(super) fn begin(&mut self) -> anyhow::Result<()> {
+    pub(in crate::cli) fn begin(&mut self) -> anyhow::Result<()> {
         let cannot = || format!("cannot write {}", self.shown);
         if let Some(copy) = self.copy.take() {
             self.file = copy.replace_original().with_context(cannot)?;
@@ -171,7 +171,7 @@ impl Kept {
         true
     }
 
-    pub(super) fn has(&self, index: u64) -> bool {
+    pub(in crate::cli) fn has(&self, index: u64) -> bool {
         let index = usize::try_from(index).unwrap_or(usize::MAX);
         self.fingerprints.get(index).is_some_and(|print| *print != 0)
     }
@@ -182,7 +182,10 @@ impl Kept {
 
     /// Holds every kept line against the input, and says how many sources that has. To be done
     /// before any call: a file that belongs to another input must cost nothing.
-    pub(super) async fn verify(&self, input: impl Stream<Item = Source>) -> anyhow::Result<u64> {
+    pub(in crate::cli) async fn verify(
+        &self,
+        input: impl Stream<Item = Source>,
+    ) -> anyhow::Result<u64> {
         let mut input = std::pin::pin!(input.enumerate());
         let mut sources = 0_usize;
         while let Some((index, source)) = input.next().await {

@@ -11,12 +11,13 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::cli::args::ServeArguments;
 use crate::cli::status::Status;
-use crate::cli::{hints, signals, summary, text};
+use crate::cli::terminal::{summary, text};
+use crate::cli::{hints, signals};
 use crate::serve::{ServeOptions, ServerToken, serve};
 use crate::{ApiKey, Ledger};
 
 /// Serves until a signal comes.
-pub(super) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
+pub(in crate::cli) async fn run(arguments: ServeArguments) -> anyhow::Result<Status> {
     arguments.gate.hold_cap_of("serve")?;
     let key = hints::key_from_env()?;
     let place = arguments.gate.ledger.place()?;

@@ -15,7 +15,7 @@ use crate::{AspectRatio, BBox, Probe, Report, Source};
 
 /// Fetches images by the rules of the local stage, and decodes them within bounds.
 #[derive(Clone)]
-pub(super) struct Pictures {
+pub(in crate::cli) struct Pictures {
     probe: Probe,
     /// Images decoded at a time: one of 7,000 × 7,000 pixels takes up to 450 MB until it is drawn,
     /// turned and written.
@@ -23,18 +23,18 @@ pub(super) struct Pictures {
 }
 
 /// An image as it is stored, and how it is to be turned to stand upright.
-pub(super) struct Picture {
+pub(in crate::cli) struct Picture {
     stored: DynamicImage,
     turn: Turn,
 }
 
 impl Pictures {
-    pub(super) fn new(probe: Probe) -> Self {
+    pub(in crate::cli) fn new(probe: Probe) -> Self {
         Self { probe, decoders: Arc::new(Semaphore::new(AT_A_TIME)) }
     }
 
     /// The image of a result, as `make` wants it; the error says why there is none.
-    pub(super) async fn of<T: Send + 'static>(
+    pub(in crate::cli) async fn of<T: Send + 'static>(
         &self,
         result: &Report,
         make: impl FnOnce(Picture) -> T + Send + 'static,
@@ -57,12 +57,12 @@ impl Pictures {
 
 impl Picture {
     /// Whether it is stored as it is shown.
-    pub(super) fn is_upright(&self) -> bool {
+    pub(in crate::cli) fn is_upright(&self) -> bool {
         self.turn == Turn::NoTransforms
     }
 
     /// A small copy as people see it, as JPEG.
-    pub(super) fn thumbnail(self) -> Result<Vec<u8>, String> {
+    pub(in crate::cli) fn thumbnail(self) -> Result<Vec<u8>, String> {
         let mut small = self.stored.thumbnail(THUMBNAIL, THUMBNAIL);
         small.apply_orientation(self.turn);
         jpeg(&small.into_rgb8(), 80)
@@ -70,7 +70,7 @@ impl Picture {
 
     /// A copy with both boxes, upright. The boxes are in the image as it is stored, or with `as_shown`
     /// in the upright one.
-    pub(super) fn annotated(
+    pub(in crate::cli) fn annotated(
         &self,
         face: &BBox,
         ext: &BBox,
@@ -87,7 +87,7 @@ impl Picture {
     }
 
     /// What EMO will see: the dynamic area, in the size of its video (vendor page of emo-v1).
-    pub(super) fn cropped(
+    pub(in crate::cli) fn cropped(
         &self,
         ext: &BBox,
         ratio: AspectRatio,

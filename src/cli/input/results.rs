@@ -10,7 +10,9 @@ use crate::Report;
 use crate::run::line::json_error;
 
 /// The results in a file, or on stdin (`-`).
-pub(super) fn read(path: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Report>>> {
+pub(in crate::cli) fn read(
+    path: &Path,
+) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Report>>> {
     let reader: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(BufReader::new(std::io::stdin()))
     } else {

@@ -1,5 +1,9 @@
 //! Sources from the command line and from a file of lines, in flat memory.
 
+pub(super) mod results;
+pub(super) mod resume;
+mod table;
+
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -10,24 +14,24 @@ use futures_util::stream::{self, Stream, StreamExt as _};
 use tokio::sync::mpsc;
 
 use crate::cli::args::SourceArguments;
-use crate::cli::table_input::{Row, Table, columns};
+use crate::cli::input::table::{Row, Table, columns};
 use crate::run::line;
 use crate::{AspectRatio, Source};
 
 /// Why an input ended before its end, where it did. What could be read of it is not all there is,
 /// and a run of that must not look like a run of all.
 #[derive(Clone, Default)]
-pub(super) struct InputError(Arc<OnceLock<String>>);
+pub(in crate::cli) struct InputError(Arc<OnceLock<String>>);
 
 impl InputError {
-    pub(super) fn met(&self) -> Option<&str> {
+    pub(in crate::cli) fn met(&self) -> Option<&str> {
         self.0.get().map(String::as_str)
     }
 }
 
 impl SourceArguments {
     /// The sources, those of the command line first, and what went wrong once they have ended.
-    pub(super) fn open(
+    pub(in crate::cli) fn open(
         &self,
     ) -> anyhow::Result<(impl Stream<Item = Source> + Send + use<>, InputError)> {
         let ratio = self.ratio;
@@ -44,12 +48,12 @@ impl SourceArguments {
     }
 
     /// Whether all of them can be had once more.
-    pub(super) fn can_be_read_again(&self) -> bool {
+    pub(in crate::cli) fn can_be_read_again(&self) -> bool {
         self.input.as_ref().is_none_or(|path| path.is_file())
     }
 
     /// How many sources there are; none where that cannot be told without using them up.
-    pub(super) fn count(&self) -> io::Result<Option<u64>> {
+    pub(in crate::cli) fn count(&self) -> io::Result<Option<u64>> {
         let mut sources = u64::try_from(self.sources.len()).unwrap_or(u64::MAX);
         let Some(path) = &self.input else { return Ok(Some(sources)) };
         // Asked before it is opened: opening a named pipe a second time may wait for ever.

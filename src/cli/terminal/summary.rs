@@ -1,12 +1,12 @@
 //! The last words on stderr: counts, spending and savings.
 
 use crate::cli::counts::Counts;
-use crate::cli::{colour, text};
+use crate::cli::terminal::{colour, text};
 use crate::{Activity, Reason, Spent};
 
 /// Whether calls were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Calls {
+pub(in crate::cli) enum Calls {
     Made,
     /// By `--dry-run`, which tells what they would cost.
     HeldBack {
@@ -19,7 +19,7 @@ pub(super) enum Calls {
 
 /// What calls would cost takes in the results of `earlier` parts of the run; what was `spent` is
 /// this part's, also for what could not be printed.
-pub(super) fn say(counts: &Counts, calls: Calls, earlier: &Counts, spent: Spent) {
+pub(in crate::cli) fn say(counts: &Counts, calls: Calls, earlier: &Counts, spent: Spent) {
     let verdicts = counts.verdicts();
     let colon = if verdicts.is_empty() { "" } else { ": " };
     let images = text::count(counts.sources, "image", "images");
@@ -71,7 +71,7 @@ pub(super) fn say(counts: &Counts, calls: Calls, earlier: &Counts, spent: Spent)
 }
 
 /// How many calls were refused for their pace, if any were, and which pace to ask for.
-pub(super) fn say_if_throttled(activity: Activity, rps: f64) {
+pub(in crate::cli) fn say_if_throttled(activity: Activity, rps: f64) {
     if activity.throttled == 0 {
         return;
     }
@@ -86,7 +86,7 @@ pub(super) fn say_if_throttled(activity: Activity, rps: f64) {
 }
 
 /// Why the run stopped, where it did, and what can be done about each reason that was met.
-pub(super) fn say_what_to_do(counts: &Counts) {
+pub(in crate::cli) fn say_what_to_do(counts: &Counts) {
     let advice = counts.advice();
     if !advice.is_empty() && !text::is_quiet() {
         text::say("what to do:");
