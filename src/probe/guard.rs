@@ -161,125 +161,86 @@ fn not_public_v6(address: Ipv6Addr) -> Option<&'static str> {
         return Some(kind);
     }
     let mut embeds = false;
-    for form in EMBEDDING_V6.iter().filter(|form| form.net.contains(&address)) {
+    for (_, offset, is_inverted, kind) in
+        EMBEDDING_V6.iter().filter(|(net, ..)| net.contains(&address))
+    {
         embeds = true;
-        if not_public(form.embedded(address).into()).is_some() {
-            return Some(form.kind);
+        let [.., a, b, c, d] = (address.to_bits() >> offset).to_be_bytes();
+        let held = Ipv4Addr::new(a, b, c, d);
+        if not_public(if *is_inverted { !held } else { held }.into()).is_some() {
+            return Some(kind);
         }
     }
     if embeds { None } else { kind_by(NOT_PUBLIC_UNLESS_EMBEDDING_V6) }
 }
 
-/// IPv6 addresses that hold an IPv4 address.
-struct Embedding {
-    net: Ipv6Net,
-    /// Where the IPv4 address lies, in bits from the right.
-    offset: u32,
-    inverted: bool,
-    /// What one is called whose IPv4 address is not public.
-    kind: &'static str,
-}
-
-impl Embedding {
-    fn embedded(&self, address: Ipv6Addr) -> Ipv4Addr {
-        let [.., a, b, c, d] = (address.to_bits() >> self.offset).to_be_bytes();
-        let held = Ipv4Addr::new(a, b, c, d);
-        if self.inverted { !held } else { held }
-    }
-}
-
 /// IANA IPv4 Special-Purpose Address Registry (RFC 6890 and its updates), and multicast
 /// (RFC 5771).
 const NOT_PUBLIC_V4: &[(Ipv4Net, &str)] = &[
-    (Ipv4Net::new_assert(Ipv4Addr::new(0, 0, 0, 0), 8), "unspecified"),
-    (Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8), "private"),
-    (Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10), "carrier-grade NAT"),
-    (Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8), "loopback"),
-    (Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16), "link-local"),
-    (Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12), "private"),
-    (Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 0, 0), 24), "protocol assignments"),
-    (Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 2, 0), 24), "documentation"),
-    (Ipv4Net::new_assert(Ipv4Addr::new(192, 88, 99, 0), 24), "6to4 relay"),
-    (Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16), "private"),
-    (Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 15), "benchmarking"),
-    (Ipv4Net::new_assert(Ipv4Addr::new(198, 51, 100, 0), 24), "documentation"),
-    (Ipv4Net::new_assert(Ipv4Addr::new(203, 0, 113, 0), 24), "documentation"),
-    (Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4), "multicast"),
-    (Ipv4Net::new_assert(Ipv4Addr::new(240, 0, 0, 0), 4), "reserved"),
+    (v4([0, 0, 0, 0], 8), "unspecified"),
+    (v4([10, 0, 0, 0], 8), "private"),
+    (v4([100, 64, 0, 0], 10), "carrier-grade NAT"),
+    (v4([127, 0, 0, 0], 8), "loopback"),
+    (v4([169, 254, 0, 0], 16), "link-local"),
+    (v4([172, 16, 0, 0], 12), "private"),
+    (v4([192, 0, 0, 0], 24), "protocol assignments"),
+    (v4([192, 0, 2, 0], 24), "documentation"),
+    (v4([192, 88, 99, 0], 24), "6to4 relay"),
+    (v4([192, 168, 0, 0], 16), "private"),
+    (v4([198, 18, 0, 0], 15), "benchmarking"),
+    (v4([198, 51, 100, 0], 24), "documentation"),
+    (v4([203, 0, 113, 0], 24), "documentation"),
+    (v4([224, 0, 0, 0], 4), "multicast"),
+    (v4([240, 0, 0, 0], 4), "reserved"),
 ];
 
 /// IANA IPv6 Special-Purpose Address Registry: what is not public although some of it lies in
 /// global unicast space.
 const NOT_PUBLIC_V6: &[(Ipv6Net, &str)] = &[
-    (Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 0), 128), "unspecified"),
-    (Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 1), 128), "loopback"),
-    (Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48), "local-use NAT64"),
-    (Ipv6Net::new_assert(Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0), 64), "discard-only"),
-    (Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 0), 48), "benchmarking"),
-    (Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), "documentation"),
-    (Ipv6Net::new_assert(Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), "documentation"),
-    (Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7), "unique local"),
-    (Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10), "link-local"),
-    (Ipv6Net::new_assert(Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0), 10), "site-local"),
-    (Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8), "multicast"),
+    (v6([0, 0, 0, 0, 0, 0, 0, 0], 128), "unspecified"),
+    (v6([0, 0, 0, 0, 0, 0, 0, 1], 128), "loopback"),
+    (v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48), "local-use NAT64"),
+    (v6([0x100, 0, 0, 0, 0, 0, 0, 0], 64), "discard-only"),
+    (v6([0x2001, 2, 0, 0, 0, 0, 0, 0], 48), "benchmarking"),
+    (v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), "documentation"),
+    (v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20), "documentation"),
+    (v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7), "unique local"),
+    (v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10), "link-local"),
+    (v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10), "site-local"),
+    (v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8), "multicast"),
 ];
 
 /// What is not public but for the prefixes of [`EMBEDDING_V6`] within. Global unicast is 2000::/3
 /// (RFC 4291, section 2.4), of which 2001::/23 is set apart (RFC 2928): the few public services
 /// there are no hosts of images.
 const NOT_PUBLIC_UNLESS_EMBEDDING_V6: &[(Ipv6Net, &str)] = &[
-    (Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), "protocol assignments"),
-    (Ipv6Net::new_assert(Ipv6Addr::new(0x5f00, 0, 0, 0, 0, 0, 0, 0), 16), "segment routing"),
-    (Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 0), 3), "not global unicast"),
-    (Ipv6Net::new_assert(Ipv6Addr::new(0x4000, 0, 0, 0, 0, 0, 0, 0), 2), "not global unicast"),
-    (Ipv6Net::new_assert(Ipv6Addr::new(0x8000, 0, 0, 0, 0, 0, 0, 0), 1), "not global unicast"),
+    (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23), "protocol assignments"),
+    (v6([0x5f00, 0, 0, 0, 0, 0, 0, 0], 16), "segment routing"),
+    (v6([0, 0, 0, 0, 0, 0, 0, 0], 3), "not global unicast"),
+    (v6([0x4000, 0, 0, 0, 0, 0, 0, 0], 2), "not global unicast"),
+    (v6([0x8000, 0, 0, 0, 0, 0, 0, 0], 1), "not global unicast"),
 ];
 
-/// Teredo (RFC 4380) holds two: the server's and, inverted, the client's.
-const EMBEDDING_V6: &[Embedding] = &[
-    Embedding {
-        net: Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96),
-        offset: 0,
-        inverted: false,
-        kind: "IPv4-mapped, not public",
-    },
-    Embedding {
-        net: Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0xffff, 0, 0, 0), 96),
-        offset: 0,
-        inverted: false,
-        kind: "IPv4-translated, not public",
-    },
-    Embedding {
-        net: Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 0), 96),
-        offset: 0,
-        inverted: false,
-        kind: "IPv4-compatible, not public",
-    },
-    Embedding {
-        net: Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96),
-        offset: 0,
-        inverted: false,
-        kind: "NAT64 to an address not public",
-    },
-    Embedding {
-        net: Ipv6Net::new_assert(Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),
-        offset: 80,
-        inverted: false,
-        kind: "6to4 to an address not public",
-    },
-    Embedding {
-        net: Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32),
-        offset: 64,
-        inverted: false,
-        kind: "Teredo by an address not public",
-    },
-    Embedding {
-        net: Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32),
-        offset: 0,
-        inverted: true,
-        kind: "Teredo to an address not public",
-    },
+/// IPv6 addresses that hold an IPv4 address: where it lies, in bits from the right; whether it is inverted;
+/// what one is called whose IPv4 address is not public. Teredo (RFC 4380) holds two: the server's and,
+/// inverted, the client's.
+const EMBEDDING_V6: &[(Ipv6Net, u32, bool, &str)] = &[
+    (v6([0, 0, 0, 0, 0, 0xffff, 0, 0], 96), 0, false, "IPv4-mapped, not public"),
+    (v6([0, 0, 0, 0, 0xffff, 0, 0, 0], 96), 0, false, "IPv4-translated, not public"),
+    (v6([0, 0, 0, 0, 0, 0, 0, 0], 96), 0, false, "IPv4-compatible, not public"),
+    (v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96), 0, false, "NAT64 to an address not public"),
+    (v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16), 80, false, "6to4 to an address not public"),
+    (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 32), 64, false, "Teredo by an address not public"),
+    (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 32), 0, true, "Teredo to an address not public"),
 ];
+
+const fn v4([a, b, c, d]: [u8; 4], prefix: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
+}
+
+const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], prefix: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix)
+}
 
 /// A name with more addresses than this is tried on the first ones only.
 const MAX_ADDRESSES: usize = 16;

@@ -159,18 +159,22 @@ async fn health_and_metrics_say_how_it_goes() {
         "emo_preflight_images_certain_total 1",
         "emo_preflight_images_unknown_total 1",
         "emo_preflight_throttled_total 0",
-        "emo_preflight_reservations_total 2",
         "emo_preflight_waiting 0",
         "emo_preflight_in_flight 0",
         "emo_preflight_ledger_errors_total 0",
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} in\n{metrics}");
     }
-    for time in ["slot_wait", "reserving"] {
-        let name = format!("emo_preflight_{time}_seconds_total ");
-        let seconds: f64 =
-            metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap();
-        assert!((0.0..60.0).contains(&seconds), "{name}{seconds}");
+    // A slot that a busy machine misses is booked again.
+    for (name, range) in [
+        ("reservations_total", 2.0..20.0),
+        ("slot_wait_seconds_total", 0.0..60.0),
+        ("reserving_seconds_total", 0.0..60.0),
+    ] {
+        let start = format!("emo_preflight_{name} ");
+        let found: f64 =
+            metrics.lines().find_map(|line| line.strip_prefix(&start)?.parse().ok()).unwrap();
+        assert!(range.contains(&found), "{name}: {found}");
     }
     let not_served = answer(client().get(server.url("/api/v1/models"))).await;
     assert_eq!((not_served.status, not_served.code().as_str()), (404, "Preflight.NotServed"));
