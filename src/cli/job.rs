@@ -15,7 +15,7 @@ use crate::cli::output::{Layout, Printer};
 use crate::cli::signals;
 use crate::cli::status::Status;
 use crate::cli::terminal::next_steps::Cap;
-use crate::cli::terminal::progress::{Progress, Shown};
+use crate::cli::terminal::progress::{Progress, ProgressKind};
 use crate::cli::terminal::summary::{self, Calls};
 use crate::cli::terminal::{next_steps, text};
 use crate::cli::timing::Timing;
@@ -28,7 +28,7 @@ pub(super) struct Job {
     /// None where results go to stdout.
     out: Option<Results>,
     layout: Layout,
-    shown: Shown,
+    shown: ProgressKind,
     exit_zero: bool,
     rows_on_terminal: bool,
     /// How many sources are to be done, where progress is to say so.
@@ -87,7 +87,7 @@ impl Job {
             };
             job.out = Some(results);
         }
-        if job.shown != Shown::Nothing {
+        if job.shown != ProgressKind::None {
             job.total = job.due.or_else(|| sources.count().ok().flatten());
         }
         Ok(job)

@@ -8,7 +8,7 @@ use crate::cli::counts::Counts;
 use crate::cli::output::{Layout, Printer};
 use crate::cli::signals;
 use crate::cli::status::Status;
-use crate::cli::terminal::progress::{Progress, Shown};
+use crate::cli::terminal::progress::{Progress, ProgressKind};
 use crate::cli::terminal::summary::{self, Calls};
 use crate::cli::terminal::{colour, text};
 use crate::cli::timing::Timing;
@@ -38,7 +38,7 @@ pub(in crate::cli) async fn run() -> anyhow::Result<Status> {
     let mut reports = gate.run(stream::iter(sources), RunOptions::default());
     let stopper = reports.stopper();
     let signal = signals::stop_on_signal(reports.stopper());
-    let silent = Progress::new(Shown::Nothing, None, None, Timing::default().progress);
+    let silent = Progress::new(ProgressKind::None, None, None, Timing::default().progress);
     let out = Box::new(std::io::stdout());
     let mut printer = Printer::new(out, Layout::Table, true, silent);
     printer.line(
@@ -107,18 +107,11 @@ fn compare(exhibit: &Exhibit, report: &Report) -> (String, bool) {
         "{} {:<15} {:<38} {:<13} {:>9}{}",
         colour::mark(as_expected, if as_expected { "✓" } else { "✗" }),
         exhibit.name,
-        short(&say(verdict, reason)),
+        // `rejected_local shortest_side_below_min` fits; codes of the service may not.
+        console::truncate_str(&say(verdict, reason), 38, "…"),
         text::size(report.image.as_ref()),
         text::bill(report.billing, report.from_ledger),
         if as_expected { String::new() } else { format!("\n  came: {}", say(came.0, came.1)) },
     );
     (line, as_expected)
-}
-
-/// `rejected_local shortest_side_below_min` is the longest and fits; the service's codes may not.
-fn short(text: &str) -> String {
-    if text.chars().count() <= 38 {
-        return text.to_owned();
-    }
-    text.chars().take(37).chain(['…']).collect()
 }

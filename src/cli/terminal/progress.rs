@@ -24,30 +24,22 @@ pub(in crate::cli) enum ProgressKind {
     None,
 }
 
-/// How progress is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Shown {
-    Bar,
-    Json,
-    Nothing,
-}
-
 impl ProgressKind {
     /// What it comes to here; rows on a terminal are progress enough.
-    pub(in crate::cli) fn shown(self, rows_on_terminal: bool) -> Shown {
+    pub(in crate::cli) fn shown(self, rows_on_terminal: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
         match self {
-            Self::Auto if terminal && !rows_on_terminal && !text::is_quiet() => Shown::Bar,
-            Self::Bar if terminal => Shown::Bar,
-            Self::Json => Shown::Json,
-            Self::Auto | Self::Bar | Self::None => Shown::Nothing,
+            Self::Auto if terminal && !rows_on_terminal && !text::is_quiet() => Self::Bar,
+            Self::Bar if terminal => Self::Bar,
+            Self::Json => Self::Json,
+            Self::Auto | Self::Bar | Self::None => Self::None,
         }
     }
 }
 
 /// How a run is going.
 pub(in crate::cli) struct Progress {
-    shown: Shown,
+    shown: ProgressKind,
     bar: Option<ProgressBar>,
     gate: Option<Preflight>,
     /// How many calls may leave in a second.
@@ -62,12 +54,12 @@ impl Progress {
     /// `total` is what is left to do, where that is known; `gate` and the calls that may leave
     /// in a second, where calls are made.
     pub(in crate::cli) fn new(
-        shown: Shown,
+        shown: ProgressKind,
         gate: Option<(Preflight, f64)>,
         total: Option<u64>,
         every: Duration,
     ) -> Self {
-        let bar = (shown == Shown::Bar).then(|| bar(total));
+        let bar = (shown == ProgressKind::Bar).then(|| bar(total));
         if bar.is_some() {
             screen::share_with(bar.clone());
         }
@@ -96,7 +88,7 @@ impl Progress {
 
     /// It is time for a line, or the run is over.
     pub(in crate::cli) fn tick(&self, counts: &Counts) {
-        if self.shown == Shown::Json {
+        if self.shown == ProgressKind::Json {
             text::tell(self.line(counts));
         }
     }
@@ -191,7 +183,7 @@ mod tests {
         ] {
             let mut counts = Counts::default();
             counts.sources = done;
-            let progress = Progress::new(Shown::Nothing, None, total, Duration::MAX);
+            let progress = Progress::new(ProgressKind::None, None, total, Duration::MAX);
             let left = progress.seconds_left(&counts, elapsed);
             assert_eq!(left, expected.map(Duration::from_secs), "{done} of {total:?}");
         }
