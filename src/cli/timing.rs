@@ -49,12 +49,11 @@ impl Timing {
 
 type Set = fn(&mut Timing, Duration);
 
-const SETTERS: [(&str, Set); 11] = [
+const SETTERS: [(&str, Set); 10] = [
     ("write-within", |all, span| all.gate = all.gate.with_write_within(span)),
     ("write-again", |all, span| all.gate = all.gate.with_write_again(span)),
     ("answer-grace", |all, span| all.gate = all.gate.with_answer_grace(span)),
     ("look-again", |all, span| all.gate = all.gate.with_look_again(span)),
-    ("look-again-from-afar", |all, span| all.gate = all.gate.with_look_again_from_afar(span)),
     ("busy", |all, span| all.ledger = all.ledger.with_busy(span)),
     ("turn", |all, span| all.ledger = all.ledger.with_turn(span)),
     ("reservation-turn", |all, span| all.ledger = all.ledger.with_reservation_turn(span)),

@@ -98,7 +98,8 @@ impl Caller {
         // One at a time below 10 calls a second, which leaves each 50 ms for each of its commits.
         let look_again = match ledger.horizon() {
             None => timing.look_again,
-            Some(_) => timing.look_again_from_afar,
+            // Many machines look, and each look is a few statements of one database.
+            Some(_) => timing.look_again * 7,
         };
         let horizon = ledger.horizon().unwrap_or(Duration::from_millis(100)).as_millis();
         let ahead = horizon / terms.spacing.as_millis().max(1);

@@ -23,40 +23,22 @@ pub(in crate::ledger) enum Value<'a> {
     Bytes(Option<&'a [u8]>),
 }
 
-impl From<i64> for Value<'_> {
-    fn from(value: i64) -> Self {
-        Self::Int(Some(value))
-    }
+macro_rules! value_from {
+    ($($from:ty => $into:expr),* $(,)?) => { $(
+        impl<'a> From<$from> for Value<'a> {
+            fn from(value: $from) -> Self {
+                $into(value)
+            }
+        }
+    )* };
 }
-
-impl From<Option<i64>> for Value<'_> {
-    fn from(value: Option<i64>) -> Self {
-        Self::Int(value)
-    }
-}
-
-impl<'a> From<&'a str> for Value<'a> {
-    fn from(value: &'a str) -> Self {
-        Self::Text(Some(value))
-    }
-}
-
-impl<'a> From<&'a String> for Value<'a> {
-    fn from(value: &'a String) -> Self {
-        Self::Text(Some(value))
-    }
-}
-
-impl<'a> From<Option<&'a str>> for Value<'a> {
-    fn from(value: Option<&'a str>) -> Self {
-        Self::Text(value)
-    }
-}
-
-impl<'a> From<Option<&'a [u8]>> for Value<'a> {
-    fn from(value: Option<&'a [u8]>) -> Self {
-        Self::Bytes(value)
-    }
+value_from! {
+    i64 => |value| Self::Int(Some(value)),
+    Option<i64> => Self::Int,
+    &'a str => |value| Self::Text(Some(value)),
+    &'a String => |value: &'a String| Self::Text(Some(value)),
+    Option<&'a str> => Self::Text,
+    Option<&'a [u8]> => Self::Bytes,
 }
 
 /// A list of values of whatever types.
