@@ -89,7 +89,7 @@ impl Recorder {
         }
         let left = match outcome.was_sent {
             true => "the answer is on stderr and not in the ledger",
-            false => "nothing was sent",
+            false => "nothing was sent for this image",
         };
         let reason = Reason::new(ReasonCode::LedgerError, format!("{error}; {left}"));
         stop.because(reason.clone());

@@ -55,7 +55,11 @@ impl ImageFetch {
             );
             return Err(unusable(&format!("206 with {claimed} where {asked} was asked for")).into());
         };
-        if !self.progress.note(text_of(response.headers(), ETAG), range.total) {
+        // An end that is just what was asked for may be the part's: some origins state a part's length as
+        // the whole's. The image is then read to its end.
+        let is_known = self.progress.total.is_some();
+        let total = range.total.filter(|total| is_known || *total != asked.last.saturating_add(1));
+        if !self.progress.note(text_of(response.headers(), ETAG), total) {
             return self.changed();
         }
         // What lies behind a chain is a header about to end, not one that goes on: a longer part would
@@ -135,7 +139,7 @@ impl ImageFetch {
             .and_then(ContentRange::parse)
             .and_then(|range| range.total);
         match total {
-            Some(total) if !self.progress.note(None, Some(total)) => self.changed(),
+            _ if !self.progress.has_length(total) => self.changed(),
             Some(total) if total <= first => self.end(total),
             // Some origins refuse a range that is longer than a tiny file: take it whole.
             _ if self.ranges => {

@@ -238,7 +238,7 @@ impl ImageFetch {
         let is_header = matches!(self.progress.goal, Goal::Header(_));
         let of_header = self.spent.bytes - self.before_header;
         let found = if is_header { of_header.max(read) } else { read };
-        if found < most {
+        if found < most || (!is_header && found == most) {
             return Ok(());
         }
         let message = format!("{what} must end within {most} bytes, found {found} without an end");

@@ -7,10 +7,6 @@ use super::prefix::Prefix;
 use super::range::ByteRange;
 use crate::header::{Format, Header, HeaderError, HeaderReader, Shortcut, Step};
 
-fn agree<T: PartialEq>(a: &Option<T>, b: &Option<T>) -> bool {
-    a.is_none() || b.is_none() || a == b
-}
-
 /// The way through one image.
 pub(super) struct ImageProgress {
     pub(super) goal: Goal,
@@ -18,6 +14,8 @@ pub(super) struct ImageProgress {
     pub(super) total: Option<u64>,
     /// Its strong entity tag (RFC 9110, section 8.8.3).
     pub(super) etag: Option<String>,
+    /// Whether an answer has said whether it has one.
+    is_noted: bool,
     /// What was read from the first byte on.
     pub(super) prefix: Prefix,
 }
@@ -48,7 +46,7 @@ impl ImageProgress {
     /// The way to a header; what is read on it is kept as `prefix` allows.
     pub(super) fn to_header(prefix: Prefix) -> Self {
         let goal = Goal::Header(Box::new(HeaderWalk::new(0)));
-        Self { goal, total: None, etag: None, prefix }
+        Self { goal, total: None, etag: None, is_noted: false, prefix }
     }
 
     /// Goes on to the content.
@@ -71,30 +69,35 @@ impl ImageProgress {
     pub(super) fn begin_again(&mut self) {
         if let Goal::Header(walk) = &mut self.goal {
             **walk = HeaderWalk::new(walk.bad_landings);
-            (self.total, self.etag) = (None, None);
+            (self.total, self.etag, self.is_noted) = (None, None, false);
             self.prefix.clear();
         }
     }
 
-    /// Notes what an answer says of the file.
+    /// Notes what an answer says of the file. One with a tag and one without are of two replicas at least.
     #[must_use]
     pub(super) fn note(&mut self, etag: Option<Cow<'_, str>>, total: Option<u64>) -> bool {
         // A weak tag does not promise equal bytes, and one without quotes is no tag.
         let is_strong = |tag: &str| tag.len() > 1 && tag.starts_with('"') && tag.ends_with('"');
         let etag = etag.filter(|tag| is_strong(tag)).map(Cow::into_owned);
-        let is_same = agree(&self.total, &total) && agree(&self.etag, &etag);
+        let is_same = self.has_length(total) && (!self.is_noted || self.etag == etag);
         if is_same {
             self.total = self.total.or(total);
-            self.etag = self.etag.take().or(etag);
+            (self.etag, self.is_noted) = (etag, true);
         }
         is_same
+    }
+
+    /// Whether the file may have that length.
+    pub(super) fn has_length(&self, total: Option<u64>) -> bool {
+        self.total.is_none() || total.is_none() || self.total == total
     }
 
     /// Notes what is said of the whole file with all of it: where it was met before, its tag may be
     /// another replica's, for its bytes are compared.
     #[must_use]
     pub(super) fn note_whole(&mut self, etag: Option<Cow<'_, str>>, total: Option<u64>) -> bool {
-        self.etag = None;
+        self.is_noted = false;
         let is_same = self.note(etag, total);
         self.take_samples();
         is_same

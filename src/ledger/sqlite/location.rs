@@ -10,10 +10,15 @@ pub(super) fn check_name(path: &Path) -> Result<(), String> {
     match name {
         b"" => Err("it must be a path, found an empty text".to_owned()),
         b":memory:" => Err("it must be a path, found :memory:".to_owned()),
-        _ if name.starts_with(b"file:") => {
-            Err("it must be a path, found a file: URI: give the path alone".to_owned())
-        }
-        _ => Ok(()),
+        // A path that begins so is meant when it is written `./name:…`.
+        _ => match path.to_string_lossy().split_once(':') {
+            Some((scheme, _))
+                if scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphabetic()) =>
+            {
+                Err(format!("it must be a path, found a {scheme}: URI: give the path alone"))
+            }
+            _ => Ok(()),
+        },
     }
 }
 
@@ -23,7 +28,11 @@ pub(super) fn check_file(path: &Path) -> Result<(), String> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
-        let links = std::fs::metadata(path).map_err(|e| e.to_string())?.nlink();
+        let found = std::fs::metadata(path).map_err(|e| e.to_string())?;
+        if !found.is_file() {
+            return Err("it must be a regular file, found a device or the like".to_owned());
+        }
+        let links = found.nlink();
         if links > 1 {
             return Err(format!(
                 "it must have one name, found {links} hard links: a process that opens it by another \

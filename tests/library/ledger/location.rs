@@ -127,6 +127,8 @@ async fn a_file_of_two_names_and_what_is_no_path_are_refused() {
         (alias.clone(), "found 2 hard links"),
         (uri.clone().into(), "found a file: URI"),
         ((uri + "?mode=memory").into(), "found a file: URI"),
+        ("sqlite:/tmp/ledger.db".into(), "found a sqlite: URI"),
+        ("/dev/null".into(), "must be a regular file"),
         (":memory:".into(), "found :memory:"),
         ("".into(), "found an empty text"),
     ] {
