@@ -178,7 +178,8 @@ pub(crate) fn decide(outcome: &Outcome, attempt: RetryState, now: SystemTime) ->
 }
 
 fn answered(status: u16, wait: Option<Duration>, answer: &Answer, attempt: RetryState) -> Decision {
-    let billing = bill(answer);
+    let is_success = (200..300).contains(&status);
+    let billing = bill(answer, is_success);
     // Something between us and the service spoke, whoever wrote the body: only a bill counts.
     if (300..400).contains(&status) || matches!(status, 408 | 499 | 502 | 504) {
         let billing = match answer.image_count {
@@ -187,7 +188,6 @@ fn answered(status: u16, wait: Option<Duration>, answer: &Answer, attempt: Retry
         };
         return unknown(Some(status), "not a status of the service's own", billing);
     }
-    let is_success = (200..300).contains(&status);
     match (&answer.finding, &answer.code) {
         (&Finding::Passed { face, ext }, _) if is_success => {
             settled(Judgement::Passed { face, ext }, billing)
@@ -256,10 +256,14 @@ pub(crate) fn is_rejection(code: &ReasonCode) -> bool {
     matches!(code, ReasonCode::Service(code) if listed(code) == Some(Class::Disputed))
 }
 
-fn bill(answer: &Answer) -> Billing {
+fn bill(answer: &Answer, is_success: bool) -> Billing {
+    // A code that no table has, with HTTP 200, may be a gateway's word for success around the answer.
+    let is_error = |code: &String| !is_success || listed(code).is_some();
     match answer.image_count {
         Count::Images(images) => Billing::certain(images),
-        Count::Absent if answer.finding == Finding::Absent && answer.code.is_some() => {
+        Count::Absent
+            if answer.finding == Finding::Absent && answer.code.as_ref().is_some_and(is_error) =>
+        {
             Billing::NONE
         }
         Count::Absent | Count::Unreadable => Billing::UNKNOWN,

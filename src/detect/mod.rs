@@ -31,6 +31,8 @@ pub(crate) use wire::Answer;
 
 use detector::Ask;
 
+use tokio::time::Instant;
+
 use crate::net::http_error::describe;
 use crate::net::inflate::{Coding, Inflater};
 use crate::net::{ConfigError, tls};
@@ -144,8 +146,15 @@ impl PaidClient {
             request = request.header("X-DashScope-WorkSpace", workspace.clone());
         }
         let mut received = Received::default();
-        let exchange = exchange(request, &mut received);
-        let lost = match tokio::time::timeout(self.timeout, exchange).await {
+        let begun = Instant::now();
+        let mut exchange = Box::pin(exchange(request, &mut received));
+        let mut exchanged = tokio::time::timeout(self.timeout, &mut exchange).await;
+        // Of a process that stood still meanwhile the answer may be here, not yet read.
+        if exchanged.is_err() && begun.elapsed() > self.timeout + STOOD_STILL {
+            exchanged = tokio::time::timeout(STOOD_STILL, &mut exchange).await;
+        }
+        drop(exchange);
+        let lost = match exchanged {
             Ok(Ok(())) => None,
             Ok(Err(what)) => Some(what),
             Err(_) => Some(format!("no complete answer within {:?}", self.timeout)),
@@ -252,6 +261,9 @@ fn unpacked(error: &std::io::Error) -> String {
 fn said(error: &reqwest::Error) -> String {
     error.source().map_or_else(|| "the request could not be made".to_owned(), describe)
 }
+
+/// A timer that is so late was not looked at.
+const STOOD_STILL: Duration = Duration::from_secs(1);
 
 const IDLE: Duration = Duration::from_secs(5);
 

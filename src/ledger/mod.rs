@@ -347,10 +347,6 @@ impl Ledger {
 
 impl std::fmt::Debug for Ledger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match &*self.0 {
-            Engine::Memory(_) => "Ledger(in memory)",
-            #[cfg(feature = "ledger")]
-            Engine::Sql(_) => "Ledger(SQL)",
-        })
+        f.debug_struct("Ledger").finish_non_exhaustive()
     }
 }

@@ -30,7 +30,7 @@ pub(in crate::cli) struct Results {
 pub(in crate::cli) struct Kept {
     /// By index, a fingerprint of the line's source and ratio; 0 where there is no line.
     fingerprints: Vec<u32>,
-    /// By index, one of the line's image_id; 0 where it has none. Empty while no line has one.
+    /// By index, one of the line's image_id and ratio; 0 where it has none. Empty while no line has one.
     ids: Vec<u32>,
     pub(in crate::cli) earlier: Counts,
 }
@@ -164,7 +164,7 @@ impl Kept {
         if let Some(id) = &report.image_id {
             self.ids.resize(self.fingerprints.len(), 0);
             if let Some(slot) = self.ids.get_mut(index) {
-                *slot = fingerprint(id);
+                *slot = fingerprint(&(id, report.ratio));
             }
         }
         self.earlier.add(report);
@@ -176,8 +176,9 @@ impl Kept {
         self.fingerprints.get(index).is_some_and(|print| *print != 0)
     }
 
-    fn has_id(&self, index: usize, image_id: Option<&str>) -> bool {
-        image_id.is_some_and(|id| self.ids.get(index) == Some(&fingerprint(id)))
+    fn has_id(&self, index: usize, source: &Source) -> bool {
+        let id = source.image_id.as_ref().map(|id| fingerprint(&(id, source.ratio)));
+        id.is_some() && self.ids.get(index).copied() == id
     }
 
     /// Holds every kept line against the input, and says how many sources that has. To be done
@@ -194,9 +195,9 @@ impl Kept {
                 Some(0) | None => {}
                 Some(print) if *print == fingerprint(&(&source.text, source.ratio)) => {}
                 // The same row, whose URL was signed again.
-                Some(_) if self.has_id(index, source.image_id.as_deref()) => {}
+                Some(_) if self.has_id(index, &source) => {}
                 Some(_) => bail!(
-                    "the output must have results of the same source and ratio, or of the same \
+                    "the output must have results of the same ratio, and of the same source or \
                      image_id, as the input, found another at index {index}: it belongs to another \
                      input"
                 ),

@@ -57,8 +57,8 @@ pub(super) async fn connect(url: &str, timing: LedgerTiming) -> Result<SqlLedger
     // How far away the database is, before there was a write to show it. What is written for the first
     // time takes another round trip to be prepared.
     let round_trips = begun.elapsed() * 2;
-    ledger.booking.expect(round_trips);
-    ledger.marking.expect(round_trips);
+    ledger.booking.note(round_trips);
+    ledger.marking.note(round_trips);
     ledger.abandon_the_dead().await?;
     Ok(ledger)
 }

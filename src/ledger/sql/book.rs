@@ -73,7 +73,7 @@ impl SqlLedger {
         {
             return Err(fault);
         }
-        self.booking.note(here);
+        self.booking.note(here.elapsed());
         // From here on the monotonic clock counts, whatever happens to the other.
         let slot = here + wait;
         let is_long = wait > ahead + self.backend.horizon().unwrap_or_default();

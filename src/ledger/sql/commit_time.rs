@@ -3,8 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::ledger::LedgerTiming;
 
 /// How long the last write of a kind took to reach the disk, in microseconds.
@@ -12,18 +10,14 @@ use crate::ledger::LedgerTiming;
 pub(in crate::ledger) struct CommitTime(AtomicU64);
 
 impl CommitTime {
-    pub(super) fn note(&self, begun: Instant) {
-        self.expect(begun.elapsed());
-    }
-
-    pub(in crate::ledger) fn expect(&self, took: Duration) {
+    pub(in crate::ledger) fn note(&self, took: Duration) {
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.0.store(took, Ordering::Relaxed);
     }
 
     #[cfg(test)]
     pub(in crate::ledger) fn forget(&self) {
-        self.expect(Duration::ZERO);
+        self.note(Duration::ZERO);
     }
 
     /// How long the next one is given. On a disk on which 50 ms are not enough, every call would

@@ -122,7 +122,7 @@ impl SqlLedger {
         let mut is_repeat = false;
         let marked: Result<_, LedgerError> =
             patiently!(self, self.try_mark(attempt.id, std::mem::replace(&mut is_repeat, true)));
-        self.marking.note(begun);
+        self.marking.note(begun.elapsed());
         marked
     }
 

@@ -6,19 +6,16 @@ use std::path::Path;
 
 /// Refuses names that SQLite takes for something else than a path.
 pub(super) fn check_name(path: &Path) -> Result<(), String> {
-    let name = path.as_os_str().as_encoded_bytes();
-    match name {
-        b"" => Err("it must be a path, found an empty text".to_owned()),
-        b":memory:" => Err("it must be a path, found :memory:".to_owned()),
-        // A path that begins so is meant when it is written `./name:…`.
-        _ => match path.to_string_lossy().split_once(':') {
-            Some((scheme, _))
-                if scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphabetic()) =>
-            {
-                Err(format!("it must be a path, found a {scheme}: URI: give the path alone"))
-            }
-            _ => Ok(()),
-        },
+    let name = path.to_string_lossy();
+    match name.split_once(':') {
+        _ if name.is_empty() => Err("it must be a path, found an empty text".to_owned()),
+        // One letter is a drive's. Of a path that begins like a URI `./` in front makes a path.
+        Some((scheme, _))
+            if scheme.len() != 1 && scheme.bytes().all(|b| b.is_ascii_alphabetic()) =>
+        {
+            Err(format!("it must be a path, found {name}: give the path alone"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -125,9 +125,9 @@ async fn a_file_of_two_names_and_what_is_no_path_are_refused() {
     for (path, says) in [
         (scene.path(), "found 2 hard links"),
         (alias.clone(), "found 2 hard links"),
-        (uri.clone().into(), "found a file: URI"),
-        ((uri + "?mode=memory").into(), "found a file: URI"),
-        ("sqlite:/tmp/ledger.db".into(), "found a sqlite: URI"),
+        (uri.clone().into(), "found file:"),
+        ((uri + "?mode=memory").into(), "found file:"),
+        ("sqlite:/tmp/ledger.db".into(), "found sqlite:"),
         ("/dev/null".into(), "must be a regular file"),
         (":memory:".into(), "found :memory:"),
         ("".into(), "found an empty text"),

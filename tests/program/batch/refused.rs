@@ -136,6 +136,10 @@ fn an_image_id_tells_the_row() {
             assert_eq!(desk.get(RESULTS), before, "{of_line:?} {of_input:?}");
         }
     }
+    // What was said of one ratio is no word on the other.
+    desk.put(INPUT, format!("{}\n", json!({"image_url": images[0].url(), "image_id": "a"})));
+    desk.put(RESULTS, kept(signed_again, Some("a")));
+    run(&mut desk.resume(["--ratio", "3:4"])).assert_status(2).says("results of the same ratio");
     assert_eq!(desk.fetches(&images[..1]), 0);
 }
 

@@ -207,7 +207,7 @@ fn a_process_stopped_with_a_booking_holds_nobody_up() {
     stopped.wake();
     assert_eq!(stopped.sleeper.end(), 0);
     assert_eq!(stopped.scene.results("sleeper.jsonl")[1]["from_ledger"], true);
-    assert_eq!(stopped.scene.attempts(), ["settled", "not_sent", "settled"]);
+    stopped.assert_first_attempt_was_not_sent();
     stopped.assert_each_was_paid_once();
 }
 
@@ -226,7 +226,7 @@ fn a_process_stopped_after_its_call_holds_no_run_up() {
     let second = scene.input("second.txt", &images[1..]);
     assert_eq!(scene.run(scene.check(&second, "second.jsonl", 5.0).args(cap)), 4);
     assert_eq!(gist(&scene.results("second.jsonl")[0]), "skipped cap_reached");
-    assert_eq!(scene.attempts(), ["sending"], "its owner lives");
+    assert_eq!(scene.calls(), ["sending"], "its owner lives");
     first.signal("CONT");
     assert_eq!(first.end(), 0);
     assert_eq!(scene.emu().calls(), 1);
