@@ -49,14 +49,13 @@ impl Timing {
 
 type Set = fn(&mut Timing, Duration);
 
-const SETTERS: [(&str, Set); 10] = [
+const SETTERS: [(&str, Set); 9] = [
     ("write-within", |all, span| all.gate = all.gate.with_write_within(span)),
     ("write-again", |all, span| all.gate = all.gate.with_write_again(span)),
     ("answer-grace", |all, span| all.gate = all.gate.with_answer_grace(span)),
     ("look-again", |all, span| all.gate = all.gate.with_look_again(span)),
     ("busy", |all, span| all.ledger = all.ledger.with_busy(span)),
     ("turn", |all, span| all.ledger = all.ledger.with_turn(span)),
-    ("reservation-turn", |all, span| all.ledger = all.ledger.with_reservation_turn(span)),
     ("stalled", |all, span| all.ledger = all.ledger.with_stalled(span)),
     ("commit-within", |all, span| all.ledger = all.ledger.with_commit_within(span)),
     // A timer takes no span of zero.

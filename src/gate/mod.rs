@@ -37,18 +37,14 @@ use before_call::{BeforeCall, Candidate, Progress, report_without_call};
 use call::{CallOutcome, CallRequest, Caller};
 use single_flight::{Leader, Role, SingleFlight};
 
-#[cfg(feature = "serve")]
-use crate::detect::Service;
 use crate::detect::{ApiKey, KeyError};
-#[cfg(feature = "serve")]
-use crate::ledger::LedgerError;
 use crate::ledger::Question;
 use crate::net::url_text::without_fragment;
 use crate::probe::Need;
-#[cfg(feature = "serve")]
-use crate::probe::Probe;
 use crate::report::{Billing, Reason, ReasonCode, Report, Verdict};
 use crate::run::{Run, RunOptions, Source, Stop, drive};
+#[cfg(feature = "serve")]
+use crate::{detect::Service, ledger::LedgerError, probe::Probe};
 
 /// The gate in front of the paid call. Cheap to clone; clones share everything.
 ///

@@ -18,8 +18,6 @@ pub struct LedgerTiming {
     pub(super) busy: Duration,
     pub(super) turn: Duration,
     #[cfg(feature = "postgres")]
-    pub(super) reservation_turn: Duration,
-    #[cfg(feature = "postgres")]
     pub(super) stalled: Duration,
     pub(super) commit_within: Duration,
     #[cfg(feature = "postgres")]
@@ -31,8 +29,6 @@ impl Default for LedgerTiming {
         Self {
             busy: Duration::from_secs(10),
             turn: Duration::from_secs(30),
-            #[cfg(feature = "postgres")]
-            reservation_turn: Duration::from_secs(60),
             #[cfg(feature = "postgres")]
             stalled: Duration::from_secs(10),
             commit_within: AHEAD,
@@ -51,13 +47,6 @@ impl LedgerTiming {
     /// How long one task waits until the others of its process leave it a connection. Default 30 s.
     pub fn with_turn(self, turn: Duration) -> Self {
         Self { turn, ..self }
-    }
-
-    /// PostgreSQL: how long the reservations of others, and this process's own writes, are waited for
-    /// before a transaction begins. Default 60 s.
-    #[cfg(feature = "postgres")]
-    pub fn with_reservation_turn(self, reservation_turn: Duration) -> Self {
-        Self { reservation_turn, ..self }
     }
 
     /// PostgreSQL: how long a transaction of this process may stand still before the server ends its

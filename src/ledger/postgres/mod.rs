@@ -242,7 +242,7 @@ impl Postgres {
     /// How long the others' reservations, and this process's own writes, are waited for: longer than
     /// one that stands still holds the others up.
     fn turn(&self) -> Duration {
-        self.timing.wait.max(Duration::from_secs(20)).min(self.timing.reservation_turn)
+        self.timing.wait.clamp(Duration::from_secs(20), Duration::from_secs(60))
     }
 }
 

@@ -34,6 +34,15 @@ pub(super) async fn open(
         std::fs::create_dir_all(parent)
             .map_err(|e| cannot(format!("its folder cannot be made: {e}")))?;
     }
+    // In this order: of processes that make one ledger at once each makes the file before the id.
+    let folder = beside(path, OWNERS);
+    if owner::has_any_id(&folder) && !path.exists() {
+        return Err(cannot(format!(
+            "it is gone, and its folder {} is still there: put the file back, or remove the folder to \
+             begin a new ledger",
+            folder.display()
+        )));
+    }
     make_private_file(path).map_err(|e| cannot(e.to_string()))?;
     let path = real_path(path)?;
     let writer = connect_in_turn(&path, 1, timing).await?;
@@ -179,6 +188,9 @@ async fn connect(
         Purpose::Write | Purpose::HaveAlone => options
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
+            // What is committed is in the file itself at once, not only beside it: after a kill, the file
+            // without its `-wal` still knows what was paid for.
+            .pragma("wal_autocheckpoint", "1")
             // Where fsync stops short of the disk's platter (macOS); other without effect.
             .pragma("fullfsync", "1"),
     };

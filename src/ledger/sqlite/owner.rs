@@ -108,6 +108,11 @@ pub(super) fn give_id(folder: &Path) -> io::Result<String> {
     Ok(id)
 }
 
+/// Whether the folder is that of any ledger.
+pub(super) fn has_any_id(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| is_id(&entry)))
+}
+
 /// Whether the folder is that of the ledger with this id.
 pub(super) fn has_id(folder: &Path, id: &str) -> io::Result<bool> {
     id_file(folder, id).try_exists()

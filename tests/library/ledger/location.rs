@@ -108,7 +108,11 @@ async fn a_ledger_whose_making_was_broken_off_is_made() {
         .collect();
     assert_eq!(made.len(), 1);
     assert!(!left.contains(&made[0]), "an id is one ledger's");
+    // A ledger that is gone is no new one.
     std::fs::remove_file(scene.path()).unwrap();
+    let gone = Ledger::open(scene.path()).await.unwrap_err().to_string();
+    assert!(gone.contains("it is gone, and its folder"), "{gone}");
+    assert!(!scene.path().exists());
     std::fs::remove_dir_all(owners(&scene.path())).unwrap();
     std::fs::create_dir(owners(&scene.path())).unwrap();
     Ledger::open(scene.path()).await.unwrap();

@@ -113,12 +113,8 @@ async fn no_call_leaves_when_the_ledger_cannot_be_read() {
 #[tokio::test]
 async fn an_answer_that_cannot_be_written_holds_everything_until_it_is() {
     let at_answer = Fault::on("UPDATE", "attempt").when(ANSWERED);
-    for fault in [
-        at_answer,
-        Fault::on("UPDATE", "question"),
-        at_answer.at_commit(),
-        Fault::on("UPDATE", "question").at_commit(),
-    ] {
+    let at_question = Fault::on("UPDATE", "question").when("NEW.state = 'settled'");
+    for fault in [at_answer, at_question, at_answer.at_commit(), at_question.at_commit()] {
         let scene = Scene::new().await;
         let images = scene.portraits(3);
         let timing = GateTiming::default().with_write_again(Duration::from_millis(20));
