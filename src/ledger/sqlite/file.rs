@@ -188,9 +188,6 @@ async fn connect(
         Purpose::Write | Purpose::HaveAlone => options
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            // What is committed is in the file itself at once, not only beside it: after a kill, the file
-            // without its `-wal` still knows what was paid for.
-            .pragma("wal_autocheckpoint", "1")
             // Where fsync stops short of the disk's platter (macOS); other without effect.
             .pragma("fullfsync", "1"),
     };

@@ -98,7 +98,8 @@ fn days_are_beijings_and_both_ends_count() {
     // Midnight in Beijing is 16:00 UTC: the last moment of the 31st, the first of the 1st.
     change(
         &desk.at(LEDGER),
-        "UPDATE attempt SET slot_us = CASE (SELECT COUNT(*) FROM attempt b WHERE b.id < attempt.id)
+        "UPDATE attempt SET slot_us = CASE (SELECT COUNT(*) FROM attempt b
+                                        WHERE b.id < attempt.id AND b.state <> 'not_sent')
             WHEN 0 THEN 1769875199999999 WHEN 1 THEN 1769875200000000 ELSE 1770048000000000 END",
     );
     let days = |arguments: &[&str]| {
