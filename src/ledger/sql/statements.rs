@@ -3,18 +3,24 @@
 //!
 //! Times are microseconds since 1970.
 
+#[cfg(feature = "postgres")]
 use std::sync::OnceLock;
 
 /// Writes that take the same values: SQLite runs them one after the other, PostgreSQL as one statement
 /// with common table expressions, which is one round trip.
 pub(in crate::ledger) struct Write {
     parts: &'static [&'static str],
+    #[cfg(feature = "postgres")]
     whole: OnceLock<String>,
 }
 
 impl Write {
     const fn new(parts: &'static [&'static str]) -> Self {
-        Self { parts, whole: OnceLock::new() }
+        Self {
+            parts,
+            #[cfg(feature = "postgres")]
+            whole: OnceLock::new(),
+        }
     }
 
     pub(in crate::ledger) fn parts(&self) -> &'static [&'static str] {
