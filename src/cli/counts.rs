@@ -14,7 +14,7 @@ pub(super) struct Counts {
     pub(super) called: u64,
     pub(super) images: u64,
     pub(super) worst: Option<Status>,
-    /// At most so many images were not billed thanks to the local stage and the ledger.
+    /// The most images that the local stage and the ledger can have saved from a bill.
     pub(super) saved: u64,
     /// Images whose results cost nothing and would be done over with `--resume`.
     pub(super) undone: u64,

@@ -117,9 +117,9 @@ impl Caller {
                     stop.because(Reason::new(
                         ReasonCode::CapReached,
                         format!(
-                            "at most {} calls of the run {:?} may be billed, and so many were",
-                            self.terms.max_calls.unwrap_or(0),
-                            self.terms.run
+                            "the run {:?} must have at most {} calls that may be billed, found as many",
+                            self.terms.run,
+                            self.terms.max_calls.unwrap_or(0)
                         ),
                     ));
                     return Err(Cancelled.into());

@@ -39,7 +39,7 @@ pub(crate) enum ReserveResult {
     /// next possible one would.
     #[cfg_attr(not(feature = "ledger"), expect(dead_code, reason = "for a ledger on disk"))]
     QueueIsLong(Duration),
-    /// The cap is taken by calls some of which may yet turn out unbilled.
+    /// Calls fill the cap, and some of them may still end without a bill.
     CapTaken,
     /// The cap is used up for good.
     CapReached,

@@ -54,7 +54,7 @@ impl Prefix {
         length_of(self.most)
     }
 
-    /// The bytes, of which as many as `kept` stay here too.
+    /// The bytes. The first `kept` of them stay here too.
     #[cfg(feature = "faces")]
     pub(super) fn take(&mut self, kept: usize) -> Vec<u8> {
         let rest = self.bytes.get(..kept).unwrap_or(&self.bytes).to_vec();

@@ -16,7 +16,7 @@ fn a_cap_ends_the_run_and_goes_on_where_it_was() {
     assert_eq!(rows.iter().filter(|row| gist(row) == "accepted").count(), 2);
     assert_eq!(rows.iter().filter(|row| gist(row) == "skipped cap_reached").count(), 4);
     let message = rows.iter().find_map(|row| row["reasons"][0]["message"].as_str()).unwrap();
-    assert!(message.contains("at most 2 calls of the run \"pilot\""), "{message}");
+    assert!(message.contains("the run \"pilot\" must have at most 2 calls"), "{message}");
     // Again, and it is still reached: the cap is the run's, not the process's.
     run(&mut desk.resume(cap("2"))).assert_status(4).says("2 of 6 images done before");
     assert_eq!((desk.results().len(), desk.rig.emu.calls()), (6, 2));

@@ -136,7 +136,7 @@ fn quiet_leaves_errors_and_why_a_run_stopped() {
     done.assert_status(4);
     assert_eq!(
         done.stderr,
-        "stopped: cap_reached: at most 0 calls of the run \"quiet\" may be billed, and so many were; \
+        "stopped: cap_reached: the run \"quiet\" must have at most 0 calls that may be billed, found as many; \
          raise --max-calls and keep the run's name (--run), then go on with --resume\n"
     );
     run(&mut program_with(["demo", "-qv"])).assert_status(2).says("cannot be used with");
